@@ -1,0 +1,1 @@
+//! Messages between launch and the agent, and the parts of launch that tests need.
