@@ -3,3 +3,5 @@
 //! Folders depend on each other in this order only (a later one may use an earlier one):
 //! `gtid`, `api`, `binlog`, `protocol`, `orders`, `topology`, `resources` are pure: values in, values out, no clock, no
 //! files, no network. `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
+
+pub mod gtid;
