@@ -5,3 +5,4 @@
 //! files, no network. `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
 
 pub mod gtid;
+pub mod orders;
