@@ -6,3 +6,4 @@
 
 pub mod gtid;
 pub mod orders;
+pub mod topology;

@@ -1,0 +1,11 @@
+//! What the operator knows, what that means, and what to do next: pure and synchronous.
+//!
+//! [`record`] is what the status records as done, [`observation`] what was seen, [`policy`] what the user wants.
+//! [`verdict`] says what became of the primary, [`safety`] whether a promotion can lose anything, [`candidate`] who
+//! should be promoted, [`decide`](fn@decide::decide) the one next step, [`report`] what people are told.
+//! No I/O, no clock, no randomness: time and fresh identifiers come in as values.
+
+pub mod decide;
+pub mod observation;
+pub mod policy;
+pub mod record;

@@ -1,0 +1,311 @@
+//! What was seen of a cluster at one moment: plain values, put together by the operator's shell.
+
+use std::collections::BTreeMap;
+
+use crate::gtid::GtidPosition;
+use crate::orders::{
+    AgentState, DataUid, Frozen, Incarnation, LogEvidence, Mariadbd, OrderError, Ordinal, Secret, Term, Volume,
+};
+
+/// Milliseconds of the observer's own monotonic clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// Time passed since `earlier`, 0 when that lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// State of a replica's IO thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IoThread {
+    /// Connected.
+    Yes,
+    /// Tries to connect.
+    Connecting,
+    /// Stopped.
+    No,
+}
+
+/// `SHOW ALL SLAVES STATUS` of the default connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlaveStatus {
+    /// `Master_Host`.
+    pub host: String,
+    /// `Master_Port`.
+    pub port: u16,
+    /// `Slave_IO_Running`.
+    pub io: IoThread,
+    /// `Slave_SQL_Running`.
+    pub sql: bool,
+    /// `Gtid_IO_Pos`: received, complete groups only.
+    pub io_position: GtidPosition,
+    /// `Last_IO_Errno`, 0 when none.
+    pub io_errno: u32,
+    /// `Last_IO_Error`.
+    pub io_error: String,
+    /// `Last_SQL_Errno`, 0 when none.
+    pub sql_errno: u32,
+    /// `Last_SQL_Error`.
+    pub sql_error: String,
+    /// `Seconds_Behind_Master`; none when not replicating.
+    pub lag_s: Option<u64>,
+    /// `Using_Gtid` is not `No`.
+    pub by_gtid: bool,
+}
+
+/// Semi-sync on the source's side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SemiSyncSource {
+    /// `rpl_semi_sync_master_enabled`.
+    pub enabled: bool,
+    /// `rpl_semi_sync_master_wait_no_slave`.
+    pub wait_no_slave: bool,
+    /// `Rpl_semi_sync_master_clients`.
+    pub clients: u64,
+    /// `Rpl_semi_sync_master_wait_sessions`: sessions that wait for an acknowledgement.
+    pub wait_sessions: u64,
+    /// `Rpl_semi_sync_master_no_tx`: commits that went through unacknowledged.
+    pub no_tx: u64,
+}
+
+/// One reading of a live mariadbd over SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerView {
+    /// When the reading began: what it shows is not older.
+    pub begun: Millis,
+    /// `@@server_id`.
+    pub server_id: u32,
+    /// `@@read_only`.
+    pub read_only: bool,
+    /// `@@gtid_binlog_pos`.
+    pub binlog_position: GtidPosition,
+    /// `@@gtid_slave_pos`.
+    pub slave_position: GtidPosition,
+    /// Semi-sync as a source.
+    pub semi_sync: SemiSyncSource,
+    /// `rpl_semi_sync_slave_enabled`: what the next connection of the IO thread will do.
+    pub acker_wanted: bool,
+    /// `Rpl_semi_sync_slave_status`: what the present connection does.
+    pub acker_active: bool,
+    /// The replica side, when configured.
+    pub slave: Option<SlaveStatus>,
+    /// Owned settings that do not have the owned value, `name=value (must be value)`.
+    pub drift: Vec<String>,
+}
+
+impl ServerView {
+    /// Everything the member has in its binary log, has applied or has received.
+    #[must_use]
+    pub fn received(&self) -> GtidPosition {
+        let own = self.binlog_position.union(&self.slave_position);
+        match &self.slave {
+            Some(slave) => own.union(&slave.io_position),
+            None => own,
+        }
+    }
+}
+
+/// What the SQL probe saw of a member last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ServerSight {
+    /// Not tried yet since this leader began.
+    #[default]
+    Unknown,
+    /// It answered.
+    Answers {
+        /// The last reading.
+        view: Box<ServerView>,
+        /// The reading before it, of the same connection.
+        before: Option<Box<ServerView>>,
+    },
+    /// The connection was refused or closed: nobody listens.
+    Refused {
+        /// Since when.
+        since: Millis,
+    },
+    /// No answer within the limit, or no way there.
+    Silent {
+        /// Since when.
+        since: Millis,
+    },
+    /// It answered with an error (connections used up, access denied).
+    Sick {
+        /// The server's words.
+        message: String,
+    },
+}
+
+/// What is known of a member's agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AgentSight {
+    /// Not tried yet since this leader began.
+    #[default]
+    Unknown,
+    /// No stream. Never evidence of death.
+    Away {
+        /// Since when.
+        since: Millis,
+    },
+    /// A stream is open; the newest state it told.
+    Present(Box<AgentState>),
+}
+
+/// A member's pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodView {
+    /// metadata.uid.
+    pub uid: String,
+    /// status.podIP, once it has one.
+    pub ip: Option<String>,
+    /// It has a deletionTimestamp.
+    pub deleting: bool,
+}
+
+/// A binlog server that serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serving {
+    /// Its port.
+    pub port: u16,
+    /// Where its stream ends.
+    pub end: GtidPosition,
+}
+
+/// The last order of a member that failed, until one succeeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Name of the order.
+    pub order: &'static str,
+    /// What the agent said, or what became of the stream.
+    pub error: OrderError,
+    /// How often in a row.
+    pub count: u32,
+}
+
+/// What was reached on a member in the present term; forgotten when the term changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Its mariadbd is proven dead and held; what its binary logs say.
+    pub fenced: Option<LogEvidence>,
+    /// It receives nothing more.
+    pub frozen: Option<Frozen>,
+    /// Its binlog server runs.
+    pub serving: Option<Serving>,
+    /// A `follow` was carried out, to this host.
+    pub following: Option<String>,
+    /// What it had applied when asked last.
+    pub applied: Option<GtidPosition>,
+    /// It was promoted and answered so.
+    pub promoted: Option<GtidPosition>,
+    /// It was told `init` and has done it.
+    pub initialised: bool,
+    /// Members whose replication account was locked on it, and when the answer came.
+    pub evicted: BTreeMap<Ordinal, Millis>,
+    /// The last order failed.
+    pub failure: Option<Failure>,
+}
+
+/// One member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its number.
+    pub ordinal: Ordinal,
+    /// Its pod, when there is one.
+    pub pod: Option<PodView>,
+    /// Its agent.
+    pub agent: AgentSight,
+    /// Its mariadbd over SQL.
+    pub server: ServerSight,
+    /// An order is in flight, or a failed one waits for its next try.
+    pub busy: Option<&'static str>,
+    /// What was reached in this term.
+    pub progress: Progress,
+}
+
+impl MemberView {
+    /// The agent's state, while a stream is open.
+    #[must_use]
+    pub fn state(&self) -> Option<&AgentState> {
+        match &self.agent {
+            AgentSight::Present(state) => Some(state),
+            AgentSight::Unknown | AgentSight::Away { .. } => None,
+        }
+    }
+
+    /// The last reading over SQL, while it answers.
+    #[must_use]
+    pub fn view(&self) -> Option<&ServerView> {
+        match &self.server {
+            ServerSight::Answers { view, .. } => Some(view),
+            _ => None,
+        }
+    }
+
+    /// The run of its mariadbd, while it runs.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        match self.state()?.mariadbd {
+            Mariadbd::Running { incarnation, .. } => Some(incarnation),
+            _ => None,
+        }
+    }
+
+    /// True when both roads to it were tried at least once.
+    #[must_use]
+    pub fn is_sighted(&self) -> bool {
+        self.agent != AgentSight::Unknown && self.server != ServerSight::Unknown
+    }
+
+    /// True when its agent proves that mariadbd does not run, and nothing else answers in its name.
+    #[must_use]
+    pub fn is_proven_dead(&self) -> bool {
+        self.state().is_some_and(|state| state.mariadbd.is_dead()) && self.view().is_none()
+    }
+
+    /// True when its agent answers and its mariadbd runs and answers SQL to the agent.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self.state().map(|state| &state.mariadbd), Some(Mariadbd::Running { sql: true, .. }))
+    }
+
+    /// True when the volume is that of this member of this data.
+    #[must_use]
+    pub fn holds(&self, cluster: &str, data_uid: &DataUid) -> bool {
+        match self.state().map(|state| &state.volume) {
+            Some(Volume::Recorded { record }) => {
+                record.identity.cluster == cluster
+                    && record.identity.data_uid == *data_uid
+                    && record.identity.ordinal == self.ordinal
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What was seen of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// Every member of the spec, index = ordinal.
+    pub members: Vec<MemberView>,
+    /// The member NAME-primary selects.
+    pub routed: Option<Ordinal>,
+    /// Now.
+    pub now: Millis,
+    /// The term this leader has written; none before its first write.
+    pub my_term: Option<Term>,
+    /// An unused identity for the data, should it be needed.
+    pub fresh_uid: DataUid,
+    /// An unused one-time login for a binlog server, should it be needed.
+    pub fresh_login: (String, Secret),
+}
+
+impl Observation {
+    /// One member.
+    #[must_use]
+    pub fn member(&self, ordinal: Ordinal) -> Option<&MemberView> {
+        self.members.iter().find(|member| member.ordinal == ordinal)
+    }
+}

@@ -1,0 +1,64 @@
+//! The user's wishes, already validated. Safety never reads them; preferences do.
+
+use crate::orders::Ordinal;
+
+/// What writes wait for, as wished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// A commit waits until an acker has received it.
+    SemiSync,
+    /// A commit waits for nobody.
+    Async,
+}
+
+/// What a primary without any acker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WhenNoAcker {
+    /// Commits wait until one returns.
+    Wait,
+    /// After this many milliseconds commits go on unacknowledged; the status says so.
+    Degrade { after_ms: u64 },
+}
+
+/// Wishes for one member.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct MemberPolicy {
+    /// Higher is preferred; 0 by default.
+    pub priority: u32,
+    /// Never a candidate.
+    pub never_primary: bool,
+}
+
+/// Wishes for one cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// One entry for each member, index = ordinal.
+    pub members: Vec<MemberPolicy>,
+    /// Wished replication mode.
+    pub mode: Mode,
+    /// What to do without ackers.
+    pub when_no_acker: WhenNoAcker,
+    /// False: a failover is announced, not done. The same primary may still be resumed.
+    pub failover_enabled: bool,
+    /// True: nothing but finishing a transition and resuming the same primary.
+    pub paused: bool,
+    /// A preferred member may be this many seconds behind and still be chosen.
+    pub max_candidate_lag_s: u64,
+    /// `namespace/name`, the cluster part of a volume's identity.
+    pub cluster: String,
+    /// Absolute DNS name of each member, index = ordinal.
+    pub hosts: Vec<String>,
+}
+
+impl Policy {
+    /// The wishes for one member; defaults when it has none.
+    #[must_use]
+    pub fn member(&self, ordinal: Ordinal) -> MemberPolicy {
+        self.members.get(usize::from(ordinal.0)).copied().unwrap_or_default()
+    }
+
+    /// All ordinals of the cluster.
+    pub fn ordinals(&self) -> impl Iterator<Item = Ordinal> + use<> {
+        (0..u8::try_from(self.members.len()).unwrap_or(u8::MAX)).map(Ordinal)
+    }
+}

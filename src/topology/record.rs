@@ -1,0 +1,128 @@
+//! What the status records: the only memory that outlives the operator, and the only thing safety believes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::gtid::GtidPosition;
+use crate::orders::{DataUid, Incarnation, Ordinal, Term};
+
+/// What an acknowledged commit means now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Durability {
+    /// An acker of the list has received it.
+    Enforced,
+    /// Commits wait for an acker, but none has yet proved to have everything.
+    #[default]
+    CatchingUp,
+    /// Waiting was given up on purpose until an acker returns.
+    Degraded,
+    /// Commits never wait.
+    Async,
+}
+
+/// One run of one member that may acknowledge commits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Acker {
+    /// The member.
+    pub member: Ordinal,
+    /// Its pod.
+    pub pod_uid: String,
+    /// The boot of its node.
+    pub boot_id: String,
+    /// The run of its mariadbd.
+    pub incarnation: Incarnation,
+}
+
+/// Kind of a transition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TransitionKind {
+    /// The one creation of the data.
+    Initialise,
+    /// Another member becomes primary because the old one died.
+    Failover,
+    /// The old primary becomes primary again because nobody else can.
+    Resume,
+}
+
+/// Step of a transition as recorded. Each step between them may be repeated by whoever continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Step {
+    /// Announced. Nothing is promoted; everything may still be given up.
+    Decided,
+    /// The point of no return: `primary` names the new one already, later trouble is a new failover from it.
+    Promoting,
+}
+
+/// A transition under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transition {
+    /// What is being done.
+    pub kind: TransitionKind,
+    /// How far it has come.
+    pub step: Step,
+    /// The primary that is being replaced.
+    pub from: Option<Ordinal>,
+    /// The member to be promoted; known at the latest at [`Step::Promoting`].
+    pub to: Option<Ordinal>,
+    /// What the promoted member must have at least.
+    pub target: Option<GtidPosition>,
+}
+
+/// The recorded state of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Identity of the data; none before the initialisation.
+    pub data_uid: Option<DataUid>,
+    /// The reign.
+    pub term: Term,
+    /// The primary, from the point of no return of its promotion on.
+    pub primary: Option<Ordinal>,
+    /// Term in which that primary was promoted; with the ordinal it makes its `server_id`.
+    pub promoted_in: Term,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// Every run that could have acknowledged a commit which no other acker has received yet.
+    pub ackers: Vec<Acker>,
+    /// What is under way.
+    pub transition: Option<Transition>,
+}
+
+impl Record {
+    /// `server_id` of the primary of this record.
+    #[must_use]
+    pub fn primary_server_id(&self) -> Option<u32> {
+        self.primary.map(|primary| server_id(self.promoted_in, primary))
+    }
+}
+
+/// `server_id` of a member promoted in `term`: new at every promotion, so that a GTID tells its reign and no member meets
+/// its own id in a stream. The upper bit is left to the ids members boot with; a term beyond 2^27 wraps.
+#[must_use]
+pub fn server_id(term: Term, ordinal: Ordinal) -> u32 {
+    let reign = u32::try_from(term.0 & 0x07ff_ffff).unwrap_or_default();
+    reign << 4 | u32::from(ordinal.0 + 1)
+}
+
+/// `server_id` a member boots with: never that of a primary.
+#[must_use]
+pub fn boot_server_id(ordinal: Ordinal) -> u32 {
+    0x8000_0000 | u32::from(ordinal.0 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_reigns_and_two_members_never_share_a_server_id() {
+        let mut seen = std::collections::BTreeSet::new();
+        for term in 1..200 {
+            for ordinal in 0..9 {
+                assert!(seen.insert(server_id(Term(term), Ordinal(ordinal))));
+            }
+        }
+        assert!((0..9).all(|ordinal| seen.insert(boot_server_id(Ordinal(ordinal)))));
+    }
+}
