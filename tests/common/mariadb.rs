@@ -1,0 +1,230 @@
+//! A real mariadbd in a temporary directory, killed when dropped.
+//!
+//! Use it as `#[path = "common/mariadb.rs"] mod mariadb;`. Each server has its own datadir, socket and free TCP port;
+//! root logs in over the socket without a password. As root the server runs as the mysql user.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Slow machines start mariadbd in a few seconds; more than this is a failure to look into.
+const START: Duration = Duration::from_secs(60);
+
+/// A running (or killed) server and its files.
+pub struct MariaDb {
+    home: TempDir,
+    options: Vec<String>,
+    child: Option<Child>,
+    pub port: u16,
+}
+
+impl MariaDb {
+    /// Starts a server with `log-bin=bin`, the given server id and further options (`--name=value`).
+    pub fn start(server_id: u32, options: &[&str]) -> Self {
+        let home = TempDir::with_prefix("beachmaster-mariadb-").unwrap();
+        let datadir = home.path().join("data");
+        let copied = Command::new("cp").arg("-a").arg(template().join("data")).arg(&datadir).status().unwrap();
+        assert!(copied.success());
+        give_to_server(home.path());
+        let mut all = vec![format!("--server-id={server_id}")];
+        all.extend(options.iter().map(ToString::to_string));
+        let mut server = Self { home, options: all, child: None, port: 0 };
+        server.boot();
+        server
+    }
+
+    /// Starts mariadbd again over the same datadir, after [`Self::kill`] or [`Self::shut_down`].
+    pub fn boot(&mut self) {
+        // Another process can take the free port between our look and the server's bind: try again with another one.
+        for _ in 0..3 {
+            self.port = free_port();
+            self.spawn();
+            if self.wait_ready() {
+                return;
+            }
+        }
+        panic!("mariadbd did not start:\n{}", self.log());
+    }
+
+    fn spawn(&mut self) {
+        let log = File::options().create(true).append(true).open(self.home.path().join("error.log")).unwrap();
+        let mut command = Command::new("mariadbd");
+        command
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", self.datadir().display()))
+            .arg(format!("--socket={}", self.socket().display()))
+            .arg(format!("--pid-file={}", self.home.path().join("pid").display()))
+            .arg(format!("--port={}", self.port))
+            .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--log-bin=bin", "--relay-log=relay"])
+            .args(["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M", "--max-allowed-packet=64M"])
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        if is_root() {
+            command.arg("--user=mysql");
+        }
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    fn wait_ready(&mut self) -> bool {
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            if self.try_sql("SELECT 1").is_ok() {
+                return true;
+            }
+            if self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some()) {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    /// The datadir, which also holds the binary logs (`bin.index`, `bin.000001` …).
+    pub fn datadir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// Path of the Unix socket, for clients of other kinds.
+    pub fn socket(&self) -> PathBuf {
+        self.home.path().join("sock")
+    }
+
+    /// Process id of the running server.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
+    /// What the server wrote to its error log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("error.log")).unwrap_or_default()
+    }
+
+    /// Runs statements as root and returns the rows, tab separated, without names. Panics on an error.
+    pub fn sql(&self, statements: &str) -> String {
+        self.try_sql(statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
+    }
+
+    /// As [`Self::sql`], with the client's error text as the error.
+    pub fn try_sql(&self, statements: &str) -> Result<String, String> {
+        let mut client = Command::new("mariadb")
+            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--max-allowed-packet=64M"])
+            .arg(format!("--socket={}", self.socket().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A client that could not connect closes its input: its error text says so.
+        let _ = client.stdin.take().unwrap().write_all(statements.as_bytes());
+        let output = client.wait_with_output().unwrap();
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+
+    /// One field of `SHOW SLAVE STATUS`, empty when the server is no replica.
+    pub fn slave_status(&self, field: &str) -> String {
+        let status = self.sql("SHOW SLAVE STATUS\\G");
+        let prefix = format!("{field}: ");
+        let line = status.lines().map(str::trim_start).find_map(|line| line.strip_prefix(&prefix));
+        line.unwrap_or_default().to_owned()
+    }
+
+    /// Waits until `query` returns `expected`; panics with the last answer and the replication state otherwise.
+    pub fn wait_for(&self, query: &str, expected: &str, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let answer = self.sql(query);
+            if answer == expected {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{query} is {answer:?}, expected {expected:?}\n{}\n{}",
+                self.sql("SHOW SLAVE STATUS\\G"),
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// A clean SHUTDOWN.
+    pub fn shut_down(&mut self) {
+        self.sql("SHUTDOWN");
+        if let Some(mut child) = self.child.take() {
+            child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A datadir made once per test process; installing takes seconds, copying does not.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
+    TEMPLATE
+        .get_or_init(|| {
+            let home = TempDir::with_prefix("beachmaster-template-").unwrap();
+            give_to_server(home.path());
+            let mut command = Command::new("mariadb-install-db");
+            command
+                .args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"])
+                .arg("--innodb-log-file-size=32M")
+                .arg(format!("--datadir={}", home.path().join("data").display()));
+            if is_root() {
+                command.arg("--user=mysql");
+            }
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            home
+        })
+        .path()
+}
+
+/// A port of the loopback interface nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Hands a path to the user the server runs as.
+pub fn give_to_server(path: &Path) {
+    if is_root() {
+        chown(path, Some(id_of("-u")), Some(id_of("-g"))).unwrap();
+    }
+}
+
+fn id_of(kind: &str) -> u32 {
+    let output = Command::new("id").args([kind, "mysql"]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("the mysql user exists")
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
