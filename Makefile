@@ -1,0 +1,102 @@
+# `make help` lists the targets. SCENARIO=name picks one e2e scenario, RUNS=n how often it kills, NODES=n the size of the cluster.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+CLUSTER := e2e/cluster/cluster
+NODES ?= 3
+RUNS ?=
+SCENARIO ?=
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/beachmaster
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+# What the e2e harness needs to know of the cluster; asked for late, because the cluster may not exist yet.
+HARNESS = export BEACHMASTER_CLUSTER_TOOL="$(CURDIR)/$(CLUSTER)"; \
+          KUBECONFIG="$$($(CLUSTER) kubeconfig)"; export KUBECONFIG; \
+          PATH="$$($(CLUSTER) bin-dir):$$PATH"; export PATH; \
+          e2e="$${CARGO_TARGET_DIR:-target}/debug/e2e"
+
+##@ Everyday
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Compile everything
+	cargo build --workspace --all-targets
+
+.PHONY: check
+check: fmt clippy crds-fresh deny ## What must hold of the code: format, lints, generated files, dependencies
+
+.PHONY: unit
+unit: ## Tests without Kubernetes (they start MariaDB servers of their own)
+	cargo test --workspace
+
+.PHONY: demo
+demo: cluster ## Set everything up, kill a primary, show what happens
+	@cargo build --quiet -p e2e
+	@$(HARNESS); "$$e2e" demo
+
+.PHONY: test
+test: check unit e2e ## Everything: check, unit, and every e2e scenario on a cluster
+
+##@ Cluster
+
+.PHONY: cluster
+cluster: ## Start a Kubernetes on this machine (NODES=3) with the images of this work tree; with KUBECONFIG set, use that one
+	@$(CLUSTER) up $(NODES)
+	@$(CLUSTER) images
+
+.PHONY: images
+images: ## Compile the images of this work tree and load them into the cluster's nodes
+	@$(CLUSTER) images
+
+.PHONY: kubeconfig
+kubeconfig: ## Print the kubeconfig's path: export KUBECONFIG=$(make -s kubeconfig)
+	@$(CLUSTER) kubeconfig
+
+.PHONY: cluster-down
+cluster-down: ## Remove the cluster and everything it made on this machine
+	@$(CLUSTER) down
+
+.PHONY: e2e
+e2e: cluster ## Run the e2e scenarios, or SCENARIO=name alone (RUNS=n)
+	@cargo build --quiet -p e2e
+	@$(HARNESS); for scenario in $(or $(SCENARIO),$$("$$e2e" list)); do "$$e2e" run "$$scenario" $(if $(RUNS),--runs $(RUNS)); done
+
+##@ Parts of check
+
+.PHONY: fmt
+fmt: ## Is the code formatted?
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy: ## Lints, as errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: crds
+crds: ## Generate crds/ from the Rust types
+	cargo run --quiet -p beachmaster -- crd --out crds
+
+.PHONY: crds-fresh
+crds-fresh: crds ## Is crds/ what the types say, and small enough for an annotation-free apply?
+	git diff --exit-code -- crds
+	@test -z "$$(find crds -size +200000c)" || { echo "a CRD is larger than 200 kB" >&2; exit 1; }
+
+.PHONY: deny
+deny: $(CARGO_DENY) ## Banned crates, licences, sources
+	$(CARGO_DENY) --offline check bans licenses sources
+
+$(CARGO_DENY):
+	@echo "building cargo-deny $(CARGO_DENY_VERSION), once: 5 minutes on 2 cores" >&2
+	nice cargo install --quiet --locked --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
+
+.PHONY: bench
+bench: ## Benchmarks
+	cargo bench --workspace

@@ -1,0 +1,136 @@
+# Images without a registry. The base images (pause, MariaDB) are built once and come with every new node;
+# the project's own are built from the work tree and imported into the running nodes when they changed.
+
+PAUSE_IMAGE=localhost/pause:1
+MARIADB_IMAGE=localhost/mariadb:10.11
+MARIADB_SUITE=bookworm # Debian 12 has MariaDB 10.11
+OWN_IMAGES=$STATE/images
+
+# --- base images -----------------------------------------------------------------------------------------------------------
+
+# Sets TEMPLATE to a containerd root that holds the base images, unpacked; makes it when the cache has none.
+base_images_build() {
+  local pause mariadb
+  pause=$CACHE/images/pause-$(hash_of <"$BIN/pause").tar
+  mariadb=$CACHE/images/mariadb-$(cat "$HERE/lib/mariadb-image.sh" "$HERE/lib/archive.sh" | hash_of).tar
+  mkdir -p "$CACHE/images"
+  if [ ! -e "$pause" ]; then
+    pause_image "$pause"
+  fi
+  if [ ! -e "$mariadb" ]; then
+    long "building $MARIADB_IMAGE from Debian packages: 1 minute, once" "$CACHE/log/image-mariadb.log" mariadb_image "$mariadb"
+  fi
+  TEMPLATE=$CACHE/images/containerd-$(basename "$pause" .tar)-$(basename "$mariadb" .tar)
+  if [ ! -d "$TEMPLATE" ]; then
+    long "unpacking the base images, once" "$CACHE/log/image-template.log" template_build "$TEMPLATE" "$pause" "$mariadb"
+  fi
+}
+
+pause_image() {
+  local dir
+  dir=$(mktemp -d -p "$CACHE/images")
+  cp "$BIN/pause" "$dir/pause"
+  archive_tar "$dir/layer.tar" "$dir" pause
+  archive "$1" "$PAUSE_IMAGE" '{"User":"65535:65535","Entrypoint":["/pause"]}' "$dir/layer.tar"
+  rm -rf "$dir"
+}
+
+# A containerd of its own imports the archives; its socket's path must stay below 108 bytes.
+template_build() {
+  local out=$1 run archive pid
+  shift
+  run=$(mktemp -d /tmp/bm.XXXXXX)
+  rm -rf "$out.new"
+  printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[plugins."io.containerd.internal.v1.opt"]\npath = "%s/opt"\n' "$run" >"$run/config.toml"
+  unshare --mount -- containerd --config "$run/config.toml" --root "$out.new" --state "$run/state" --address "$run/s" &
+  pid=$!
+  if until_true 30 ctr --address "$run/s" version; then
+    for archive in "$@"; do ctr --address "$run/s" --namespace k8s.io image import "$archive"; done
+  fi
+  kill "$pid"
+  wait "$pid" || true
+  rm -rf "$run"
+  [ -s "$out.new/io.containerd.metadata.v1.bolt/meta.db" ]
+  mv -T "$out.new" "$out"
+}
+
+# Hard links: content and unpacked layers are never written to again. The databases are, so each node has its own.
+template_copy() {
+  local out=$1 db
+  rm -rf "$out.new"
+  cp --archive --link "$TEMPLATE" "$out.new" 2>/dev/null || { rm -rf "$out.new" && cp --archive "$TEMPLATE" "$out.new"; }
+  find "$out.new" -name '*.db' | while read -r db; do
+    cp --archive "$db" "$db.own"
+    mv "$db.own" "$db"
+  done
+  mv -T "$out.new" "$out"
+}
+
+# --- the project's own images ----------------------------------------------------------------------------------------------
+
+own_images_build() {
+  local triple out
+  triple=$(rustc -vV | awk '/^host:/ {print $2}')
+  out=${CARGO_TARGET_DIR:-$REPOSITORY/target}/$triple/image
+  say "compiling the operator, launch and e2e (static)"
+  (
+    cd "$REPOSITORY"
+    # --target keeps the flag away from build scripts and procedural macros, which cannot be static.
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --profile image --target "$triple" -p beachmaster -p launch -p e2e
+  )
+  own_image beachmaster '{"User":"65532:65532","Entrypoint":["/beachmaster"]}' "$out/beachmaster" "$out/launch"
+  [ ! -e "$REPOSITORY/e2e/src/main.rs" ] || own_image beachmaster-e2e '{"User":"65532:65532","Entrypoint":["/e2e"]}' "$out/e2e"
+}
+
+own_image() { # NAME CONFIG FILES...; FROM scratch: the files, users with names, /tmp
+  local name=$1 config=$2 file dir key
+  shift 2
+  for file in "$@"; do require_static "$file"; done
+  mkdir -p "$OWN_IMAGES"
+  key=$(cat "$HERE/lib/images.sh" "$HERE/lib/archive.sh" "$@" | hash_of)
+  [ "$(cat "$OWN_IMAGES/$name.key" 2>/dev/null)" != "$key" ] || return 0
+  dir=$(mktemp -d -p "$OWN_IMAGES")
+  mkdir -p "$dir/root/etc" "$dir/root/tmp"
+  chmod 755 "$dir/root"
+  chmod 1777 "$dir/root/tmp"
+  printf '%s\n' root:x:0:0::/:/sbin/nologin mysql:x:999:999::/:/sbin/nologin nonroot:x:65532:65532::/:/sbin/nologin >"$dir/root/etc/passwd"
+  printf '%s\n' root:x:0: mysql:x:999: nonroot:x:65532: >"$dir/root/etc/group"
+  install -m 755 "$@" "$dir/root"
+  archive_tar "$dir/layer.tar" "$dir/root" .
+  archive "$OWN_IMAGES/$name.tar" "localhost/$name:dev" "$config" "$dir/layer.tar"
+  rm -rf "$dir"
+  echo "$key" >"$OWN_IMAGES/$name.key"
+}
+
+require_static() {
+  [ -x "$1" ] || die "$1 was not built"
+  # A dynamic program names its loader in its first page.
+  if head -c 4096 "$1" | grep -aq /ld-linux; then die "$1 is linked dynamically; it must run in an image without libraries"; fi
+}
+
+# Brings a node's images up to date: only those whose content changed since this node last loaded them.
+node_load_images() {
+  local node=$1 tar name key dir
+  dir=$(node_dir "$node")
+  for tar in "$OWN_IMAGES"/*.tar; do
+    [ -e "$tar" ] || continue
+    name=$(basename "$tar" .tar)
+    key=$(cat "$OWN_IMAGES/$name.key")
+    if [ "$(cat "$dir/loaded/$name" 2>/dev/null)" != "$key" ]; then
+      node_exec "$node" ctr --namespace k8s.io image import "$tar" >>"$LOGS/images-$node.log" 2>&1 || die "node $node: import of $tar failed, see $LOGS/images-$node.log"
+      echo "$key" >"$dir/loaded/$name"
+      say "  $node has localhost/$name:dev $key"
+    fi
+  done
+}
+
+images_load() { # into every running node, side by side
+  local node jobs=() job
+  for node in $(node_names); do
+    if process_runs "$node"; then
+      node_load_images "$node" &
+      jobs+=($!)
+    fi
+  done
+  for job in "${jobs[@]}"; do wait "$job" || die "not every node has the new images"; done
+}
