@@ -82,11 +82,11 @@ clippy: ## Lints, as errors
 
 .PHONY: crds
 crds: ## Generate crds/ from the Rust types
-	cargo run --quiet -p beachmaster -- crd --out crds
+	cargo run --quiet -p beachmaster -- crd --out crds --out charts/beachmaster/files/crds
 
 .PHONY: crds-fresh
 crds-fresh: crds ## Is crds/ what the types say, and small enough for an annotation-free apply?
-	git diff --exit-code -- crds
+	git diff --exit-code -- crds charts/beachmaster/files/crds
 	@test -z "$$(find crds -size +200000c)" || { echo "a CRD is larger than 200 kB" >&2; exit 1; }
 
 .PHONY: deny

@@ -1,9 +1,12 @@
 //! Beachmaster: high availability for MariaDB replication sets on Kubernetes.
 //!
 //! Folders depend on each other in this order only (a later one may use an earlier one):
-//! `gtid`, `api`, `binlog`, `protocol`, `orders`, `topology`, `resources` are pure: values in, values out, no clock, no
-//! files, no network. `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
+//! `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources` are pure: values in, values out, no
+//! clock, no files, no network. `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
 
+pub mod api;
+pub mod cli;
 pub mod gtid;
+pub mod layout;
 pub mod orders;
 pub mod topology;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `beachmaster`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    beachmaster::cli::run()
+}

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::api::owned::boot_server_id;
 use crate::gtid::GtidPosition;
 use crate::orders::{DataUid, Incarnation, Ordinal, Term};
 
@@ -103,12 +104,6 @@ impl Record {
 pub fn server_id(term: Term, ordinal: Ordinal) -> u32 {
     let reign = u32::try_from(term.0 & 0x07ff_ffff).unwrap_or_default();
     reign << 4 | u32::from(ordinal.0 + 1)
-}
-
-/// `server_id` a member boots with: never that of a primary.
-#[must_use]
-pub fn boot_server_id(ordinal: Ordinal) -> u32 {
-    0x8000_0000 | u32::from(ordinal.0 + 1)
 }
 
 #[cfg(test)]

@@ -1,0 +1,91 @@
+//! Durations as users write them: `500ms`, `30s`, `1m30s`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What a duration looks like; CEL's `duration()` reads everything that matches.
+const PATTERN: &str = "^([0-9]{1,6}(ms|s|m|h))+$";
+/// Longest text of a duration; bounds the cost of CEL rules.
+const MAX_LENGTH: usize = 16;
+
+/// A duration as it stands in a spec, not yet read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DurationText(pub String);
+
+/// A text that is no duration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is not a duration: write a number with ms, s, m or h, for example 500ms or 1m30s")]
+pub struct DurationError(pub String);
+
+impl DurationText {
+    /// Reads the text.
+    ///
+    /// # Errors
+    /// When the text is longer than 16 bytes or no sequence of numbers with units.
+    pub fn parse(&self) -> Result<Duration, DurationError> {
+        let error = || DurationError(self.0.clone());
+        if self.0.is_empty() || self.0.len() > MAX_LENGTH {
+            return Err(error());
+        }
+        let mut total = Duration::ZERO;
+        let mut rest = self.0.as_str();
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
+            let number: u32 = rest[..digits].parse().map_err(|_| error())?;
+            let (unit, length) = unit(&rest[digits..]).ok_or_else(error)?;
+            total = total.checked_add(unit.saturating_mul(number)).ok_or_else(error)?;
+            rest = &rest[digits + length..];
+        }
+        Ok(total)
+    }
+}
+
+/// The unit at the beginning of `text` and the length of its name.
+fn unit(text: &str) -> Option<(Duration, usize)> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 60 * 60 * 1000)];
+    units.iter().find(|(name, _)| text.starts_with(name)).map(|(name, ms)| (Duration::from_millis(*ms), name.len()))
+}
+
+impl From<&str> for DurationText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl JsonSchema for DurationText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "maxLength": MAX_LENGTH, "pattern": PATTERN})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_users_write() {
+        for (text, ms) in [("500ms", 500), ("0s", 0), ("30s", 30_000), ("1m30s", 90_000), ("1h", 3_600_000)] {
+            assert_eq!(DurationText::from(text).parse(), Ok(Duration::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in ["", "5", "s", "-1s", "1.5s", "1 s", "1d", "5µs", "99999999999s", "1s1s1s1s1s1s1s1s1s"] {
+            assert!(DurationText::from(text).parse().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The record of a failover, named CLUSTER-TERM. In this version only the operator writes these objects.
+
+// A printer column repeats the words of the others.
+#![allow(clippy::duplicated_attributes)]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::words::words;
+use crate::orders::Term;
+
+/// What a failover was asked to do.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "beachmaster.dev",
+    version = "v1alpha1",
+    kind = "Failover",
+    doc = "The record of a failover, named CLUSTER-TERM: what happened, how long each step took, which transactions were rescued and which were lost. The operator writes it; in this version an object that a user creates has no effect.",
+    namespaced,
+    status = "FailoverStatus",
+    derive = "PartialEq",
+    annotation("helm.sh/resource-policy", "keep"),
+    selectable = ".spec.clusterRef.name",
+    printcolumn(
+        name = "Cluster",
+        type_ = "string",
+        json_path = ".spec.clusterRef.name",
+        description = "The ReplicationCluster"
+    ),
+    printcolumn(name = "From", type_ = "string", json_path = ".status.from", description = "The primary before"),
+    printcolumn(name = "To", type_ = "string", json_path = ".status.to", description = "The primary after"),
+    printcolumn(
+        name = "Result",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Complete\")].reason",
+        description = "How it ended"
+    ),
+    printcolumn(
+        name = "Outage",
+        type_ = "string",
+        json_path = ".status.outage",
+        description = "From the first sign of the death until the Service led to the new primary"
+    ),
+    printcolumn(
+        name = "Lost",
+        type_ = "integer",
+        json_path = ".status.lost.count",
+        description = "Transactions known to be lost"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self == oldSelf").message("a Failover cannot change: it is a record"))]
+pub struct FailoverSpec {
+    /// The ReplicationCluster, in the same namespace.
+    pub cluster_ref: ClusterRef,
+    /// The member that was to become primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub to: Option<String>,
+    /// The primary that was found dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub expected_primary: Option<String>,
+    /// The term in which it was found dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub expected_term: Option<Term>,
+}
+
+/// A ReplicationCluster in the same namespace.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterRef {
+    /// Name of the ReplicationCluster.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+}
+
+/// What happened.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailoverStatus {
+    /// Generation of the spec this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Term of the failover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub term: Option<Term>,
+    /// The primary before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The primary after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why the old primary was passed, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<FailoverCause>,
+    /// What was seen when it was decided, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// Time from the first sign of the death until the Service led to the new primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<String>,
+    /// When the first sign of the death was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<MicroTime>,
+    /// When the failover ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<MicroTime>,
+    /// Transactions no replica had, rescued from the old primary's binary log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub salvaged: Vec<Salvaged>,
+    /// Transactions that members lacked and got, so that all have the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub equalised: Vec<Equalised>,
+    /// Transactions that were lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+    /// When each step was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<TimelineStep>,
+    /// Complete, or Failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+}
+
+words! {
+    /// Why the old primary was passed.
+    FailoverCause {
+        /// Its mariadbd had exited.
+        ProcessExited,
+    }
+}
+
+/// Transactions rescued from a dead primary.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Salvaged {
+    /// The member whose files were read.
+    pub source: String,
+    /// The transactions, for example 0-10-5001..5007.
+    pub gtids: String,
+    /// Number of transactions, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<i64>,
+}
+
+/// Transactions a member lacked and got.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Equalised {
+    /// The member.
+    pub member: String,
+    /// The transactions, for example 0-10-4990..5000.
+    pub gtids: String,
+}
+
+/// Transactions that were lost.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lost {
+    /// Number of transactions known to be lost.
+    pub count: i64,
+    /// True when more may be lost than is known.
+    pub unknown: bool,
+    /// The transactions known to be lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gtids: Vec<String>,
+}
+
+/// When a step was done.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineStep {
+    /// The step.
+    pub step: String,
+    /// Milliseconds since the first sign of the death.
+    pub ms: i64,
+}
+
+/// Name of the record of a failover: creating it twice is noticed, so a repeated step leaves one record.
+#[must_use]
+pub fn record_name(cluster: &str, term: Term) -> String {
+    format!("{cluster}-{term}")
+}

@@ -1,0 +1,345 @@
+//! The options of mariadbd that the operator owns: one table, from which come mariadbd's command line, the rule that
+//! keeps these options out of `spec.myCnf`, and the values the probe reads back.
+//!
+//! An option on the command line wins over every file, so a refused key is a message for the user first of all.
+
+mod pattern;
+
+use crate::layout;
+use crate::orders::Ordinal;
+
+/// An option that belongs to the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned {
+    /// Its name with underscores; with [`Owned::family`], what all names of the family begin with.
+    pub name: &'static str,
+    /// True: every option whose name begins with `name` is owned.
+    pub family: bool,
+    /// What mariadbd is started with.
+    pub boot: BootValue,
+    /// What `SHOW GLOBAL VARIABLES` must show at all times.
+    pub constant: Constant,
+    /// Why users may not set it, or what they set instead; ends a sentence that names the option.
+    pub why: &'static str,
+}
+
+/// What mariadbd is started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootValue {
+    /// The same for every member.
+    Text(&'static str),
+    /// [`boot_server_id`].
+    ServerId,
+    /// `replication.gtidDomainId`.
+    GtidDomainId,
+    /// [`Boot::data_dir`].
+    DataDir,
+    /// [`Boot::socket`].
+    Socket,
+    /// [`Boot::pid_file`].
+    PidFile,
+    /// [`Boot::tmp_dir`].
+    TmpDir,
+    /// [`Boot::port`].
+    Port,
+    /// Not on the command line: MariaDB's default is what is needed.
+    Default,
+}
+
+/// What a variable must show at all times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Constant {
+    /// Orders change it, or it cannot be read.
+    No,
+    /// This text.
+    Text(&'static str),
+    /// `replication.gtidDomainId`.
+    GtidDomainId,
+}
+
+/// The longest time-out semi-sync takes, in milliseconds: commits wait for an acknowledgement without limit. `-1` would
+/// silently become 0.
+const NO_TIMEOUT: &str = "18446744073709551615";
+/// Seconds of silence after which a replica reconnects; the heartbeat comes four times as often.
+const SLAVE_NET_TIMEOUT: &str = "2";
+/// Seconds STOP SLAVE waits to end its dump thread on a silent primary. 0 would make a freeze last 24 s.
+const KILL_CONN_TIMEOUT: &str = "1";
+
+const ROLE: &str = "the operator sets it by the member's role";
+const SAFETY: &str = "an acknowledged transaction could be lost with another value";
+const PLACE: &str = "the operator decides where things are in the pod";
+const FILTER: &str = "members with filters hold different data, and none could replace another";
+
+const fn constant(name: &'static str, value: &'static str, why: &'static str) -> Owned {
+    Owned { name, family: false, boot: BootValue::Text(value), constant: Constant::Text(value), why }
+}
+
+const fn boot(name: &'static str, boot: BootValue, why: &'static str) -> Owned {
+    Owned { name, family: false, boot, constant: Constant::No, why }
+}
+
+const fn role(name: &'static str, value: &'static str) -> Owned {
+    boot(name, BootValue::Text(value), ROLE)
+}
+
+const fn refused(name: &'static str, why: &'static str) -> Owned {
+    boot(name, BootValue::Default, why)
+}
+
+const fn family(name: &'static str, why: &'static str) -> Owned {
+    Owned { name, family: true, boot: BootValue::Default, constant: Constant::No, why }
+}
+
+/// The table.
+pub const OWNED: &[Owned] = &[
+    role("read_only", "ON"),
+    role("skip_slave_start", "ON"),
+    role("event_scheduler", "OFF"),
+    role("rpl_semi_sync_master_enabled", "OFF"),
+    role("rpl_semi_sync_slave_enabled", "OFF"),
+    role("binlog_expire_logs_seconds", "0"),
+    boot("server_id", BootValue::ServerId, "every promotion gives the primary a new one"),
+    Owned {
+        name: "log_bin",
+        family: false,
+        boot: BootValue::Text("bin"),
+        constant: Constant::Text("ON"),
+        why: "a primary's binary log is what replicas and a rescue read",
+    },
+    boot("relay_log", BootValue::Text("relay"), "the agent keeps relay logs under this name"),
+    constant("log_slave_updates", "ON", SAFETY),
+    constant("gtid_strict_mode", "ON", SAFETY),
+    constant("sync_binlog", "1", SAFETY),
+    constant("innodb_flush_log_at_trx_commit", "1", SAFETY),
+    constant("rpl_semi_sync_master_wait_point", "AFTER_SYNC", SAFETY),
+    constant("rpl_semi_sync_master_wait_no_slave", "ON", SAFETY),
+    constant("rpl_semi_sync_master_timeout", NO_TIMEOUT, SAFETY),
+    constant("rpl_semi_sync_slave_kill_conn_timeout", KILL_CONN_TIMEOUT, "a failover has to wait for it"),
+    constant("slave_net_timeout", SLAVE_NET_TIMEOUT, "a failover has to wait for it"),
+    constant("skip_name_resolve", "ON", "accounts are valid for every host"),
+    Owned {
+        name: "gtid_domain_id",
+        family: false,
+        boot: BootValue::GtidDomainId,
+        constant: Constant::GtidDomainId,
+        why: "set replication.gtidDomainId instead",
+    },
+    boot("datadir", BootValue::DataDir, PLACE),
+    boot("innodb_data_home_dir", BootValue::DataDir, PLACE),
+    boot("innodb_data_file_path", BootValue::Text("ibdata1:12M:autoextend"), PLACE),
+    boot("aria_log_dir_path", BootValue::DataDir, PLACE),
+    boot("socket", BootValue::Socket, PLACE),
+    boot("pid_file", BootValue::PidFile, PLACE),
+    boot("tmpdir", BootValue::TmpDir, PLACE),
+    boot("port", BootValue::Port, PLACE),
+    boot("bind_address", BootValue::Text("*"), PLACE),
+    refused("log_bin_index", PLACE),
+    refused("relay_log_index", PLACE),
+    refused("relay_log_info_file", PLACE),
+    refused("master_info_file", PLACE),
+    refused("log_basename", PLACE),
+    refused("innodb_log_group_home_dir", PLACE),
+    refused("innodb_undo_directory", PLACE),
+    refused("relay_log_purge", SAFETY),
+    refused("relay_log_recovery", SAFETY),
+    refused("expire_logs_days", "the operator decides when binary logs may go"),
+    refused("max_binlog_total_size", "the operator decides when binary logs may go"),
+    refused("encrypt_binlog", "a dead primary's binary log could not be read"),
+    refused("init_rpl_role", ROLE),
+    refused("init_slave", "it would write on replicas"),
+    refused("init_file", "it would write on replicas; use SQL on the primary instead"),
+    refused("skip_networking", "replicas connect over the network"),
+    refused("skip_grant_tables", "nobody would be asked for a password"),
+    refused("require_secure_transport", "members do not use TLS between each other in this version"),
+    refused("binlog_do_db", FILTER),
+    refused("binlog_ignore_db", FILTER),
+    family("replicate_do_", FILTER),
+    family("replicate_ignore_", FILTER),
+    family("replicate_wild_", FILTER),
+    refused("replicate_rewrite_db", FILTER),
+    refused("replicate_same_server_id", SAFETY),
+    family("rpl_semi_sync_", "the operator decides who acknowledges"),
+    family("wsrep_", "Galera is not what this operator runs"),
+];
+
+/// Options of mariadbd that are the beginning of an owned option's name and yet options of their own: users may set
+/// them. Everything else that an owned name begins with is refused, because mariadbd takes unique beginnings of names.
+pub const OTHER_OPTIONS: &[&str] = &["innodb"];
+
+/// Words mariadbd takes in front of any option.
+const MODIFIERS: [&str; 6] = ["loose", "skip", "enable", "disable", "maximum", "autoset"];
+
+/// Options that users may change; written to my.cnf before theirs.
+pub const DEFAULTS: &[(&str, &str)] = &[("binlog_format", "ROW"), ("slave_parallel_threads", "4")];
+
+/// What the API server says when `myCnf` has an owned option.
+pub const CEL_MESSAGE: &str = "myCnf has an option that belongs to the operator (also as a beginning of its name, with \
+     dashes, or after loose-, skip-, enable-, disable-): remove read_only, log_bin, relay_log, server_id, gtid_*, \
+     rpl_semi_sync_*, sync_binlog, innodb_flush_log_at_trx_commit, binlog_expire_logs_seconds, event_scheduler, \
+     replicate_*, wsrep_*, datadir, socket, port and the like";
+
+/// The CEL rule of `spec.myCnf` that keeps owned options out.
+#[must_use]
+pub fn cel_rule() -> String {
+    format!("!self.matches(r'{}')", pattern::regex())
+}
+
+/// What mariadbd needs to know when it is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// The member.
+    pub ordinal: Ordinal,
+    /// The cluster's replication domain.
+    pub gtid_domain_id: u32,
+    /// The only option file that is read.
+    pub defaults_file: String,
+    /// mariadbd's datadir.
+    pub data_dir: String,
+    /// Its socket.
+    pub socket: String,
+    /// Its pid file.
+    pub pid_file: String,
+    /// Where it puts temporary files.
+    pub tmp_dir: String,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Boot {
+    /// A member in its pod.
+    #[must_use]
+    pub fn in_pod(ordinal: Ordinal, gtid_domain_id: u32) -> Self {
+        Self {
+            ordinal,
+            gtid_domain_id,
+            defaults_file: layout::MY_CNF.to_owned(),
+            data_dir: layout::DATA_DIR.to_owned(),
+            socket: layout::MARIADBD_SOCKET.to_owned(),
+            pid_file: layout::PID_FILE.to_owned(),
+            tmp_dir: layout::TMP_DIR.to_owned(),
+            port: layout::MARIADB_PORT,
+        }
+    }
+
+    fn text(&self, value: BootValue) -> Option<String> {
+        match value {
+            BootValue::Text(text) => Some(text.to_owned()),
+            BootValue::ServerId => Some(boot_server_id(self.ordinal).to_string()),
+            BootValue::GtidDomainId => Some(self.gtid_domain_id.to_string()),
+            BootValue::DataDir => Some(self.data_dir.clone()),
+            BootValue::Socket => Some(self.socket.clone()),
+            BootValue::PidFile => Some(self.pid_file.clone()),
+            BootValue::TmpDir => Some(self.tmp_dir.clone()),
+            BootValue::Port => Some(self.port.to_string()),
+            BootValue::Default => None,
+        }
+    }
+}
+
+/// `server_id` of a member that was not promoted since its mariadbd started. The highest bit keeps it apart from every
+/// id given at a promotion.
+#[must_use]
+pub fn boot_server_id(ordinal: Ordinal) -> u32 {
+    0x8000_0000 | (u32::from(ordinal.0) + 1)
+}
+
+/// mariadbd's arguments: `--defaults-file` first, as mariadbd wants it, then every owned option.
+#[must_use]
+pub fn command_line(boot: &Boot) -> Vec<String> {
+    let options =
+        OWNED.iter().filter_map(|owned| boot.text(owned.boot).map(|value| format!("--{}={value}", owned.name)));
+    std::iter::once(format!("--defaults-file={}", boot.defaults_file)).chain(options).collect()
+}
+
+/// Names of variables and what `SHOW GLOBAL VARIABLES` must show for them; a difference means that an acknowledgement
+/// no longer promises what it did.
+#[must_use]
+pub fn read_back(gtid_domain_id: u32) -> Vec<(&'static str, String)> {
+    let expected = |owned: &Owned| match owned.constant {
+        Constant::No => None,
+        Constant::Text(text) => Some((owned.name, text.to_owned())),
+        Constant::GtidDomainId => Some((owned.name, gtid_domain_id.to_string())),
+    };
+    OWNED.iter().filter_map(expected).collect()
+}
+
+/// The owned option that `key` of an option file sets, if it sets one.
+#[must_use]
+pub fn owner(key: &str) -> Option<&'static Owned> {
+    let name = key.trim().to_ascii_lowercase().replace('-', "_");
+    let mut rest = name.as_str();
+    loop {
+        if let Some(owned) = OWNED.iter().find(|owned| owned.is_named(rest)) {
+            return Some(owned);
+        }
+        rest = MODIFIERS.iter().find_map(|word| rest.strip_prefix(word)?.strip_prefix('_'))?;
+    }
+}
+
+impl Owned {
+    fn is_named(&self, name: &str) -> bool {
+        let beginning = self.name.starts_with(name) && !OTHER_OPTIONS.contains(&name);
+        !name.is_empty() && (beginning || self.family && name.starts_with(self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_carries_every_invariant() {
+        let line = command_line(&Boot::in_pod(Ordinal(2), 7));
+        assert_eq!(line[0], "--defaults-file=/etc/beachmaster/config/my.cnf");
+        for expected in [
+            "--read_only=ON",
+            "--skip_slave_start=ON",
+            "--event_scheduler=OFF",
+            "--rpl_semi_sync_master_enabled=OFF",
+            "--rpl_semi_sync_slave_enabled=OFF",
+            "--rpl_semi_sync_master_timeout=18446744073709551615",
+            "--server_id=2147483651",
+            "--gtid_domain_id=7",
+            "--datadir=/var/lib/mysql/data",
+            "--binlog_expire_logs_seconds=0",
+        ] {
+            assert!(line.iter().any(|option| option == expected), "{expected} in {line:#?}");
+        }
+    }
+
+    #[test]
+    fn owned_options_are_found_in_every_spelling() {
+        for (key, name) in [
+            ("read_only", "read_only"),
+            ("READ-ONLY", "read_only"),
+            ("read-on", "read_only"),
+            ("loose-read_only", "read_only"),
+            ("loose_skip-log-bin", "log_bin"),
+            ("skip-slave-start", "skip_slave_start"),
+            ("replicate-do-db", "replicate_do_"),
+            ("rpl_semi_sync_master_timeout", "rpl_semi_sync_master_timeout"),
+            ("rpl-semi-sync-slave-trace-level", "rpl_semi_sync_"),
+            ("wsrep-on", "wsrep_"),
+            ("innodb_flush_log_at", "innodb_flush_log_at_trx_commit"),
+        ] {
+            assert_eq!(owner(key).map(|owned| owned.name), Some(name), "{key}");
+        }
+    }
+
+    #[test]
+    fn all_other_options_are_free() {
+        for key in [
+            "innodb",
+            "innodb_buffer_pool_size",
+            "log_bin_trust_function_creators",
+            "max_connections",
+            "skip-external-locking",
+            "replicate_annotate_row_events",
+            "slave_parallel_threads",
+            "read_buffer_size",
+            "",
+        ] {
+            assert_eq!(owner(key), None, "{key}");
+        }
+    }
+}

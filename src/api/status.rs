@@ -1,0 +1,236 @@
+//! What the operator records about a cluster. Written when state changes, not when positions do.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::words::words;
+use crate::orders::{DataUid, Incarnation, Term};
+
+/// What the operator recorded about the cluster. It is the truth after a crash of the operator: do not edit it.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// Generation of the spec this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Lease (namespace/name) of the operator that manages the cluster; others leave it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
+    /// Number of the reign. It rises with every transition and every take-over of leadership in the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub term: Option<Term>,
+    /// The member that takes writes, or did last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_primary: Option<String>,
+    /// Term in which it was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub promoted_in: Option<Term>,
+    /// Since when it is the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_primary_since: Option<Time>,
+    /// Identity of the cluster's data, made by its one initialisation.
+    #[serde(rename = "dataUID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub data_uid: Option<DataUid>,
+    /// What an acknowledged commit means now: Enforced (a replica has it), CatchingUp, Degraded or Async.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
+    /// Every replica that may acknowledge commits: a failover needs all of them, or the old primary's files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["member".to_owned()]))]
+    pub ackers: Vec<Acker>,
+    /// Number of members that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_count: Option<i32>,
+    /// Number of members that answer SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_members: Option<i32>,
+    /// Label selector of the cluster's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// The transition in progress; absent at rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transition: Option<Transition>,
+    /// The members, one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub members: Vec<MemberStatus>,
+    /// Ready: writes are accepted. FailoverReady: the death of the primary would be survived. Reconciling, Stalled and
+    /// Paused say what the operator does, cannot do, and was told not to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+}
+
+words! {
+    /// What an acknowledged commit means now.
+    Durability {
+        /// The primary waits, and an acker has received everything acknowledged before.
+        Enforced,
+        /// The primary waits or will wait, but no acker is known to have received everything acknowledged before.
+        CatchingUp,
+        /// The primary was told not to wait.
+        Degraded,
+        /// Nobody ever waits.
+        Async,
+    }
+}
+
+words! {
+    /// What a transition is for.
+    TransitionKind {
+        /// The first reign on blank volumes.
+        Initialise,
+        /// Another member becomes primary, because the primary died.
+        Failover,
+        /// The old primary becomes primary again after everything stopped.
+        Resume,
+    }
+}
+
+/// A replica that may acknowledge commits: one run of mariadbd in one pod on one boot of a node.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Acker {
+    /// Name of the member.
+    pub member: String,
+    /// Uid of its pod.
+    #[serde(rename = "podUID")]
+    pub pod_uid: String,
+    /// Boot id of its node.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    /// Number of its mariadbd's run, as counted on its volume.
+    #[schemars(with = "i64")]
+    pub incarnation: Incarnation,
+}
+
+/// A transition in progress.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transition {
+    /// What it is for.
+    pub kind: TransitionKind,
+    /// Name of the object that records it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The term it began or continued with.
+    #[schemars(with = "i64")]
+    pub term: Term,
+    /// The step it is at.
+    pub step: String,
+    /// The primary before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The primary after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// What the primary after must have before it is promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_gtid: Option<String>,
+    /// When it began.
+    pub started_at: MicroTime,
+}
+
+/// One member.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberStatus {
+    /// Name of the member and its pod.
+    pub name: String,
+    /// Primary or Replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// How it is, in one word: Ready, or what keeps it from being so.
+    pub state: String,
+    /// Why, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Node its pod runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// How far behind the primary it was when this was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<String>,
+    /// Version of its mariadbd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Version of its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+}
+
+/// The conditions of a ReplicationCluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ConditionType {
+    /// Writes are accepted.
+    Ready,
+    /// The death of the primary would be survived without loss.
+    FailoverReady,
+    /// The operator works on a change.
+    Reconciling,
+    /// The operator cannot go on without a human.
+    Stalled,
+    /// The operator was told to do nothing.
+    Paused,
+}
+
+impl ConditionType {
+    /// Every condition.
+    pub const ALL: [Self; 5] = [Self::Ready, Self::FailoverReady, Self::Reconciling, Self::Stalled, Self::Paused];
+
+    /// The value of the condition's `type`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::FailoverReady => "FailoverReady",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Paused => "Paused",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_newer_operator_survive() {
+        let json = serde_json::json!({
+            "durability": "Quorum",
+            "transition": {"kind": "Relocate", "term": 9, "step": "x", "startedAt": "2026-11-22T11:00:00.100000Z"},
+        });
+        let status: ClusterStatus = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(status.durability, Some(Durability::Unknown("Quorum".to_owned())));
+        assert_eq!(serde_json::to_value(&status).unwrap(), json);
+    }
+
+    #[test]
+    fn a_status_is_written_in_the_words_of_the_api() {
+        let status = ClusterStatus {
+            term: Some(Term(7)),
+            data_uid: Some(DataUid("0b6f".to_owned())),
+            durability: Some(Durability::CatchingUp),
+            ackers: vec![Acker {
+                member: "shop-0".to_owned(),
+                pod_uid: "7d3e".to_owned(),
+                boot_id: "91ac".to_owned(),
+                incarnation: Incarnation(4),
+            }],
+            ..ClusterStatus::default()
+        };
+        let expected = serde_json::json!({
+            "term": 7, "dataUID": "0b6f", "durability": "CatchingUp",
+            "ackers": [{"member": "shop-0", "podUID": "7d3e", "bootID": "91ac", "incarnation": 4}],
+        });
+        assert_eq!(serde_json::to_value(status).unwrap(), expected);
+    }
+}

@@ -1,0 +1,344 @@
+//! From the raw ReplicationCluster to values that mean what they say. What CEL refuses on the API server is refused here
+//! again, because objects may be older than a rule; and what CEL cannot see is refused here only.
+
+mod template;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
+use thiserror::Error;
+
+pub use self::template::Template;
+use super::cluster::{
+    Bootstrap, Detection, FailoverPolicy, MemberPolicy, Replication, ReplicationCluster, ReplicationClusterSpec,
+    ReplicationMode, SecretKeyRef, Services, Storage, WhenNoAcker,
+};
+use super::duration::DurationText;
+use super::owned;
+use crate::layout::MAX_MEMBERS;
+use crate::orders::Ordinal;
+
+/// Reason of the condition Stalled when a spec cannot be used.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+
+/// A spec that cannot be used: which field, what is wrong with it, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field}: {problem}; {remedy}")]
+pub struct Invalid {
+    /// Path of the field.
+    pub field: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Invalid {
+    fn new(field: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+}
+
+/// A cluster whose spec can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// Name of the object; everything else is named after it.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Uid of the object. Not the identity of the data.
+    pub uid: String,
+    /// What is wished.
+    pub spec: ClusterSpec,
+}
+
+/// A spec that can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterSpec {
+    /// Number of members, 1 to 9.
+    pub members: u8,
+    /// MariaDB image.
+    pub image: String,
+    /// Secrets images are pulled with.
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// The volumes.
+    pub storage: Storage,
+    /// CPU and memory of mariadbd's container.
+    pub resources: ResourceRequirements,
+    /// The user's options of mariadbd; none of them is owned.
+    pub my_cnf: String,
+    /// What to create at the initialisation.
+    pub bootstrap: Option<Bootstrap>,
+    /// Where root's password is.
+    pub root_password: Option<SecretKeyRef>,
+    /// What commits wait for.
+    pub commits: Commits,
+    /// Lag up to which a replica is readable.
+    pub max_lag: Duration,
+    /// Replication domain.
+    pub gtid_domain_id: u32,
+    /// Preferences of members that have some.
+    pub policies: BTreeMap<Ordinal, Preference>,
+    /// What happens when the primary dies.
+    pub failover: FailoverSettings,
+    /// The Services clients use.
+    pub services: Services,
+    /// What users add to the pods.
+    pub template: Template,
+    /// The operator only watches.
+    pub paused: bool,
+}
+
+/// What commits wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commits {
+    /// For nothing.
+    Async,
+    /// For an acknowledgement, without limit.
+    SemiSyncWait,
+    /// For an acknowledgement; without any acker for this long.
+    SemiSyncDegrade { after: Duration },
+}
+
+/// What is preferred of a member.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Preference {
+    /// Higher is preferred; 0 by default.
+    pub priority: u32,
+    /// Never promoted.
+    pub never_primary: bool,
+}
+
+/// What happens when the primary dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailoverSettings {
+    /// False: say it, do not do it.
+    pub enabled: bool,
+    /// Time between two reads.
+    pub interval: Duration,
+    /// Limit of one read.
+    pub timeout: Duration,
+    /// Failed reads until silence counts.
+    pub threshold: u32,
+    /// How far behind a preferred member may be.
+    pub max_candidate_lag: Duration,
+}
+
+/// Name of the member with this ordinal, and of its pod.
+#[must_use]
+pub fn member_name(cluster: &str, ordinal: Ordinal) -> String {
+    format!("{cluster}-{ordinal}")
+}
+
+/// Ordinal of the member with this name, when it is one of this cluster.
+#[must_use]
+pub fn member_ordinal(cluster: &str, member: &str) -> Option<Ordinal> {
+    let ordinal = Ordinal(member.strip_prefix(cluster)?.strip_prefix('-')?.parse().ok()?);
+    (ordinal.0 < MAX_MEMBERS && member_name(cluster, ordinal) == member).then_some(ordinal)
+}
+
+impl Cluster {
+    /// Reads a raw object.
+    ///
+    /// # Errors
+    /// The first field that cannot be used.
+    pub fn parse(raw: &ReplicationCluster) -> Result<Self, Invalid> {
+        let missing = |field: &str| Invalid::new(field, "is missing", "read the object from the API server");
+        Ok(Self {
+            name: raw.metadata.name.clone().ok_or_else(|| missing("metadata.name"))?,
+            namespace: raw.metadata.namespace.clone().ok_or_else(|| missing("metadata.namespace"))?,
+            uid: raw.metadata.uid.clone().ok_or_else(|| missing("metadata.uid"))?,
+            spec: spec(&raw.spec)?,
+        })
+    }
+
+    /// `namespace/name`: the cluster part of a volume's identity.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Every ordinal.
+    pub fn ordinals(&self) -> impl Iterator<Item = Ordinal> + use<> {
+        (0..self.spec.members).map(Ordinal)
+    }
+
+    /// Name of a member and its pod.
+    #[must_use]
+    pub fn member(&self, ordinal: Ordinal) -> String {
+        member_name(&self.name, ordinal)
+    }
+
+    /// Absolute DNS name of a member. It ends with a dot: no search domain is tried, which would take up to six
+    /// questions of the DNS for each connection.
+    #[must_use]
+    pub fn host(&self, ordinal: Ordinal, cluster_domain: &str) -> String {
+        let Self { name, namespace, .. } = self;
+        format!("{}.{name}-members.{namespace}.svc.{cluster_domain}.", self.member(ordinal))
+    }
+
+    /// What is preferred of a member.
+    #[must_use]
+    pub fn preference(&self, ordinal: Ordinal) -> Preference {
+        self.spec.policies.get(&ordinal).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+fn spec(raw: &ReplicationClusterSpec) -> Result<ClusterSpec, Invalid> {
+    let ReplicationClusterSpec {
+        members,
+        image,
+        image_pull_secrets,
+        storage,
+        resources,
+        my_cnf,
+        bootstrap,
+        root_password_secret_key_ref,
+        replication,
+        member_policies,
+        failover,
+        services,
+        template,
+        paused,
+    } = raw;
+    let members = self::members(*members)?;
+    let commits = commits(replication, members)?;
+    let Replication { mode: _, when_no_acker: _, degrade_after: _, max_lag, gtid_domain_id } = replication;
+    Ok(ClusterSpec {
+        members,
+        image: self::image(image)?,
+        image_pull_secrets: image_pull_secrets.clone(),
+        storage: storage.clone(),
+        resources: resources.clone().unwrap_or_default(),
+        my_cnf: self::my_cnf(my_cnf)?,
+        bootstrap: bootstrap.clone(),
+        root_password: root_password_secret_key_ref.clone(),
+        commits,
+        max_lag: duration("spec.replication.maxLag", max_lag)?,
+        gtid_domain_id: number("spec.replication.gtidDomainId", *gtid_domain_id, 0..=u32::MAX)?,
+        policies: policies(member_policies, members)?,
+        failover: self::failover(failover)?,
+        services: services.clone(),
+        template: Template::parse(template.as_ref())?,
+        paused: *paused,
+    })
+}
+
+fn members(raw: i32) -> Result<u8, Invalid> {
+    let count = number("spec.members", raw.into(), 1..=u32::from(MAX_MEMBERS))?;
+    u8::try_from(count).map_err(|_| Invalid::new("spec.members", format!("{raw} is too many"), "set 1 to 9"))
+}
+
+fn image(raw: &str) -> Result<String, Invalid> {
+    let name = raw.rsplit('/').next().unwrap_or(raw);
+    if raw.contains('@') || name.contains(':') && !name.ends_with(":latest") {
+        return Ok(raw.to_owned());
+    }
+    let problem = format!("{raw:?} has no tag other than latest, and no digest");
+    Err(Invalid::new("spec.image", problem, "name the version, or members could run different ones"))
+}
+
+fn my_cnf(raw: &str) -> Result<String, Invalid> {
+    for (index, line) in raw.lines().enumerate() {
+        let field = || format!("spec.myCnf line {}", index + 1);
+        let line = line.trim_matches(|c: char| c.is_whitespace() || c == '\u{b}');
+        if line.starts_with('[') || line.starts_with('!') {
+            let problem = format!("{line:?} is no option");
+            return Err(Invalid::new(
+                field(),
+                problem,
+                "write options of [mariadbd] only, without sections and includes",
+            ));
+        }
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        let key = line.split(['=', '#']).next().unwrap_or_default().trim();
+        if let Some(owned) = owned::owner(key) {
+            let problem = format!("{key} belongs to the operator: {}", owned.why);
+            return Err(Invalid::new(field(), problem, "remove it"));
+        }
+    }
+    Ok(raw.to_owned())
+}
+
+fn commits(raw: &Replication, members: u8) -> Result<Commits, Invalid> {
+    let after = duration("spec.replication.degradeAfter", &raw.degrade_after)?;
+    match (raw.mode, raw.when_no_acker) {
+        (ReplicationMode::SemiSync, _) if members < 2 => Err(Invalid::new(
+            "spec.members",
+            "one member under SemiSync would wait for an acknowledgement for ever",
+            "set members to 2 or more, or replication.mode to Async",
+        )),
+        (ReplicationMode::SemiSync, WhenNoAcker::Wait) => Ok(Commits::SemiSyncWait),
+        (ReplicationMode::SemiSync, WhenNoAcker::Degrade) => Ok(Commits::SemiSyncDegrade { after }),
+        (ReplicationMode::Async, WhenNoAcker::Wait) => Ok(Commits::Async),
+        (ReplicationMode::Async, WhenNoAcker::Degrade) => Err(Invalid::new(
+            "spec.replication.whenNoAcker",
+            "Degrade has no meaning under Async",
+            "remove it, or set mode to SemiSync",
+        )),
+    }
+}
+
+fn policies(raw: &[MemberPolicy], members: u8) -> Result<BTreeMap<Ordinal, Preference>, Invalid> {
+    let mut policies = BTreeMap::new();
+    for (index, MemberPolicy { ordinal, priority, never_primary }) in raw.iter().enumerate() {
+        let field = |name: &str| format!("spec.memberPolicies[{index}].{name}");
+        let number_of = number(&field("ordinal"), (*ordinal).into(), 0..=u32::from(members) - 1)?;
+        let ordinal = Ordinal(u8::try_from(number_of).unwrap_or(u8::MAX));
+        let priority = number(&field("priority"), (*priority).into(), 0..=1000)?;
+        policies.insert(ordinal, Preference { priority, never_primary: *never_primary });
+    }
+    if policies.values().filter(|policy| policy.never_primary).count() >= usize::from(members) {
+        let problem = "every member is forbidden to be primary";
+        return Err(Invalid::new("spec.memberPolicies", problem, "leave neverPrimary false on at least one"));
+    }
+    Ok(policies)
+}
+
+fn failover(raw: &FailoverPolicy) -> Result<FailoverSettings, Invalid> {
+    let FailoverPolicy { enabled, detection, max_candidate_lag } = raw;
+    let Detection { interval, timeout, threshold } = detection;
+    let settings = FailoverSettings {
+        enabled: *enabled,
+        interval: duration("spec.failover.detection.interval", interval)?,
+        timeout: duration("spec.failover.detection.timeout", timeout)?,
+        threshold: number("spec.failover.detection.threshold", (*threshold).into(), 1..=100)?,
+        max_candidate_lag: duration("spec.failover.maxCandidateLag", max_candidate_lag)?,
+    };
+    if settings.interval < MIN_INTERVAL {
+        let problem = format!("{} is too short", interval.0);
+        return Err(Invalid::new("spec.failover.detection.interval", problem, "set 100ms or more"));
+    }
+    if settings.timeout < settings.interval {
+        let problem = format!("{} is shorter than the interval {}", timeout.0, interval.0);
+        return Err(Invalid::new("spec.failover.detection.timeout", problem, "set it to the interval or more"));
+    }
+    Ok(settings)
+}
+
+/// Shorter intervals cost more than they find: an exit of mariadbd is reported at once by its agent.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+fn duration(field: &str, text: &DurationText) -> Result<Duration, Invalid> {
+    text.parse().map_err(|error| Invalid::new(field, error.to_string(), "correct it"))
+}
+
+fn number(field: &str, raw: i64, range: std::ops::RangeInclusive<u32>) -> Result<u32, Invalid> {
+    u32::try_from(raw).ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let remedy = format!("set {} to {}", range.start(), range.end());
+        Invalid::new(field, format!("{raw} is out of range"), remedy)
+    })
+}
+
+#[cfg(test)]
+mod tests;

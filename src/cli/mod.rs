@@ -1,0 +1,31 @@
+//! The program's command line: one file for each subcommand, which reads its arguments and calls the library.
+//!
+//! No logic that another part could need belongs here.
+
+pub mod crd;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// High availability for MariaDB replication sets on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints the CustomResourceDefinitions, or writes them into folders.
+    Crd(crd::Args),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Crd(args) => crd::run(&args),
+    }
+}

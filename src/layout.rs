@@ -1,0 +1,118 @@
+//! Where things are inside a member's pod: paths, ports, container and volume names, environment.
+//!
+//! The one place that `resources` (which writes the pod), the agent and launch's caller (which live in it) and the
+//! operator (which talks to it) take these names from. Only constants here.
+
+/// Container that runs mariadbd below launch.
+pub const MARIADB_CONTAINER: &str = "mariadb";
+/// Native sidecar with the agent.
+pub const AGENT_CONTAINER: &str = "agent";
+/// Init container that copies launch into the pod.
+pub const INSTALL_CONTAINER: &str = "install";
+
+/// Claim and volume with datadir and our own files. Claims are named `data-NAME-i`.
+pub const DATA_VOLUME: &str = "data";
+/// emptyDir that carries launch into the MariaDB image.
+pub const BIN_VOLUME: &str = "bin";
+/// emptyDir of the sockets.
+pub const RUN_VOLUME: &str = "run";
+/// emptyDir for temporary files.
+pub const TMP_VOLUME: &str = "tmp";
+/// my.cnf.
+pub const CONFIG_VOLUME: &str = "config";
+/// Passwords of our accounts.
+pub const ACCOUNTS_VOLUME: &str = "accounts";
+/// Password of the bootstrap user.
+pub const BOOTSTRAP_VOLUME: &str = "bootstrap";
+/// Password of root.
+pub const ROOT_VOLUME: &str = "root";
+/// Every volume of ours: a user's volume may not carry one of these names.
+pub const VOLUMES: [&str; 8] =
+    [DATA_VOLUME, BIN_VOLUME, RUN_VOLUME, TMP_VOLUME, CONFIG_VOLUME, ACCOUNTS_VOLUME, BOOTSTRAP_VOLUME, ROOT_VOLUME];
+/// Every container of ours.
+pub const CONTAINERS: [&str; 3] = [INSTALL_CONTAINER, AGENT_CONTAINER, MARIADB_CONTAINER];
+
+/// Mount of the volume, in agent and mariadb.
+pub const VOLUME_DIR: &str = "/var/lib/mysql";
+/// mariadbd's datadir.
+pub const DATA_DIR: &str = "/var/lib/mysql/data";
+/// Our own files on the volume: record, kept relay logs, exported errant transactions.
+pub const STATE_DIR: &str = "/var/lib/mysql/beachmaster";
+/// Mount of the sockets, in agent and mariadb.
+pub const RUN_DIR: &str = "/run/mysqld";
+/// mariadbd's socket.
+pub const MARIADBD_SOCKET: &str = "/run/mysqld/mysqld.sock";
+/// mariadbd's pid file.
+pub const PID_FILE: &str = "/run/mysqld/mysqld.pid";
+/// launch's socket.
+pub const LAUNCH_SOCKET: &str = "/run/mysqld/launch.sock";
+/// The agent's socket, to which `beachmaster agent session` relays.
+pub const AGENT_SOCKET: &str = "/run/mysqld/agent.sock";
+/// Mount for temporary files: root filesystems are read-only.
+pub const TMP_DIR: &str = "/tmp";
+/// Mount of the ConfigMap. A folder of its own: mounts inside a read-only mount fail.
+pub const CONFIG_DIR: &str = "/etc/beachmaster/config";
+/// The file mariadbd gets as `--defaults-file`; nothing else is read.
+pub const MY_CNF: &str = "/etc/beachmaster/config/my.cnf";
+/// Key of [`MY_CNF`] in the ConfigMap.
+pub const MY_CNF_KEY: &str = "my.cnf";
+/// Mount of the Secret `NAME-accounts`, in the agent: files `probe`, `repl-0` … `repl-8`.
+pub const ACCOUNTS_DIR: &str = "/etc/beachmaster/accounts";
+/// Mount of the bootstrap user's password, in the agent, when there is one.
+pub const BOOTSTRAP_DIR: &str = "/etc/beachmaster/bootstrap";
+/// Mount of root's password, in the agent, when there is one.
+pub const ROOT_DIR: &str = "/etc/beachmaster/root";
+/// Name of the file with the password in [`BOOTSTRAP_DIR`] and [`ROOT_DIR`].
+pub const PASSWORD_FILE: &str = "password";
+
+/// Our program in our image.
+pub const BEACHMASTER: &str = "/beachmaster";
+/// launch in our image.
+pub const LAUNCH: &str = "/launch";
+/// Mount of the `bin` volume in `install`. Not [`BIN_DIR`]: in our image `/beachmaster` is a file.
+pub const INSTALL_DIR: &str = "/install";
+/// Mount of the `bin` volume in mariadb.
+pub const BIN_DIR: &str = "/beachmaster/bin";
+/// launch where it runs.
+pub const LAUNCH_INSTALLED: &str = "/beachmaster/bin/launch";
+
+/// mariadbd.
+pub const MARIADB_PORT: u16 = 3306;
+/// The agent's HTTP: `/readyz`.
+pub const AGENT_PORT: u16 = 8080;
+/// 200 when mariadbd answers SQL.
+pub const READY_PATH: &str = "/readyz";
+
+/// Name of the pod, `NAME-i`.
+pub const ENV_POD_NAME: &str = "POD_NAME";
+/// Namespace of the pod.
+pub const ENV_POD_NAMESPACE: &str = "POD_NAMESPACE";
+/// Uid of the pod.
+pub const ENV_POD_UID: &str = "POD_UID";
+/// Name of the ReplicationCluster.
+pub const ENV_CLUSTER: &str = "BEACHMASTER_CLUSTER";
+/// `gtid_domain_id` of the cluster.
+pub const ENV_GTID_DOMAIN: &str = "BEACHMASTER_GTID_DOMAIN";
+/// Database to create at the initialisation.
+pub const ENV_BOOTSTRAP_DATABASE: &str = "BEACHMASTER_BOOTSTRAP_DATABASE";
+/// User to create at the initialisation.
+pub const ENV_BOOTSTRAP_USERNAME: &str = "BEACHMASTER_BOOTSTRAP_USERNAME";
+
+/// Key of the probe's password in `NAME-accounts`, and its file name in [`ACCOUNTS_DIR`].
+pub const PROBE_KEY: &str = "probe";
+/// SQL account of the probe.
+pub const PROBE_USER: &str = "beachmaster_probe";
+/// Most members a cluster may have: the number of replication accounts.
+pub const MAX_MEMBERS: u8 = 9;
+
+/// Key of a member's replication password in `NAME-accounts`, and its file name in [`ACCOUNTS_DIR`].
+#[must_use]
+pub fn repl_key(ordinal: u8) -> String {
+    format!("repl-{ordinal}")
+}
+
+/// A member's replication account.
+#[must_use]
+pub fn repl_user(ordinal: u8) -> String {
+    format!("beachmaster_repl_{ordinal}")
+}
