@@ -3,20 +3,35 @@
 //! `decide` is a total function of what is recorded, wished and seen. It is asked again after everything that happens,
 //! so it keeps no memory; whoever continues after a crash gets the same answers.
 
-use super::observation::{Millis, Observation};
+use super::observation::{MemberView, Millis, Observation};
 use super::policy::Policy;
-use super::record::Record;
+use super::record::{Record, Step, TransitionKind};
+use super::safety::Rules;
+use super::{failover, initialise, promoting, resume, steady};
 use crate::orders::{Order, Ordinal};
 
 /// Something to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// Write this record to the status. Nothing else happens until it has returned.
-    Write { record: Box<Record>, why: String },
+    Write {
+        /// What the status must say.
+        record: Box<Record>,
+        /// Why, for logs and events.
+        why: String,
+    },
     /// Give a member an order. At most one is in flight for each member.
-    Order { member: Ordinal, order: Order },
+    Order {
+        /// Whom.
+        member: Ordinal,
+        /// What.
+        order: Order,
+    },
     /// Make NAME-primary select this member.
-    Route { member: Ordinal },
+    Route {
+        /// Whom.
+        member: Ordinal,
+    },
 }
 
 /// What to do next, and why not something else.
@@ -28,13 +43,97 @@ pub struct Decision {
     pub blocked: Option<String>,
     /// Candidates and alternatives that were rejected, and why.
     pub rejected: Vec<String>,
-    /// When to ask again although nothing happened.
-    pub again_at: Option<Millis>,
+}
+
+impl Decision {
+    pub(super) fn acts(acts: Vec<Act>) -> Self {
+        Self { acts, ..Self::default() }
+    }
+
+    pub(super) fn blocked(why: impl Into<String>) -> Self {
+        Self { blocked: Some(why.into()), ..Self::default() }
+    }
+
+    pub(super) fn write(record: Record, why: impl Into<String>) -> Self {
+        Self::acts(vec![Act::Write { record: Box::new(record), why: why.into() }])
+    }
+
+    pub(super) fn rejecting(mut self, rejected: Vec<String>) -> Self {
+        self.rejected = rejected;
+        self
+    }
 }
 
 /// The next step for a cluster.
 #[must_use]
 pub fn decide(policy: &Policy, record: &Record, seen: &Observation) -> Decision {
-    let _ = (policy, record, seen);
-    Decision::default()
+    decide_with(Rules::default(), policy, record, seen)
+}
+
+/// [`decide`] under other rules; only for tests that prove that broken rules are noticed.
+#[doc(hidden)]
+#[must_use]
+pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Decision {
+    let case = Case { rules, policy, record, seen };
+    if record.data_uid.is_none() {
+        return initialise::begin(&case);
+    }
+    if seen.my_term != Some(record.term) {
+        return case.take_over();
+    }
+    let Some(transition) = &record.transition else { return steady::decide(&case) };
+    match (transition.step, transition.kind) {
+        (Step::Promoting, _) => promoting::decide(&case),
+        (Step::Decided, TransitionKind::Initialise) => initialise::decide(&case),
+        (Step::Decided, TransitionKind::Failover) => failover::decide(&case, transition),
+        (Step::Decided, TransitionKind::Resume) => resume::decide(&case),
+    }
+}
+
+/// Everything a decision is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub rules: Rules,
+    pub policy: &'a Policy,
+    pub record: &'a Record,
+    pub seen: &'a Observation,
+}
+
+impl<'a> Case<'a> {
+    /// A new leader announces itself by a new term before its first order, so that its predecessor's late orders are
+    /// refused everywhere.
+    fn take_over(&self) -> Decision {
+        let record = Record { term: self.record.term.next(), ..self.record.clone() };
+        Decision::write(record, "a new leader takes over")
+    }
+
+    /// The recorded primary.
+    pub fn primary(&self) -> Option<&'a MemberView> {
+        self.seen.member(self.record.primary?)
+    }
+
+    /// All members but `one`.
+    pub fn others(&self, one: Ordinal) -> impl Iterator<Item = &'a MemberView> + use<'a> {
+        self.seen.members.iter().filter(move |member| member.ordinal != one)
+    }
+
+    /// True when the member's volume holds this cluster's data.
+    pub fn is_ours(&self, member: &MemberView) -> bool {
+        self.record.data_uid.as_ref().is_some_and(|data_uid| member.holds(&self.policy.cluster, data_uid))
+    }
+
+    /// Absolute name of a member's mariadbd.
+    pub fn host(&self, ordinal: Ordinal) -> String {
+        self.policy.hosts.get(usize::from(ordinal.0)).cloned().unwrap_or_default()
+    }
+
+    /// How long `since` has lasted, in milliseconds.
+    pub fn lasted(&self, since: Millis) -> u64 {
+        self.seen.now.since(since)
+    }
+}
+
+/// An order for `member`, when no other one is in flight.
+pub(super) fn order(member: &MemberView, order: Order) -> Option<Act> {
+    member.is_free().then_some(Act::Order { member: member.ordinal, order })
 }

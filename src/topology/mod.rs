@@ -2,10 +2,21 @@
 //!
 //! [`record`] is what the status records as done, [`observation`] what was seen, [`policy`] what the user wants.
 //! [`verdict`] says what became of the primary, [`safety`] whether a promotion can lose anything, [`candidate`] who
-//! should be promoted, [`decide`](fn@decide::decide) the one next step, [`report`] what people are told.
-//! No I/O, no clock, no randomness: time and fresh identifiers come in as values.
+//! should be promoted, [`ackers`] who may acknowledge and what that means, [`decide`](fn@decide::decide) the one next
+//! step, [`report`] what people are told. No I/O, no clock, no randomness: time and fresh identifiers come in as values.
 
+pub mod ackers;
+pub mod candidate;
 pub mod decide;
+mod failover;
+mod initialise;
+pub mod member;
 pub mod observation;
 pub mod policy;
+mod promoting;
 pub mod record;
+pub mod report;
+mod resume;
+pub mod safety;
+mod steady;
+pub mod verdict;

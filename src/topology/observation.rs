@@ -72,7 +72,8 @@ pub struct SemiSyncSource {
     pub no_tx: u64,
 }
 
-/// One reading of a live mariadbd over SQL.
+/// One reading of a live mariadbd over SQL. Settings and semi-sync state are read before the positions: so the positions
+/// cover everything that was written before those settings held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerView {
     /// When the reading began: what it shows is not older.
@@ -219,6 +220,8 @@ pub struct MemberView {
     pub agent: AgentSight,
     /// Its mariadbd over SQL.
     pub server: ServerSight,
+    /// When this observer first heard that the present incarnation runs (from the agent).
+    pub running_since: Option<Millis>,
     /// An order is in flight, or a failed one waits for its next try.
     pub busy: Option<&'static str>,
     /// What was reached in this term.
@@ -233,6 +236,36 @@ impl MemberView {
             AgentSight::Present(state) => Some(state),
             AgentSight::Unknown | AgentSight::Away { .. } => None,
         }
+    }
+
+    /// The reading before the last one: finished before the last one began.
+    #[must_use]
+    pub fn before(&self) -> Option<&ServerView> {
+        match &self.server {
+            ServerSight::Answers { before, .. } => before.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The last reading, when it certainly shows the incarnation the agent speaks of.
+    #[must_use]
+    pub fn current_view(&self) -> Option<&ServerView> {
+        let since = self.running_since?;
+        self.view().filter(|view| self.is_running() && view.begun > since)
+    }
+
+    /// True when no order is in flight and none waits for its next try.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.busy.is_none()
+    }
+
+    /// The freeze of this term, while the frozen incarnation still runs.
+    #[must_use]
+    pub fn frozen(&self) -> Option<&Frozen> {
+        let frozen = self.progress.frozen.as_ref()?;
+        let same = self.incarnation() == Some(frozen.incarnation);
+        (same || frozen.killed).then_some(frozen)
     }
 
     /// The last reading over SQL, while it answers.
@@ -294,11 +327,13 @@ pub struct Observation {
     pub routed: Option<Ordinal>,
     /// Now.
     pub now: Millis,
+    /// Since when no live acker has been connected ([`super::ackers::any_active`]), tracked by the observer.
+    pub no_acker_since: Option<Millis>,
     /// The term this leader has written; none before its first write.
     pub my_term: Option<Term>,
     /// An unused identity for the data, should it be needed.
     pub fresh_uid: DataUid,
-    /// An unused one-time login for a binlog server, should it be needed.
+    /// The one-time login for binlog servers of this term: random, and the same until the term changes.
     pub fresh_login: (String, Secret),
 }
 

@@ -1,0 +1,180 @@
+//! Who may acknowledge commits, and what an acknowledgement therefore means (invariant 6).
+//!
+//! Adding an entry is always safe: it only makes 8(b) ask for more. Leaving is what can lose data, so an entry leaves only
+//! after its acknowledging is known to be off and a remaining acker has received the primary's position read after that.
+
+use super::member::{trouble, volume_trouble};
+use super::observation::{IoThread, MemberView, Millis, Observation};
+use super::policy::Policy;
+use super::record::{Acker, Durability, Record};
+use super::safety::{Rules, matches_acker};
+use crate::orders::Ordinal;
+
+/// More ackers only make 8(b) harder to fulfil; one alone stops writes whenever it restarts.
+pub const WANTED: usize = 2;
+/// An acker that was away this long is evicted by the primary, in milliseconds: long enough for a restart of its agent,
+/// short enough that a lost member does not block failovers for minutes.
+pub const AWAY_BEFORE_EVICTION_MS: u64 = 10_000;
+
+/// The entry for what `member` runs now.
+#[must_use]
+pub fn entry_of(member: &MemberView) -> Option<Acker> {
+    let state = member.state()?;
+    Some(Acker {
+        member: member.ordinal,
+        pod_uid: state.pod_uid.clone(),
+        boot_id: state.boot_id.clone(),
+        incarnation: member.incarnation()?,
+    })
+}
+
+/// True when the present run of `member` is recorded as an acker.
+#[must_use]
+pub fn is_recorded(record: &Record, member: &MemberView) -> bool {
+    record.ackers.iter().any(|acker| matches_acker(member, acker))
+}
+
+/// Members whose present run is recorded.
+pub fn live<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<Item = &'a MemberView> {
+    seen.members.iter().filter(|member| is_recorded(record, member))
+}
+
+/// Members that acknowledge now: recorded, connected to the primary, with semi-sync active.
+pub fn active<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<Item = &'a MemberView> {
+    live(record, seen).filter(|member| {
+        member
+            .current_view()
+            .is_some_and(|view| view.acker_active && view.slave.as_ref().is_some_and(|slave| slave.io == IoThread::Yes))
+    })
+}
+
+/// True when at least one recorded acker is connected.
+#[must_use]
+pub fn any_active(record: &Record, seen: &Observation) -> bool {
+    active(record, seen).next().is_some()
+}
+
+/// Entries for up to [`WANTED`] ackers in all, taken from `fit`, those that may become primary first.
+#[must_use]
+pub fn missing(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Vec<Acker> {
+    let have = live(record, seen).count();
+    let mut spare: Vec<&MemberView> = seen
+        .members
+        .iter()
+        .filter(|member| member.ordinal != primary.ordinal && member.is_running() && !is_recorded(record, member))
+        .filter(|member| member.current_view().is_some())
+        .filter(|member| trouble(record, &policy.cluster, member, Some(primary)).is_none())
+        .collect();
+    spare.sort_by_key(|member| (policy.member(member.ordinal).never_primary, member.ordinal));
+    spare.into_iter().filter_map(entry_of).take(WANTED.saturating_sub(have)).collect()
+}
+
+/// Entries that may leave now.
+#[must_use]
+pub fn leaving(rules: Rules, record: &Record, seen: &Observation, primary: &MemberView) -> Vec<Acker> {
+    record.ackers.iter().filter(|acker| may_leave(rules, record, seen, primary, acker)).cloned().collect()
+}
+
+fn may_leave(rules: Rules, record: &Record, seen: &Observation, primary: &MemberView, acker: &Acker) -> bool {
+    let member = seen.member(acker.member);
+    if member.is_some_and(|member| matches_acker(member, acker)) {
+        return false;
+    }
+    if rules.acker_leaves_at_once {
+        return true;
+    }
+    let Some(off) = off_since(seen, primary, acker) else { return false };
+    active(record, seen).any(|remaining| has_received_since(remaining, primary, off))
+}
+
+/// Since when the run `acker` certainly acknowledges nothing.
+fn off_since(seen: &Observation, primary: &MemberView, acker: &Acker) -> Option<Millis> {
+    let evicted = primary.progress.evicted.get(&acker.member).copied();
+    evicted.or_else(|| {
+        let member = seen.member(acker.member)?;
+        let state = member.state()?;
+        // Same pod, or same kernel (whose file locks let one mariadbd at a time use the volume): another incarnation
+        // running means that the recorded one has ended. A pod of the same name elsewhere proves nothing.
+        let same_place = state.pod_uid == acker.pod_uid || state.boot_id == acker.boot_id;
+        let over = member.incarnation().is_some_and(|now| now > acker.incarnation);
+        (same_place && over).then_some(member.running_since).flatten()
+    })
+}
+
+/// True when `acker` has received a position of the primary that was read after `moment`.
+#[must_use]
+pub fn has_received_since(acker: &MemberView, primary: &MemberView, moment: Millis) -> bool {
+    let (Some(primary), Some(acker)) = (primary.current_view(), acker.current_view()) else { return false };
+    primary.begun > moment && acker.received().covers(&primary.binlog_position)
+}
+
+/// True when writes on `primary` are known to wait for ackers and one of them has all that was written before.
+#[must_use]
+pub fn is_enforced(record: &Record, seen: &Observation, primary: &MemberView) -> bool {
+    let Some(now) = primary.current_view() else { return false };
+    // A reading takes the settings before the position, so the position covers all that was written before they held.
+    let has_all =
+        |acker: &MemberView| acker.current_view().is_some_and(|view| view.received().covers(&now.binlog_position));
+    !now.read_only && weakened(primary).is_none() && active(record, seen).any(has_all)
+}
+
+/// Why an acknowledgement no longer means what `Enforced` says, if so.
+#[must_use]
+pub fn weakened(primary: &MemberView) -> Option<String> {
+    let now = primary.current_view()?;
+    if !now.semi_sync.enabled || !now.semi_sync.wait_no_slave {
+        return Some("semi-sync was switched off on the primary".to_owned());
+    }
+    if primary.before().is_some_and(|before| now.semi_sync.no_tx > before.semi_sync.no_tx) {
+        return Some("commits went through unacknowledged on the primary".to_owned());
+    }
+    if primary.before().is_some_and(|before| !now.binlog_position.covers(&before.binlog_position)) {
+        return Some("the primary's binary log position went backwards".to_owned());
+    }
+    (!now.drift.is_empty()).then(|| format!("owned settings were changed: {}", now.drift.join(", ")))
+}
+
+/// An acker that has all the primary waits for, while the primary waits all the same: it will never be acknowledged.
+#[must_use]
+pub fn stuck<'a>(record: &'a Record, seen: &'a Observation, primary: &MemberView) -> Option<&'a MemberView> {
+    let (now, before) = (primary.current_view()?, primary.before()?);
+    let waits = now.semi_sync.wait_sessions > 0 && before.semi_sync.wait_sessions > 0 && now.semi_sync.clients > 0;
+    if !waits || now.binlog_position != before.binlog_position {
+        return None;
+    }
+    active(record, seen).find(|acker| {
+        acker.is_free() && acker.before().is_some_and(|view| view.received().covers(&now.binlog_position))
+    })
+}
+
+/// A recorded acker whose run cannot be asked and which the primary must therefore shut out.
+#[must_use]
+pub fn to_evict(record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
+    record.ackers.iter().find_map(|acker| {
+        let gone = match seen.member(acker.member) {
+            None => true,
+            Some(member) => is_long_away(member, seen.now) || is_elsewhere(member, acker),
+        };
+        (gone && !primary.progress.evicted.contains_key(&acker.member)).then_some(acker.member)
+    })
+}
+
+fn is_long_away(member: &MemberView, now: Millis) -> bool {
+    matches!(member.agent, super::observation::AgentSight::Away { since } if now.since(since) >= AWAY_BEFORE_EVICTION_MS)
+}
+
+fn is_elsewhere(member: &MemberView, acker: &Acker) -> bool {
+    member.state().is_some_and(|state| state.pod_uid != acker.pod_uid && state.boot_id != acker.boot_id)
+}
+
+/// True when `member` may be let in again after an eviction: it answers, and its volume is the right one.
+#[must_use]
+pub fn may_return(policy: &Policy, record: &Record, member: &MemberView) -> bool {
+    member.is_running() && volume_trouble(record, &policy.cluster, member).is_none()
+}
+
+/// True when `durability` lets commits wait.
+#[must_use]
+pub fn waits(durability: Durability) -> bool {
+    matches!(durability, Durability::Enforced | Durability::CatchingUp)
+}

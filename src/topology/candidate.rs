@@ -1,0 +1,170 @@
+//! Who should be promoted: those that can be, then the preferred, then the one that has received most.
+
+use std::cmp::Reverse;
+
+use super::member::{slave, sql_or_volume_trouble, written_outside_reigns};
+use super::observation::{MemberView, Observation};
+use super::policy::Policy;
+use super::record::Record;
+use crate::gtid::GtidPosition;
+use crate::orders::Ordinal;
+
+/// After this many failures in a row within one term a member is passed over: one may be chance, three are a state.
+pub const FAILURES_TO_REJECT: u32 = 3;
+
+/// Candidates, best first, and why the others are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ranking {
+    /// Best first.
+    pub candidates: Vec<Ordinal>,
+    /// A sentence for each member that is none.
+    pub rejected: Vec<String>,
+}
+
+impl Ranking {
+    /// The one to promote.
+    #[must_use]
+    pub fn best(&self) -> Option<Ordinal> {
+        self.candidates.first().copied()
+    }
+}
+
+/// Ranks the members that could replace `from`. `end` is where the old primary's files end, when they were read.
+#[must_use]
+pub fn rank(
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    from: Ordinal,
+    end: Option<&GtidPosition>,
+) -> Ranking {
+    let mut ranking = Ranking::default();
+    let mut fit: Vec<&MemberView> = Vec::new();
+    for member in seen.members.iter().filter(|member| member.ordinal != from) {
+        match rejection(policy, record, member, end) {
+            Some(why) => ranking.rejected.push(format!("member {}: {why}", member.ordinal)),
+            None => fit.push(member),
+        }
+    }
+    let best = fit.iter().fold(GtidPosition::empty(), |all, member| all.union(&received(member)));
+    fit.sort_by_key(|member| {
+        let priority = if is_within_lag(policy, member) { policy.member(member.ordinal).priority } else { 0 };
+        (Reverse(priority), best.distance(&received(member)), member.ordinal)
+    });
+    ranking.candidates = fit.iter().map(|member| member.ordinal).collect();
+    ranking
+}
+
+/// Why `member` cannot be promoted, if it cannot.
+fn rejection(policy: &Policy, record: &Record, member: &MemberView, end: Option<&GtidPosition>) -> Option<String> {
+    let Some(state) = member.state() else { return Some("its agent cannot be reached".to_owned()) };
+    if let Some(trouble) = sql_or_volume_trouble(record, &policy.cluster, member) {
+        return Some(trouble.message());
+    }
+    if policy.member(member.ordinal).never_primary {
+        return Some("its policy says neverPrimary".to_owned());
+    }
+    if !member.is_running() {
+        return Some("its mariadbd does not run".to_owned());
+    }
+    if member.frozen().is_none() && slave(member).is_none() {
+        return Some("it does not replicate".to_owned());
+    }
+    if let Some(failure) = member.progress.failure.as_ref().filter(|failure| failure.count >= FAILURES_TO_REJECT) {
+        return Some(format!("{} failed {} times: {}", failure.order, failure.count, failure.error));
+    }
+    if state.record().is_some_and(|record| record.hold) {
+        return Some("it is held".to_owned());
+    }
+    errant(record, member, end)
+}
+
+/// Transactions beyond the old primary's files that the old primary did not write, or that no primary wrote.
+fn errant(record: &Record, member: &MemberView, end: Option<&GtidPosition>) -> Option<String> {
+    let received = received(member);
+    if let Some(gtid) = written_outside_reigns(&received) {
+        return Some(format!("it has an errant transaction, {gtid}"));
+    }
+    let end = end?;
+    if let Some((theirs, files)) = received.conflict(end) {
+        return Some(format!("it has {theirs} where the old primary has {files}"));
+    }
+    let reign = record.primary_server_id();
+    let ahead = received.beyond(end).into_iter().find(|range| Some(range.server) != reign);
+    ahead.map(|range| format!("it has transactions the old primary never had, {range}"))
+}
+
+/// What `member` has received: as answered when it was frozen, else as read last.
+#[must_use]
+pub fn received(member: &MemberView) -> GtidPosition {
+    match member.frozen() {
+        Some(frozen) => frozen.received.clone(),
+        None => member.view().map(super::observation::ServerView::received).unwrap_or_default(),
+    }
+}
+
+fn is_within_lag(policy: &Policy, member: &MemberView) -> bool {
+    slave(member).and_then(|slave| slave.lag_s).is_none_or(|lag| lag <= policy.max_candidate_lag_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::member::samples::{cluster, dead, edit, policy, record, replica};
+    use super::*;
+
+    fn best(members: Vec<MemberView>, change: impl Fn(&mut Policy)) -> Option<Ordinal> {
+        let mut policy = policy(members.len());
+        change(&mut policy);
+        rank(&policy, &record(), &cluster(members), Ordinal(0), None).best()
+    }
+
+    fn at(ordinal: u8, position: &str) -> MemberView {
+        let mut member = replica(ordinal, "p0");
+        edit(&mut member, |view| view.binlog_position = position.parse().unwrap());
+        member
+    }
+
+    #[test]
+    fn most_received_wins_then_the_lower_ordinal() {
+        assert_eq!(best(vec![dead(0), at(1, "0-17-10"), at(2, "0-17-11")], |_| ()), Some(Ordinal(2)));
+        assert_eq!(best(vec![dead(0), at(1, "0-17-11"), at(2, "0-17-11")], |_| ()), Some(Ordinal(1)));
+    }
+
+    #[test]
+    fn priority_wins_within_the_allowed_lag_only() {
+        let behind = |lag| {
+            let mut member = at(1, "0-17-10");
+            edit(&mut member, |view| view.slave.as_mut().unwrap().lag_s = Some(lag));
+            member
+        };
+        let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
+        assert_eq!(best(vec![dead(0), behind(3), at(2, "0-17-11")], prefer), Some(Ordinal(1)));
+        assert_eq!(best(vec![dead(0), behind(300), at(2, "0-17-11")], prefer), Some(Ordinal(2)));
+    }
+
+    #[test]
+    fn unfit_members_are_named_with_the_reason() {
+        let mut unreachable = at(1, "0-17-10");
+        unreachable.agent = super::super::observation::AgentSight::default();
+        let errant = at(2, "0-2147483651-11");
+        let never = at(3, "0-17-10");
+        let mut policy = policy(4);
+        policy.members[3].never_primary = true;
+        let ranking = rank(&policy, &record(), &cluster(vec![dead(0), unreachable, errant, never]), Ordinal(0), None);
+        assert_eq!(ranking.best(), None);
+        let said = ranking.rejected.join("\n");
+        for part in ["member 1: its agent", "member 2: it has an errant", "member 3: its policy says neverPrimary"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+
+    #[test]
+    fn ahead_of_the_files_in_the_reigns_own_id_is_ahead_in_another_id_errant() {
+        let end = "0-17-9".parse().unwrap();
+        let check = |member: MemberView| {
+            rank(&policy(2), &record(), &cluster(vec![dead(0), member]), Ordinal(0), Some(&end)).best()
+        };
+        assert_eq!(check(at(1, "0-17-12")), Some(Ordinal(1)));
+        assert_eq!(check(at(1, "0-33-12")), None);
+    }
+}

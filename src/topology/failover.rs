@@ -1,0 +1,250 @@
+//! A failover from its announcement to the point of no return: fence, freeze, find out who has what, bring the candidate
+//! to that point.
+
+use super::ackers;
+use super::candidate::{Ranking, rank, received};
+use super::decide::{Act, Case, Decision, order};
+use super::observation::MemberView;
+use super::policy::Mode;
+use super::promoting::MARIADB_PORT;
+use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
+use super::resume;
+use super::safety::{self, Basis};
+use crate::gtid::GtidPosition;
+use crate::orders::{BINLOG_SERVER_PORT, LogEvidence, Order, Ordinal, Source};
+
+/// The primary is dead: announce what will be done about it, or say why nothing can be.
+pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decision {
+    if !case.seen.members.iter().all(MemberView::is_sighted) {
+        return Decision::blocked("not every member was looked at yet");
+    }
+    let ranking = rank(case.policy, case.record, case.seen, primary.ordinal, None);
+    let allowed = case.policy.failover_enabled && !case.policy.paused;
+    let safe = safety::feasible(case.rules, case.record, case.seen, primary.ordinal);
+    if allowed && safe.is_ok() && ranking.best().is_some() {
+        let why = format!("member {} is dead: {how}", primary.ordinal);
+        return announce(case, TransitionKind::Failover, primary.ordinal, why).rejecting(ranking.rejected);
+    }
+    if resume::is_possible(case, primary) {
+        let why = format!("member {} is dead: {how}, and nobody else can be promoted", primary.ordinal);
+        return announce(case, TransitionKind::Resume, primary.ordinal, why).rejecting(ranking.rejected);
+    }
+    let why = safe.err().unwrap_or_else(|| nobody(&ranking));
+    Decision::blocked(why).rejecting(ranking.rejected)
+}
+
+/// The member just promoted died before it was confirmed: a new failover from it.
+pub(super) fn after_promotion_failed(case: &Case<'_>, primary: &MemberView) -> Decision {
+    begin(case, primary, "it died while it was being promoted")
+}
+
+/// Announces a transition away from `from`: term+1, before any order of it.
+pub(super) fn announce(case: &Case<'_>, kind: TransitionKind, from: Ordinal, why: String) -> Decision {
+    let record = Record {
+        term: case.record.term.next(),
+        transition: Some(Transition { kind, step: Step::Decided, from: Some(from), to: None, target: None }),
+        ..case.record.clone()
+    };
+    Decision::write(record, why)
+}
+
+/// The next step of an announced failover.
+pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
+    let Some(from) = transition.from else { return Decision::blocked("the transition names no old primary") };
+    let acts: Vec<Act> = gather(case, from);
+    if !acts.is_empty() || is_gathering(case, from) {
+        return Decision { acts, blocked: what_is_awaited(case, from), rejected: vec![] };
+    }
+    let ranking = rank(case.policy, case.record, case.seen, from, logs_end(case, from));
+    let basis = match safety::basis(case.rules, case.record, case.seen, from) {
+        Ok(basis) => basis,
+        Err(missing) => return without_basis(case, from, missing).rejecting(ranking.rejected),
+    };
+    let Some(best) = ranking.best() else { return without_candidate(case, from, &ranking) };
+    if let Some(other) = already_moved(case, from, best) {
+        let why = format!("member {other} cannot be promoted any more: member {best} is the next candidate");
+        return announce(case, TransitionKind::Failover, from, why).rejecting(ranking.rejected);
+    }
+    let frozen = frozen_members(case, from, &ranking);
+    let target = safety::target(&basis, &frozen);
+    match case.seen.member(best) {
+        Some(candidate) => equalise(case, from, candidate, &basis, &target),
+        None => Decision::blocked("the candidate is no member any more"),
+    }
+    .rejecting(ranking.rejected)
+}
+
+/// Fence the old primary and freeze everybody else, side by side.
+fn gather(case: &Case<'_>, from: Ordinal) -> Vec<Act> {
+    let fence = case.seen.member(from).filter(|old| old.progress.fenced.is_none() && is_fenceable(old));
+    let fence = fence.and_then(|old| order(old, Order::Fence));
+    let freeze = case.others(from).filter(|member| is_freezable(case, member) && member.frozen().is_none());
+    fence.into_iter().chain(freeze.filter_map(|member| order(member, Order::Freeze))).collect()
+}
+
+fn is_fenceable(old: &MemberView) -> bool {
+    old.state().is_some_and(|state| state.record().is_some())
+}
+
+fn is_freezable(case: &Case<'_>, member: &MemberView) -> bool {
+    member.is_running() && case.is_ours(member)
+}
+
+/// True while an answer is still to come that could change the outcome. One failure is answer enough: the order is given
+/// again, but nobody waits for it.
+fn is_gathering(case: &Case<'_>, from: Ordinal) -> bool {
+    let unfailed = |member: &MemberView| member.progress.failure.is_none();
+    let fencing =
+        case.seen.member(from).is_some_and(|old| is_fenceable(old) && old.progress.fenced.is_none() && unfailed(old));
+    fencing
+        || case.others(from).any(|member| is_freezable(case, member) && member.frozen().is_none() && unfailed(member))
+}
+
+fn what_is_awaited(case: &Case<'_>, from: Ordinal) -> Option<String> {
+    let failures: Vec<String> = case
+        .seen
+        .members
+        .iter()
+        .filter_map(|member| {
+            let failure = member.progress.failure.as_ref()?;
+            Some(format!("member {}: {} failed: {}", member.ordinal, failure.order, failure.error))
+        })
+        .collect();
+    let _ = from;
+    (!failures.is_empty()).then(|| failures.join("; "))
+}
+
+fn logs_end<'a>(case: &Case<'a>, from: Ordinal) -> Option<&'a GtidPosition> {
+    match case.seen.member(from)?.progress.fenced.as_ref()? {
+        LogEvidence::Readable { end, .. } => Some(end),
+        LogEvidence::Unreadable { .. } => None,
+    }
+}
+
+/// Frozen members that count towards the target: candidates, and those that only their policy keeps from promotion.
+fn frozen_members<'a>(case: &Case<'a>, from: Ordinal, ranking: &Ranking) -> Vec<&'a MemberView> {
+    let counts = |member: &&MemberView| {
+        ranking.candidates.contains(&member.ordinal) || case.policy.member(member.ordinal).never_primary
+    };
+    let clean = |member: &&MemberView| super::member::written_outside_reigns(&received(member)).is_none();
+    case.others(from).filter(|member| member.frozen().is_some()).filter(counts).filter(clean).collect()
+}
+
+fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
+    match case.seen.member(from) {
+        Some(old) if resume::is_possible(case, old) => {
+            announce(case, TransitionKind::Resume, from, format!("{missing}: the old primary is started again instead"))
+        }
+        _ => Decision::blocked(missing),
+    }
+}
+
+fn without_candidate(case: &Case<'_>, from: Ordinal, ranking: &Ranking) -> Decision {
+    without_basis(case, from, nobody(ranking)).rejecting(ranking.rejected.clone())
+}
+
+fn nobody(ranking: &Ranking) -> String {
+    format!("no member can be promoted ({})", ranking.rejected.join("; "))
+}
+
+/// A member other than `best` that was already taken off its source in this term: it must be ordered back under a new
+/// one, for its late promotion to be refused.
+fn already_moved(case: &Case<'_>, from: Ordinal, best: Ordinal) -> Option<Ordinal> {
+    let moved = |member: &&MemberView| member.progress.following.is_some() || member.busy == Some("follow");
+    case.others(from).filter(|member| member.ordinal != best).find(moved).map(|member| member.ordinal)
+}
+
+/// Brings the candidate to the target, then passes the point of no return.
+fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basis, target: &GtidPosition) -> Decision {
+    let Some(frozen) = candidate.frozen() else { return Decision::blocked("the candidate is not frozen yet") };
+    let applied = candidate.progress.applied.as_ref().unwrap_or(&frozen.applied);
+    if applied.covers(target) {
+        return point_of_no_return(case, from, candidate, target);
+    }
+    let drained = || order(candidate, Order::Await { position: target.clone() });
+    if frozen.received.covers(target) {
+        return Decision::acts(drained().into_iter().collect());
+    }
+    let act = match basis {
+        Basis::Salvage { end } if end.covers(target) => salvage(case, from, candidate, target),
+        _ => relay(case, from, candidate, target),
+    };
+    match act {
+        Ok(act) => Decision::acts(act.into_iter().collect()),
+        Err(missing) => Decision::blocked(missing),
+    }
+}
+
+/// The candidate replicates the tail from the old primary's binlog server.
+fn salvage(
+    case: &Case<'_>,
+    from: Ordinal,
+    candidate: &MemberView,
+    target: &GtidPosition,
+) -> Result<Option<Act>, String> {
+    let old = case.seen.member(from).ok_or("the old primary is no member any more")?;
+    let (user, password) = case.seen.fresh_login.clone();
+    if old.progress.serving.is_none() {
+        return Ok(order(old, Order::ServeBinlog { user, password }));
+    }
+    let host = old
+        .pod
+        .as_ref()
+        .and_then(|pod| pod.ip.clone())
+        .ok_or_else(|| format!("the pod of member {from}, whose binary logs are served, has no address"))?;
+    if candidate.progress.following.as_ref() == Some(&host) {
+        return Ok(order(candidate, Order::Await { position: target.clone() }));
+    }
+    let port = old.progress.serving.as_ref().map_or(BINLOG_SERVER_PORT, |serving| serving.port);
+    let source = Source::Donor { host, port, user, password };
+    Ok(order(candidate, Order::Follow { source, semi_sync: false, wait: Some(target.clone()) }))
+}
+
+/// The candidate replicates from the member that has everything, once that has applied it.
+fn relay(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPosition) -> Result<Option<Act>, String> {
+    let has_all =
+        |member: &&MemberView| member.frozen().is_some_and(|frozen| !frozen.killed && frozen.received.covers(target));
+    let donor = case.others(from).filter(|member| member.ordinal != candidate.ordinal).find(has_all);
+    let donor = donor.ok_or_else(|| format!("no single member has everything up to {target}"))?;
+    let applied = donor.progress.applied.as_ref().or(donor.frozen().map(|frozen| &frozen.applied));
+    if !applied.is_some_and(|applied| applied.covers(target)) {
+        return Ok(order(donor, Order::Await { position: target.clone() }));
+    }
+    let host = case.host(donor.ordinal);
+    if candidate.progress.following.as_ref() == Some(&host) {
+        return Ok(order(candidate, Order::Await { position: target.clone() }));
+    }
+    let source = Source::Member { host, port: MARIADB_PORT };
+    Ok(order(candidate, Order::Follow { source, semi_sync: false, wait: Some(target.clone()) }))
+}
+
+fn point_of_no_return(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPosition) -> Decision {
+    let semi_sync = case.policy.mode == Mode::SemiSync;
+    let record = Record {
+        primary: Some(candidate.ordinal),
+        promoted_in: case.record.term,
+        durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
+        ackers: if semi_sync { next_ackers(case, from, candidate.ordinal) } else { vec![] },
+        transition: Some(Transition {
+            kind: TransitionKind::Failover,
+            step: Step::Promoting,
+            from: Some(from),
+            to: Some(candidate.ordinal),
+            target: Some(target.clone()),
+        }),
+        ..case.record.clone()
+    };
+    Decision::write(record, format!("member {} has everything up to {target}", candidate.ordinal))
+}
+
+/// The ackers of the new reign. Those of the old one may all go: the new primary has everything they acknowledged.
+fn next_ackers(case: &Case<'_>, from: Ordinal, to: Ordinal) -> Vec<Acker> {
+    let mut fit: Vec<&MemberView> = case
+        .others(from)
+        .filter(|member| member.ordinal != to && is_freezable(case, member))
+        .filter(|member| member.frozen().is_some_and(|frozen| !frozen.killed))
+        .filter(|member| super::member::sql_or_volume_trouble(case.record, &case.policy.cluster, member).is_none())
+        .collect();
+    fit.sort_by_key(|member| (case.policy.member(member.ordinal).never_primary, member.ordinal));
+    fit.into_iter().filter_map(ackers::entry_of).take(ackers::WANTED).collect()
+}

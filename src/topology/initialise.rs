@@ -1,0 +1,135 @@
+//! The one initialisation of a cluster: every volume blank, every member made alike, then the first promotion.
+
+use std::cmp::Reverse;
+
+use super::ackers;
+use super::decide::{Act, Case, Decision, order};
+use super::member::volume_trouble;
+use super::observation::MemberView;
+use super::policy::Mode;
+use super::record::{Durability, Record, Step, Transition, TransitionKind};
+use crate::gtid::GtidPosition;
+use crate::orders::{Identity, Order, Ordinal, Volume};
+
+/// No data yet: announce the initialisation once every volume is known to be blank.
+pub(super) fn begin(case: &Case<'_>) -> Decision {
+    if case.policy.paused {
+        return Decision::blocked("the cluster is paused: set spec.paused to false to initialise it");
+    }
+    let unready: Vec<String> = case.seen.members.iter().filter_map(why_not_blank).collect();
+    if !unready.is_empty() {
+        return Decision::blocked(unready.join("; "));
+    }
+    let Some(first) = first_primary(case) else {
+        return Decision::blocked("every member's policy says neverPrimary: allow at least one to be primary");
+    };
+    let record = Record {
+        data_uid: Some(case.seen.fresh_uid.clone()),
+        term: case.record.term.next(),
+        transition: Some(Transition {
+            kind: TransitionKind::Initialise,
+            step: Step::Decided,
+            from: None,
+            to: Some(first),
+            target: None,
+        }),
+        ..Record::default()
+    };
+    Decision::write(record, "all volumes are blank: the cluster is initialised")
+}
+
+/// Initialises every member, then promotes the first primary.
+pub(super) fn decide(case: &Case<'_>) -> Decision {
+    let mut waiting = Vec::new();
+    let mut acts = Vec::new();
+    for member in &case.seen.members {
+        match next(case, member) {
+            Next::Ready => {}
+            Next::Order(act) => acts.push(act),
+            Next::Wait(why) => waiting.push(why),
+        }
+    }
+    if !acts.is_empty() {
+        return Decision::acts(acts);
+    }
+    if !waiting.is_empty() {
+        return Decision::blocked(waiting.join("; "));
+    }
+    point_of_no_return(case)
+}
+
+enum Next {
+    Ready,
+    Order(Act),
+    Wait(String),
+}
+
+fn next(case: &Case<'_>, member: &MemberView) -> Next {
+    let (Some(state), Some(data_uid)) = (member.state(), &case.record.data_uid) else {
+        return Next::Wait(format!("member {}: its agent cannot be reached yet", member.ordinal));
+    };
+    if state.volume != Volume::Blank
+        && let Some(trouble) = volume_trouble(case.record, &case.policy.cluster, member)
+    {
+        return Next::Wait(format!("member {}: {}", member.ordinal, trouble.message()));
+    }
+    if member.progress.initialised {
+        let waits = !member.is_running() || member.current_view().is_none();
+        return if waits {
+            Next::Wait(format!("member {}: mariadbd is starting", member.ordinal))
+        } else {
+            Next::Ready
+        };
+    }
+    let identity =
+        Identity { cluster: case.policy.cluster.clone(), data_uid: data_uid.clone(), ordinal: member.ordinal };
+    match order(member, Order::Init { identity }) {
+        Some(act) => Next::Order(act),
+        None => Next::Wait(match &member.progress.failure {
+            Some(failure) => format!("member {}: init failed: {}", member.ordinal, failure.error),
+            None => format!("member {}: its datadir is being created", member.ordinal),
+        }),
+    }
+}
+
+fn point_of_no_return(case: &Case<'_>) -> Decision {
+    let to = case.record.transition.as_ref().and_then(|transition| transition.to).or_else(|| first_primary(case));
+    let Some(primary) = to.and_then(|to| case.seen.member(to)) else {
+        return Decision::blocked("the member to be promoted first is no member any more");
+    };
+    let semi_sync = case.policy.mode == Mode::SemiSync;
+    let ackers = case.others(primary.ordinal).filter_map(ackers::entry_of).take(ackers::WANTED);
+    let record = Record {
+        primary: to,
+        promoted_in: case.record.term,
+        durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
+        ackers: if semi_sync { ackers.collect() } else { vec![] },
+        transition: case.record.transition.clone().map(|transition| Transition {
+            step: Step::Promoting,
+            to,
+            target: Some(GtidPosition::empty()),
+            ..transition
+        }),
+        ..case.record.clone()
+    };
+    Decision::write(record, "every member is initialised")
+}
+
+fn first_primary(case: &Case<'_>) -> Option<Ordinal> {
+    let allowed = case.policy.ordinals().filter(|ordinal| !case.policy.member(*ordinal).never_primary);
+    allowed.min_by_key(|ordinal| (Reverse(case.policy.member(*ordinal).priority), *ordinal))
+}
+
+fn why_not_blank(member: &MemberView) -> Option<String> {
+    let ordinal = member.ordinal;
+    match member.state().map(|state| &state.volume) {
+        Some(Volume::Blank) => None,
+        Some(Volume::Recorded { record }) => Some(format!(
+            "member {ordinal}: its volume already has data of {} (data {}), but this cluster's status names none: adopting \
+             data is not supported yet; restore the status, or give every member an empty volume",
+            record.identity.cluster, record.identity.data_uid.0
+        )),
+        Some(Volume::Unusable { message }) => Some(format!("member {ordinal}: {message}")),
+        None => Some(format!("member {ordinal}: its agent cannot be reached yet")),
+    }
+}

@@ -1,0 +1,322 @@
+//! What one member is, seen from the record: part of the cluster, following, errant, broken.
+
+use super::observation::{IoThread, MemberView, ServerView, SlaveStatus};
+use super::record::Record;
+use crate::gtid::GtidPosition;
+use crate::orders::Volume;
+
+/// Bit that all ids members boot with have, and no primary's id has.
+const BOOT_ID_BIT: u32 = 0x8000_0000;
+/// ER_MASTER_FATAL_ERROR_READING_BINLOG: the source does not have the position asked for.
+const ER_POSITION_REFUSED: u32 = 1236;
+/// ER_ACCOUNT_HAS_BEEN_LOCKED.
+const ER_ACCOUNT_LOCKED: u32 = 4151;
+
+/// Why a member takes no part in replication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Its volume has no data, in a cluster that has.
+    BlankVolume,
+    /// Its volume has other data.
+    ForeignVolume(String),
+    /// Its volume cannot be used.
+    UnusableVolume(String),
+    /// It has transactions the primary does not have.
+    Errant(String),
+    /// The primary no longer has the binary logs it needs.
+    PositionPurged(String),
+    /// Its SQL thread stopped with an error.
+    SqlThread(String),
+}
+
+impl Trouble {
+    /// The reason shown in status.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::BlankVolume => "BlankVolume",
+            Self::ForeignVolume(_) => "ForeignVolume",
+            Self::UnusableVolume(_) => "UnusableVolume",
+            Self::Errant(_) => "ErrantTransactions",
+            Self::PositionPurged(_) => "PositionPurged",
+            Self::SqlThread(_) => "SqlThreadError",
+        }
+    }
+
+    /// What is wrong and what to do.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::BlankVolume => {
+                "the volume is empty, but the cluster has data: an empty volume is never taken for data; \
+                                  restore the member's volume, or leave it out"
+                    .to_owned()
+            }
+            Self::ForeignVolume(whose) => format!(
+                "the volume belongs to {whose}: give the member its own volume back, or an empty one before the first \
+                 initialisation"
+            ),
+            Self::UnusableVolume(why) => format!("the volume cannot be used: {why}"),
+            Self::Errant(what) => format!(
+                "it has transactions that the primary does not have ({what}): they are kept; \
+                                           compare them with the primary, then rebuild the member"
+            ),
+            Self::PositionPurged(what) => {
+                format!("the primary no longer has the binary logs it needs ({what}): rebuild it")
+            }
+            Self::SqlThread(what) => format!("its SQL thread stopped: {what}"),
+        }
+    }
+}
+
+/// What keeps `member` out of replication, if anything. `primary` is the healthy primary's view, when there is one.
+#[must_use]
+pub fn trouble(record: &Record, cluster: &str, member: &MemberView, primary: Option<&MemberView>) -> Option<Trouble> {
+    volume_trouble(record, cluster, member)
+        .or_else(|| errant(record, member, primary).map(Trouble::Errant))
+        .or_else(|| refused_position(member))
+        .or_else(|| sql_trouble(member))
+}
+
+/// What keeps `member` from being promoted whatever its position: its volume or a stopped SQL thread.
+#[must_use]
+pub fn sql_or_volume_trouble(record: &Record, cluster: &str, member: &MemberView) -> Option<Trouble> {
+    volume_trouble(record, cluster, member).or_else(|| sql_trouble(member))
+}
+
+/// What is wrong with the volume of `member`, if anything.
+#[must_use]
+pub fn volume_trouble(record: &Record, cluster: &str, member: &MemberView) -> Option<Trouble> {
+    let state = member.state()?;
+    let data_uid = record.data_uid.as_ref()?;
+    match &state.volume {
+        Volume::Blank => Some(Trouble::BlankVolume),
+        Volume::Unusable { message } => Some(Trouble::UnusableVolume(message.clone())),
+        Volume::Recorded { .. } if member.holds(cluster, data_uid) => None,
+        Volume::Recorded { record } => Some(Trouble::ForeignVolume(format!(
+            "member {} of {} (data {})",
+            record.identity.ordinal, record.identity.cluster, record.identity.data_uid.0
+        ))),
+    }
+}
+
+/// Transactions that `member` has and the primary lacks: written with an id no primary ever has, or beyond what the
+/// primary had at a later moment.
+fn errant(record: &Record, member: &MemberView, primary: Option<&MemberView>) -> Option<String> {
+    let view = member.view()?;
+    if record.primary == Some(member.ordinal) {
+        return None;
+    }
+    if let Some(own) = written_outside_reigns(&view.received()) {
+        return Some(own);
+    }
+    // The earlier reading was finished before the later one began, so a primary read after that must have it all.
+    let (earlier, primary) = (member.before()?, primary?.view()?);
+    let ahead = primary.begun >= view.begun && !primary.binlog_position.covers(&earlier.received());
+    ahead
+        .then(|| crate::gtid::join_ranges(&earlier.received().beyond(&primary.binlog_position)))
+        .map(|ranges| if ranges.is_empty() { "same numbers, other server".to_owned() } else { ranges })
+}
+
+/// A GTID in `position` whose server id is one that members boot with: written on a member that was no primary.
+#[must_use]
+pub fn written_outside_reigns(position: &GtidPosition) -> Option<String> {
+    position.iter().find(|gtid| gtid.server & BOOT_ID_BIT != 0).map(|gtid| gtid.to_string())
+}
+
+fn refused_position(member: &MemberView) -> Option<Trouble> {
+    let slave = slave(member)?;
+    if slave.io_errno != ER_POSITION_REFUSED || slave.io != IoThread::No {
+        return None;
+    }
+    let purged = slave.io_error.contains("purged");
+    Some(if purged { Trouble::PositionPurged(slave.io_error.clone()) } else { Trouble::Errant(slave.io_error.clone()) })
+}
+
+fn sql_trouble(member: &MemberView) -> Option<Trouble> {
+    let slave = slave(member)?;
+    (!slave.sql && slave.sql_errno != 0).then(|| Trouble::SqlThread(format!("{} {}", slave.sql_errno, slave.sql_error)))
+}
+
+/// Replica status at the last reading.
+#[must_use]
+pub fn slave(member: &MemberView) -> Option<&SlaveStatus> {
+    member.view().and_then(|view| view.slave.as_ref())
+}
+
+/// True when its replication account is locked on its source.
+#[must_use]
+pub fn is_locked_out(member: &MemberView) -> bool {
+    slave(member).is_some_and(|slave| slave.io_errno == ER_ACCOUNT_LOCKED)
+}
+
+/// True when `view` replicates from `host` by GTID with both threads alive.
+#[must_use]
+pub fn follows(view: &ServerView, host: &str) -> bool {
+    view.slave
+        .as_ref()
+        .is_some_and(|slave| slave.host == host && slave.by_gtid && slave.sql && slave.io != IoThread::No)
+}
+
+#[cfg(test)]
+pub mod samples {
+    //! Members in typical states, for tests.
+
+    use super::super::observation::{AgentSight, Millis, Observation, PodView, SemiSyncSource, ServerSight};
+    use super::super::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
+    use super::super::record::{Acker, Durability, boot_server_id};
+    use super::*;
+    use crate::orders::{
+        AgentState, BootMillis, DataUid, ExitStatus, Identity, Incarnation, Mariadbd, MemberRole, Ordinal, Secret,
+        Term, VolumeRecord,
+    };
+
+    pub const CLUSTER: &str = "ns/c";
+    pub const DATA: &str = "data-1";
+
+    pub fn state(ordinal: u8, mariadbd: Mariadbd) -> AgentState {
+        AgentState {
+            version: "0.1.0".to_owned(),
+            pod_uid: format!("pod-{ordinal}"),
+            boot_id: format!("boot-{ordinal}"),
+            boot_ms: BootMillis(1),
+            volume: Volume::Recorded {
+                record: VolumeRecord {
+                    identity: Identity {
+                        cluster: CLUSTER.to_owned(),
+                        data_uid: DataUid(DATA.to_owned()),
+                        ordinal: Ordinal(ordinal),
+                    },
+                    token: None,
+                    role: MemberRole::Replica,
+                    hold: false,
+                    clean_stop: false,
+                    incarnation: Incarnation(1),
+                },
+            },
+            mariadbd,
+            serving: None,
+            running: None,
+        }
+    }
+
+    pub fn view(position: &str) -> ServerView {
+        ServerView {
+            begun: Millis(10),
+            server_id: boot_server_id(Ordinal(0)),
+            read_only: true,
+            binlog_position: position.parse().unwrap(),
+            slave_position: position.parse().unwrap(),
+            semi_sync: SemiSyncSource::default(),
+            acker_wanted: false,
+            acker_active: false,
+            slave: None,
+            drift: vec![],
+        }
+    }
+
+    pub fn running(ordinal: u8) -> MemberView {
+        let view = view("0-17-10");
+        MemberView {
+            ordinal: Ordinal(ordinal),
+            pod: Some(PodView { uid: format!("pod-{ordinal}"), ip: None, deleting: false }),
+            agent: AgentSight::Present(Box::new(state(
+                ordinal,
+                Mariadbd::Running { incarnation: Incarnation(1), sql: true },
+            ))),
+            server: ServerSight::Answers {
+                before: Some(Box::new(ServerView { begun: Millis(5), ..view.clone() })),
+                view: Box::new(view),
+            },
+            running_since: Some(Millis(1)),
+            ..MemberView::default()
+        }
+    }
+
+    pub fn replica(ordinal: u8, host: &str) -> MemberView {
+        let mut member = running(ordinal);
+        edit(&mut member, |view| {
+            view.slave = Some(SlaveStatus {
+                host: host.to_owned(),
+                port: 3306,
+                io: IoThread::Yes,
+                sql: true,
+                io_position: view.binlog_position.clone(),
+                io_errno: 0,
+                io_error: String::new(),
+                sql_errno: 0,
+                sql_error: String::new(),
+                lag_s: Some(0),
+                by_gtid: true,
+            });
+        });
+        member
+    }
+
+    pub fn policy(members: usize) -> Policy {
+        Policy {
+            members: vec![MemberPolicy::default(); members],
+            mode: Mode::SemiSync,
+            when_no_acker: WhenNoAcker::Wait,
+            failover_enabled: true,
+            paused: false,
+            max_candidate_lag_s: 10,
+            cluster: CLUSTER.to_owned(),
+            hosts: (0..members).map(|ordinal| format!("p{ordinal}")).collect(),
+        }
+    }
+
+    /// A cluster at rest whose primary, member 0, was promoted in term 1 and so has the server id 17.
+    pub fn record() -> Record {
+        Record {
+            data_uid: Some(DataUid(DATA.to_owned())),
+            term: Term(3),
+            primary: Some(Ordinal(0)),
+            promoted_in: Term(1),
+            durability: Durability::Enforced,
+            ackers: vec![],
+            transition: None,
+        }
+    }
+
+    pub fn acker(ordinal: u8, incarnation: u64) -> Acker {
+        Acker {
+            member: Ordinal(ordinal),
+            pod_uid: format!("pod-{ordinal}"),
+            boot_id: format!("boot-{ordinal}"),
+            incarnation: Incarnation(incarnation),
+        }
+    }
+
+    pub fn cluster(members: Vec<MemberView>) -> Observation {
+        Observation {
+            members,
+            routed: Some(Ordinal(0)),
+            now: Millis(100),
+            no_acker_since: None,
+            my_term: Some(Term(3)),
+            fresh_uid: DataUid("fresh".to_owned()),
+            fresh_login: ("u".to_owned(), Secret("p".to_owned())),
+        }
+    }
+
+    pub fn edit(member: &mut MemberView, change: impl Fn(&mut ServerView)) {
+        if let ServerSight::Answers { view, before } = &mut member.server {
+            change(view);
+            before.iter_mut().for_each(|before| change(before));
+        }
+    }
+
+    pub fn dead(ordinal: u8) -> MemberView {
+        let exited = Mariadbd::Exited {
+            incarnation: Incarnation(1),
+            status: ExitStatus { code: None, signal: Some(9) },
+            message: String::new(),
+        };
+        MemberView {
+            agent: AgentSight::Present(Box::new(state(ordinal, exited))),
+            server: ServerSight::Refused { since: Millis(9) },
+            ..running(ordinal)
+        }
+    }
+}

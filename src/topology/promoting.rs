@@ -1,0 +1,70 @@
+//! Behind the point of no return: the Service flips, the new primary is promoted and the others follow, side by side.
+
+use super::ackers::{is_recorded, waits};
+use super::decide::{Act, Case, Decision, order};
+use super::failover;
+use super::member::sql_or_volume_trouble;
+use super::observation::MemberView;
+use super::record::{Record, server_id};
+use crate::gtid::GtidPosition;
+use crate::orders::{Order, Source};
+
+/// Port every member's mariadbd listens on.
+pub(super) const MARIADB_PORT: u16 = 3306;
+
+pub(super) fn decide(case: &Case<'_>) -> Decision {
+    let Some(primary) = case.primary() else {
+        return Decision::blocked("the member being promoted is no member any more: raise spec.members again");
+    };
+    if primary.is_proven_dead() {
+        return failover::after_promotion_failed(case, primary);
+    }
+    let routed = case.seen.routed == Some(primary.ordinal);
+    if routed && primary.progress.promoted.is_some() {
+        let record = Record { transition: None, ..case.record.clone() };
+        return Decision::write(record, "the new primary takes writes");
+    }
+    let mut acts = Vec::new();
+    if !routed {
+        acts.push(Act::Route { member: primary.ordinal });
+    }
+    acts.extend(promote(case, primary));
+    acts.extend(case.others(primary.ordinal).filter_map(|member| follow(case, member, primary)));
+    let failure = primary.progress.failure.as_ref();
+    Decision {
+        blocked: failure
+            .map(|failure| format!("member {}: {} failed: {}", primary.ordinal, failure.order, failure.error)),
+        acts,
+        rejected: vec![],
+    }
+}
+
+fn promote(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
+    if primary.progress.promoted.is_some() || primary.state().is_none() {
+        return None;
+    }
+    let target = case.record.transition.as_ref().and_then(|transition| transition.target.clone());
+    order(
+        primary,
+        Order::Promote {
+            min: target.unwrap_or_else(GtidPosition::empty),
+            server_id: server_id(case.record.promoted_in, primary.ordinal),
+            semi_sync: waits(case.record.durability),
+        },
+    )
+}
+
+/// `member` follows `primary`, as an acker when it is recorded as one.
+fn follow(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Option<Act> {
+    let host = case.host(primary.ordinal);
+    let fit = member.is_running()
+        && case.is_ours(member)
+        && member.progress.following.as_deref() != Some(host.as_str())
+        && sql_or_volume_trouble(case.record, &case.policy.cluster, member).is_none();
+    if !fit {
+        return None;
+    }
+    let source = Source::Member { host, port: MARIADB_PORT };
+    let semi_sync = waits(case.record.durability) && is_recorded(case.record, member);
+    order(member, Order::Follow { source, semi_sync, wait: None })
+}

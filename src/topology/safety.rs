@@ -1,0 +1,183 @@
+//! When a promotion can lose nothing that was acknowledged. The only module that answers this, and only from what is
+//! recorded as done and what was confirmed in the present term.
+
+use super::observation::{MemberView, Observation};
+use super::record::{Acker, Durability, Record};
+use crate::gtid::GtidPosition;
+use crate::orders::{LogEvidence, Ordinal};
+
+/// The rules in force. Always the default, except in tests that prove that the simulation notices a broken rule.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Mutant: an acker leaves the list as soon as it is not seen running.
+    pub acker_leaves_at_once: bool,
+    /// Mutant: any incarnation of an acker counts as the one recorded.
+    pub ignore_incarnations: bool,
+}
+
+/// Why a promotion is safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// 8(a): the old primary is proven dead and its binary logs were read to this position.
+    Salvage {
+        /// Last complete group of its files.
+        end: GtidPosition,
+    },
+    /// 8(b): durability is Enforced and every acker is frozen in the incarnation recorded.
+    Ackers,
+}
+
+/// Whether 8(a) or 8(b) holds now, else what is missing for both.
+///
+/// # Errors
+/// A sentence that names what is missing.
+pub fn basis(rules: Rules, record: &Record, seen: &Observation, from: Ordinal) -> Result<Basis, String> {
+    let logs = match salvage(seen.member(from)) {
+        Ok(end) => return Ok(Basis::Salvage { end }),
+        Err(missing) => missing,
+    };
+    match all_ackers(record, |acker| frozen_as_recorded(rules, seen, acker)) {
+        Ok(()) => Ok(Basis::Ackers),
+        Err(ackers) => Err(format!("{logs}; and {ackers}")),
+    }
+}
+
+/// Whether 8(a) or 8(b) can be completed, asked before anything is frozen.
+///
+/// # Errors
+/// A sentence that names what is missing.
+pub fn feasible(rules: Rules, record: &Record, seen: &Observation, from: Ordinal) -> Result<(), String> {
+    let logs = match seen.member(from) {
+        Some(member) if member.is_proven_dead() && member.state().and_then(|state| state.record()).is_some() => {
+            return Ok(());
+        }
+        _ => format!("the binary logs of member {from} cannot be read: its agent or its volume is missing"),
+    };
+    let alive = |acker: &Acker| {
+        seen.member(acker.member).is_some_and(|member| is_incarnation(rules, member, acker) && member.is_running())
+    };
+    all_ackers(record, alive).map_err(|ackers| format!("{logs}; and {ackers}"))
+}
+
+fn salvage(from: Option<&MemberView>) -> Result<GtidPosition, String> {
+    let Some(member) = from else { return Err("the old primary is no member any more".to_owned()) };
+    match &member.progress.fenced {
+        Some(LogEvidence::Readable { end, .. }) => Ok(end.clone()),
+        Some(LogEvidence::Unreadable { message }) => {
+            Err(format!("the binary logs of member {} cannot be read: {message}", member.ordinal))
+        }
+        None => Err(format!("member {} is not fenced", member.ordinal)),
+    }
+}
+
+fn all_ackers(record: &Record, holds: impl Fn(&Acker) -> bool) -> Result<(), String> {
+    if record.durability != Durability::Enforced {
+        return Err(format!(
+            "durability is {:?}, so the replicas alone do not prove that they have everything",
+            record.durability
+        ));
+    }
+    if record.ackers.is_empty() {
+        return Err("no acker is recorded".to_owned());
+    }
+    let missing: Vec<String> = record
+        .ackers
+        .iter()
+        .filter(|acker| !holds(acker))
+        .map(|acker| format!("member {} in incarnation {}", acker.member, acker.incarnation))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("these ackers do not answer: {}", missing.join(", "))) }
+}
+
+fn frozen_as_recorded(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
+    let Some(member) = seen.member(acker.member) else { return false };
+    let frozen = member
+        .frozen()
+        .is_some_and(|frozen| !frozen.killed && (rules.ignore_incarnations || frozen.incarnation == acker.incarnation));
+    frozen && is_incarnation(rules, member, acker)
+}
+
+/// True when `member` is now the very run that `acker` records.
+fn is_incarnation(rules: Rules, member: &MemberView, acker: &Acker) -> bool {
+    rules.ignore_incarnations || matches_acker(member, acker)
+}
+
+/// True when `member` is now the very run that `acker` records: same pod, same boot of its node, same incarnation.
+#[must_use]
+pub fn matches_acker(member: &MemberView, acker: &Acker) -> bool {
+    member.ordinal == acker.member
+        && member.incarnation() == Some(acker.incarnation)
+        && member.state().is_some_and(|state| state.pod_uid == acker.pod_uid && state.boot_id == acker.boot_id)
+}
+
+/// What the promoted member must have: the basis united with everything that was received by members frozen now.
+#[must_use]
+pub fn target(basis: &Basis, frozen: &[&MemberView]) -> GtidPosition {
+    let start = match basis {
+        Basis::Salvage { end } => end.clone(),
+        Basis::Ackers => GtidPosition::empty(),
+    };
+    frozen.iter().filter_map(|member| member.frozen()).fold(start, |all, frozen| all.union(&frozen.received))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::member::samples::{acker, cluster as seen, dead, replica};
+    use super::*;
+    use crate::orders::{Frozen, Incarnation};
+
+    fn frozen(ordinal: u8, received: &str) -> MemberView {
+        let mut member = replica(ordinal, "p0");
+        member.progress.frozen = Some(Frozen {
+            incarnation: Incarnation(1),
+            received: received.parse().unwrap(),
+            applied: received.parse().unwrap(),
+            killed: false,
+        });
+        member
+    }
+
+    fn enforced(ackers: Vec<Acker>) -> Record {
+        Record { durability: Durability::Enforced, ackers, ..Record::default() }
+    }
+
+    #[test]
+    fn frozen_ackers_are_enough_only_under_enforced_and_in_their_incarnation() {
+        let cluster = seen(vec![dead(0), frozen(1, "0-17-9"), frozen(2, "0-17-10")]);
+        let check = |record: &Record| basis(Rules::default(), record, &cluster, Ordinal(0));
+        assert_eq!(check(&enforced(vec![acker(1, 1), acker(2, 1)])), Ok(Basis::Ackers));
+        for weak in [Durability::CatchingUp, Durability::Degraded, Durability::Async] {
+            let record = Record { durability: weak, ..enforced(vec![acker(1, 1)]) };
+            assert!(check(&record).unwrap_err().contains(&format!("{weak:?}")));
+        }
+        assert!(check(&enforced(vec![])).unwrap_err().contains("no acker"));
+        assert!(check(&enforced(vec![acker(1, 1), acker(2, 7)])).unwrap_err().contains("member 2 in incarnation 7"));
+        let moved = Acker { pod_uid: "other".to_owned(), ..acker(1, 1) };
+        assert!(check(&enforced(vec![moved])).is_err(), "another pod of the same name proves nothing");
+    }
+
+    #[test]
+    fn a_killed_replica_is_no_frozen_acker() {
+        let mut killed = frozen(1, "0-17-9");
+        killed.progress.frozen.as_mut().unwrap().killed = true;
+        let cluster = seen(vec![dead(0), killed]);
+        assert!(basis(Rules::default(), &enforced(vec![acker(1, 1)]), &cluster, Ordinal(0)).is_err());
+    }
+
+    #[test]
+    fn salvage_needs_the_fence_and_readable_files() {
+        let mut primary = dead(0);
+        let cluster = |primary: &MemberView| seen(vec![primary.clone(), frozen(1, "0-17-9")]);
+        let check = |primary: &MemberView| basis(Rules::default(), &Record::default(), &cluster(primary), Ordinal(0));
+        assert!(check(&primary).unwrap_err().contains("not fenced"));
+        primary.progress.fenced =
+            Some(LogEvidence::Unreadable { message: "bin.000001: Input/output error".to_owned() });
+        assert!(check(&primary).unwrap_err().contains("Input/output error"));
+        primary.progress.fenced = Some(LogEvidence::Readable { end: "0-17-12".parse().unwrap(), torn: None });
+        let basis = check(&primary).unwrap();
+        assert_eq!(basis, Basis::Salvage { end: "0-17-12".parse().unwrap() });
+        let ahead = frozen(1, "0-17-13");
+        assert_eq!(target(&basis, &[&ahead]).to_string(), "0-17-13", "a member may be ahead of the files");
+    }
+}

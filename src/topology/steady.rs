@@ -1,0 +1,184 @@
+//! A cluster at rest: every member does its part, ackers are recorded before they acknowledge, and the primary is watched.
+
+use super::ackers::{self, is_recorded, waits};
+use super::decide::{Act, Case, Decision, order};
+use super::failover;
+use super::member::{follows, is_locked_out, slave, trouble};
+use super::observation::{MemberView, ServerView};
+use super::policy::{Mode, WhenNoAcker};
+use super::promoting::MARIADB_PORT;
+use super::record::{Durability, Record};
+use super::verdict::{Verdict, verdict};
+use crate::orders::{Order, Source};
+
+pub(super) fn decide(case: &Case<'_>) -> Decision {
+    let Some(primary) = case.primary() else {
+        return Decision::blocked("the recorded primary is no member of the spec: raise spec.members again");
+    };
+    let others: Vec<&MemberView> = case.others(primary.ordinal).collect();
+    match verdict(primary, &case.host(primary.ordinal), &others) {
+        Verdict::Healthy => healthy(case, primary),
+        Verdict::Dead { how } => failover::begin(case, primary, &how),
+        Verdict::Sick { message } => Decision::blocked(format!(
+            "member {} answers with an error ({message}): no failover helps; look at its connections and its disk",
+            primary.ordinal
+        )),
+        Verdict::PathBroken => Decision::blocked(format!(
+            "the operator cannot reach member {}, but a replica still receives from it: the network between operator and \
+             members is broken; nothing is done",
+            primary.ordinal
+        )),
+        Verdict::Suspect { message } => Decision::blocked(format!("member {}: {message}", primary.ordinal)),
+    }
+}
+
+fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
+    if let Some((record, why)) = recorded_first(case, primary) {
+        return Decision::write(record, why);
+    }
+    let mut acts: Vec<Act> = Vec::new();
+    if case.seen.routed != Some(primary.ordinal) {
+        acts.push(Act::Route { member: primary.ordinal });
+    }
+    acts.extend(on_primary(case, primary));
+    acts.extend(case.others(primary.ordinal).filter_map(|member| on_member(case, member, primary)));
+    if let Some(acker) = ackers::stuck(case.record, case.seen, primary)
+        && !acts.iter().any(|act| matches!(act, Act::Order { member, .. } if *member == acker.ordinal))
+    {
+        acts.extend(order(acker, Order::Unstick));
+    }
+    Decision::acts(acts)
+}
+
+/// Changes of the record that must be written before anything is done; what weakens comes first.
+fn recorded_first(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
+    mode_change(case)
+        .or_else(|| weaken(case, primary))
+        .or_else(|| add_ackers(case, primary))
+        .or_else(|| remove_ackers(case, primary))
+        .or_else(|| degrade_or_return(case, primary))
+        .or_else(|| enforce(case, primary))
+}
+
+fn with_durability(case: &Case<'_>, durability: Durability) -> Record {
+    Record { durability, ..case.record.clone() }
+}
+
+fn mode_change(case: &Case<'_>) -> Option<(Record, String)> {
+    match (case.policy.mode, case.record.durability) {
+        (Mode::SemiSync, Durability::Async) => {
+            Some((with_durability(case, Durability::CatchingUp), "spec.replication.mode is SemiSync now".to_owned()))
+        }
+        (Mode::Async, Durability::Enforced | Durability::CatchingUp | Durability::Degraded) => {
+            Some((with_durability(case, Durability::Async), "spec.replication.mode is Async now".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn weaken(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
+    let why = (case.record.durability == Durability::Enforced).then(|| ackers::weakened(primary)).flatten()?;
+    Some((with_durability(case, Durability::CatchingUp), why))
+}
+
+fn add_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
+    if case.record.durability == Durability::Async {
+        return None;
+    }
+    let missing = ackers::missing(case.policy, case.record, case.seen, primary);
+    let names: Vec<String> = missing.iter().map(|acker| acker.member.to_string()).collect();
+    let ackers = case.record.ackers.iter().cloned().chain(missing).collect();
+    (!names.is_empty())
+        .then(|| (Record { ackers, ..case.record.clone() }, format!("member {} may acknowledge", names.join(", "))))
+}
+
+fn remove_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
+    let leaving = ackers::leaving(case.rules, case.record, case.seen, primary);
+    let names: Vec<String> =
+        leaving.iter().map(|acker| format!("{} (incarnation {})", acker.member, acker.incarnation)).collect();
+    let ackers = case.record.ackers.iter().filter(|acker| !leaving.contains(acker)).cloned().collect();
+    (!names.is_empty()).then(|| {
+        (Record { ackers, ..case.record.clone() }, format!("member {} acknowledges no more", names.join(", ")))
+    })
+}
+
+fn degrade_or_return(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
+    let gone_for = case.seen.no_acker_since.map(|since| case.lasted(since));
+    match (case.record.durability, case.policy.when_no_acker) {
+        (Durability::Enforced | Durability::CatchingUp, WhenNoAcker::Degrade { after_ms })
+            if gone_for.is_some_and(|gone| gone >= after_ms) =>
+        {
+            let why = format!("no acker for {after_ms} ms and spec.replication.whenNoAcker is Degrade");
+            Some((with_durability(case, Durability::Degraded), why))
+        }
+        (Durability::Degraded, _) if is_acker_back(case, primary) => {
+            Some((with_durability(case, Durability::CatchingUp), "an acker is back and has caught up".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// An acker that lags would stop writes until it has caught up: it counts once it has what the primary had one reading ago.
+fn is_acker_back(case: &Case<'_>, primary: &MemberView) -> bool {
+    let Some(earlier) = primary.before() else { return false };
+    ackers::active(case.record, case.seen)
+        .any(|acker| acker.current_view().is_some_and(|view| view.received().covers(&earlier.binlog_position)))
+}
+
+fn enforce(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
+    let proved =
+        case.record.durability == Durability::CatchingUp && ackers::is_enforced(case.record, case.seen, primary);
+    proved.then(|| (with_durability(case, Durability::Enforced), "an acker has everything".to_owned()))
+}
+
+/// What the primary itself has to change: whether it waits, and who is shut out.
+fn on_primary(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
+    let view = primary.current_view()?;
+    let on = waits(case.record.durability);
+    if view.semi_sync.enabled != on {
+        return order(primary, Order::SemiSync { on });
+    }
+    if let Some(ordinal) = case.others(primary.ordinal).find(|member| is_readmitted(case, member)).map(|m| m.ordinal) {
+        return order(primary, Order::ReadmitAcker { ordinal });
+    }
+    let ordinal = ackers::to_evict(case.record, case.seen, primary)?;
+    order(primary, Order::EvictAcker { ordinal })
+}
+
+fn is_readmitted(case: &Case<'_>, member: &MemberView) -> bool {
+    is_locked_out(member) && ackers::may_return(case.policy, case.record, member)
+}
+
+/// What a member other than the primary has to do.
+fn on_member(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Option<Act> {
+    let state = member.state()?;
+    if !case.is_ours(member) {
+        return None;
+    }
+    if state.mariadbd.is_dead() {
+        return order(member, Order::Start);
+    }
+    let view = member.current_view()?;
+    if !view.read_only {
+        // A deposed primary is only killed: anything gentler could answer OK to clients that still wait.
+        return order(member, Order::Fence);
+    }
+    if trouble(case.record, &case.policy.cluster, member, Some(primary)).is_some() {
+        return None;
+    }
+    replicate(case, member, view, primary)
+}
+
+fn replicate(case: &Case<'_>, member: &MemberView, view: &ServerView, primary: &MemberView) -> Option<Act> {
+    let host = case.host(primary.ordinal);
+    let semi_sync = waits(case.record.durability) && is_recorded(case.record, member)
+        || case.record.durability == Durability::Degraded && is_recorded(case.record, member);
+    if !follows(view, &host) || slave(member).is_none() {
+        let source = Source::Member { host, port: MARIADB_PORT };
+        return order(member, Order::Follow { source, semi_sync, wait: None });
+    }
+    if view.acker_wanted != semi_sync {
+        return order(member, Order::SetAcker { on: semi_sync });
+    }
+    None
+}

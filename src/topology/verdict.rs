@@ -1,0 +1,146 @@
+//! What became of the primary. Total: every observation has a verdict, and doubt never leads to action.
+
+use super::observation::{IoThread, MemberView, ServerSight};
+
+/// What became of the primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It answers SQL.
+    Healthy,
+    /// Its agent proves that mariadbd does not run.
+    Dead {
+        /// How it ended, in the agent's words.
+        how: String,
+    },
+    /// It answers with errors (connections used up, disk full): a condition, no failover.
+    Sick {
+        /// The server's words.
+        message: String,
+    },
+    /// A replica still receives from it: the operator's own path is broken.
+    PathBroken,
+    /// Anything else: said, and nothing done.
+    Suspect {
+        /// What is known.
+        message: String,
+    },
+}
+
+impl Verdict {
+    /// The word used in logs, conditions and docs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Dead { .. } => "Dead",
+            Self::Sick { .. } => "Sick",
+            Self::PathBroken => "PathBroken",
+            Self::Suspect { .. } => "Suspect",
+        }
+    }
+
+    /// One of each, for documentation tests.
+    #[must_use]
+    pub fn all() -> [Self; 5] {
+        let message = String::new;
+        [
+            Self::Healthy,
+            Self::Dead { how: message() },
+            Self::Sick { message: message() },
+            Self::PathBroken,
+            Self::Suspect { message: message() },
+        ]
+    }
+}
+
+/// Judges `primary`; `host` is the name replicas know it by.
+#[must_use]
+pub fn verdict(primary: &MemberView, host: &str, others: &[&MemberView]) -> Verdict {
+    if primary.view().is_some() {
+        return Verdict::Healthy;
+    }
+    if primary.is_proven_dead() {
+        return Verdict::Dead { how: how_it_ended(primary) };
+    }
+    if let ServerSight::Sick { message } = &primary.server {
+        return Verdict::Sick { message: message.clone() };
+    }
+    if others.iter().any(|other| receives_from(other, host)) {
+        return Verdict::PathBroken;
+    }
+    Verdict::Suspect { message: what_is_known(primary) }
+}
+
+fn receives_from(member: &MemberView, host: &str) -> bool {
+    let slave = member.view().and_then(|view| view.slave.as_ref());
+    slave.is_some_and(|slave| slave.io == IoThread::Yes && slave.host == host)
+}
+
+fn how_it_ended(primary: &MemberView) -> String {
+    use crate::orders::Mariadbd;
+    match primary.state().map(|state| &state.mariadbd) {
+        Some(Mariadbd::Exited { status, .. }) => format!("mariadbd exited with {status}"),
+        _ => "mariadbd is not running".to_owned(),
+    }
+}
+
+fn what_is_known(primary: &MemberView) -> String {
+    let server = match &primary.server {
+        ServerSight::Refused { .. } => "port 3306 refuses connections",
+        ServerSight::Silent { .. } => "SQL does not answer",
+        ServerSight::Unknown => "SQL was not tried yet",
+        ServerSight::Sick { .. } | ServerSight::Answers { .. } => "SQL answers",
+    };
+    let agent = if primary.state().is_some() { "its agent answers" } else { "its agent cannot be reached" };
+    format!("{server}, {agent}, and nothing proves that mariadbd is dead")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::member::samples::{dead, replica, running};
+    use super::super::observation::{AgentSight, Millis};
+    use super::*;
+
+    fn sight() -> impl Strategy<Value = ServerSight> {
+        prop_oneof![
+            Just(ServerSight::Unknown),
+            Just(running(0).server),
+            Just(ServerSight::Refused { since: Millis(1) }),
+            Just(ServerSight::Silent { since: Millis(1) }),
+            Just(ServerSight::Sick { message: "Too many connections".to_owned() }),
+        ]
+    }
+
+    fn agent() -> impl Strategy<Value = AgentSight> {
+        prop_oneof![
+            Just(AgentSight::Unknown),
+            Just(AgentSight::Away { since: Millis(1) }),
+            Just(running(0).agent),
+            Just(dead(0).agent),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn dead_only_with_the_agents_proof_and_a_silent_server(server in sight(), agent in agent()) {
+            let primary = MemberView { server, agent, ..running(0) };
+            let replica = replica(1, "p0");
+            let verdict = verdict(&primary, "p0", &[&replica]);
+            let proof = primary.state().is_some_and(|state| state.mariadbd.is_dead());
+            prop_assert_eq!(matches!(verdict, Verdict::Dead { .. }), proof && primary.view().is_none());
+        }
+    }
+
+    #[test]
+    fn an_unreachable_primary_that_still_feeds_a_replica_is_our_own_broken_path() {
+        let primary = MemberView {
+            server: ServerSight::Silent { since: Millis(1) },
+            agent: AgentSight::Away { since: Millis(1) },
+            ..running(0)
+        };
+        assert_eq!(verdict(&primary, "p0", &[&replica(1, "p0")]), Verdict::PathBroken);
+        assert!(matches!(verdict(&primary, "p0", &[&replica(1, "elsewhere")]), Verdict::Suspect { .. }));
+    }
+}
