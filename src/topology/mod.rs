@@ -19,4 +19,6 @@ pub mod report;
 mod resume;
 pub mod safety;
 mod steady;
+#[cfg(test)]
+mod transcripts;
 pub mod verdict;

@@ -1,0 +1,257 @@
+//! Whole transitions as people would read them: what is seen, and what is decided about it, step by step.
+
+use super::decide::{Act, Decision, decide};
+use super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
+use super::observation::{AgentSight, MemberView, Millis, Observation, Serving};
+use super::policy::Policy;
+use super::record::{Durability, Record, Step, TransitionKind};
+use crate::orders::{Frozen, Incarnation, LogEvidence, Mariadbd, Order, Ordinal, Term, Volume};
+
+/// A cluster that is asked again and again, as the operator does it.
+struct Story {
+    policy: Policy,
+    record: Record,
+    seen: Observation,
+}
+
+impl Story {
+    /// Member 0 takes writes, 1 and 2 acknowledge them.
+    fn at_rest() -> Self {
+        let mut primary = running(0);
+        edit(&mut primary, |view| {
+            view.read_only = false;
+            view.semi_sync.enabled = true;
+            view.semi_sync.wait_no_slave = true;
+        });
+        let mut members = vec![primary, replica(1, "p0"), replica(2, "p0")];
+        for member in &mut members[1..] {
+            edit(member, |view| (view.acker_wanted, view.acker_active) = (true, true));
+        }
+        let record = Record { ackers: vec![acker(1, 1), acker(2, 1)], ..record() };
+        Self { policy: policy(3), record, seen: cluster(members) }
+    }
+
+    fn primary_dies(mut self) -> Self {
+        self.seen.members[0] = MemberView { pod: self.seen.members[0].pod.clone(), ..dead(0) };
+        if let Some(pod) = &mut self.seen.members[0].pod {
+            pod.ip = Some("10.0.0.1".to_owned());
+        }
+        self
+    }
+
+    fn member(&mut self, ordinal: usize) -> &mut MemberView {
+        &mut self.seen.members[ordinal]
+    }
+
+    fn next(&self) -> Decision {
+        decide(&self.policy, &self.record, &self.seen)
+    }
+
+    /// Expects one write, does it, and forgets what was reached when the term rose.
+    fn written(&mut self) -> String {
+        let decision = self.next();
+        let [Act::Write { record, why }] = decision.acts.as_slice() else { panic!("no write: {decision:?}") };
+        if record.term != self.record.term {
+            self.seen.members.iter_mut().for_each(|member| member.progress = Default::default());
+        }
+        self.record = (**record).clone();
+        self.seen.my_term = Some(self.record.term);
+        why.clone()
+    }
+
+    /// Names of the acts decided now: `fence 0`, `route 1` …
+    fn acts(&self) -> Vec<String> {
+        let name = |act: &Act| match act {
+            Act::Write { why, .. } => format!("write: {why}"),
+            Act::Order { member, order } => format!("{} {member}", order.name()),
+            Act::Route { member } => format!("route {member}"),
+        };
+        self.next().acts.iter().map(name).collect()
+    }
+
+    fn freeze(&mut self, ordinal: usize, received: &str, applied: &str) {
+        self.member(ordinal).progress.frozen = Some(Frozen {
+            incarnation: Incarnation(1),
+            received: received.parse().unwrap(),
+            applied: applied.parse().unwrap(),
+            killed: false,
+        });
+    }
+
+    fn fence(&mut self, end: &str) {
+        self.member(0).progress.fenced = Some(LogEvidence::Readable { end: end.parse().unwrap(), torn: None });
+    }
+}
+
+#[test]
+fn a_healthy_cluster_is_left_alone() {
+    assert_eq!(Story::at_rest().next(), Decision::default());
+}
+
+#[test]
+fn a_dead_primary_is_fenced_salvaged_and_replaced() {
+    let mut story = Story::at_rest().primary_dies();
+    assert_eq!(story.written(), "member 0 is dead: mariadbd exited with signal 9");
+    assert_eq!((story.record.term, story.record.primary), (Term(4), Some(Ordinal(0))));
+    assert_eq!(story.acts(), ["fence 0", "freeze 1", "freeze 2"]);
+
+    story.fence("0-17-12");
+    story.freeze(1, "0-17-10", "0-17-10");
+    assert_eq!(story.acts(), ["freeze 2"], "nothing goes on before every answer is there");
+    story.freeze(2, "0-17-11", "0-17-9");
+    assert_eq!(story.acts(), ["serve-binlog 0"]);
+    story.member(0).progress.serving = Some(Serving { port: 3307, end: "0-17-12".parse().unwrap() });
+    assert_eq!(story.acts(), ["follow 2"], "the member that received most has the shortest way");
+    story.member(2).progress.following = Some("10.0.0.1".to_owned());
+    story.member(2).progress.applied = Some("0-17-11".parse().unwrap());
+    assert_eq!(story.acts(), ["await 2"]);
+    story.member(2).progress.applied = Some("0-17-12".parse().unwrap());
+
+    assert_eq!(story.written(), "member 2 has everything up to 0-17-12");
+    assert_eq!(story.record.primary, Some(Ordinal(2)), "the point of no return names the new primary");
+    assert_eq!(story.record.durability, Durability::CatchingUp);
+    assert_eq!(story.record.ackers, [acker(1, 1)]);
+    assert_eq!(story.acts(), ["route 2", "promote 2", "follow 1"]);
+    story.seen.routed = Some(Ordinal(2));
+    story.member(2).progress.promoted = Some("0-17-12".parse().unwrap());
+    assert_eq!(story.written(), "the new primary takes writes");
+    assert_eq!(story.record.transition, None);
+}
+
+#[test]
+fn a_candidate_that_dies_before_the_point_of_no_return_is_replaced_under_a_new_term() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-12");
+    story.freeze(1, "0-17-10", "0-17-10");
+    story.freeze(2, "0-17-11", "0-17-11");
+    story.member(0).progress.serving = Some(Serving { port: 3307, end: "0-17-12".parse().unwrap() });
+    story.member(2).progress.following = Some("10.0.0.1".to_owned());
+    let gone = dead(2);
+    story.member(2).agent = gone.agent;
+    story.member(2).server = gone.server;
+    assert!(story.written().contains("member 1 is the next candidate"));
+    assert_eq!(story.record.term, Term(5));
+    assert_eq!(story.acts(), ["fence 0", "freeze 1"]);
+}
+
+#[test]
+fn a_promoted_member_that_dies_at_once_is_where_the_next_failover_starts() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-10");
+    story.freeze(1, "0-17-10", "0-17-10");
+    story.freeze(2, "0-17-10", "0-17-10");
+    story.written();
+    assert_eq!(story.record.primary, Some(Ordinal(1)));
+    let gone = dead(1);
+    story.member(1).agent = gone.agent;
+    story.member(1).server = gone.server;
+    story.written();
+    let transition = story.record.transition.clone().unwrap();
+    assert_eq!((transition.kind, transition.from), (TransitionKind::Failover, Some(Ordinal(1))));
+    assert_eq!(story.acts()[0], "fence 1");
+}
+
+#[test]
+fn frozen_ackers_do_when_the_dead_primarys_volume_is_unreadable() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.freeze(1, "0-17-11", "0-17-10");
+    story.freeze(2, "0-17-10", "0-17-10");
+    story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "Input/output error".to_owned() });
+    assert_eq!(story.acts(), ["await 1"], "its relay log is drained by the SQL thread alone");
+    story.member(1).progress.applied = Some("0-17-11".parse().unwrap());
+    assert_eq!(story.written(), "member 1 has everything up to 0-17-11");
+}
+
+#[test]
+fn without_readable_logs_a_missing_acker_blocks_and_is_named() {
+    let mut story = Story::at_rest().primary_dies();
+    if let AgentSight::Present(state) = &mut story.member(0).agent {
+        state.volume = Volume::Unusable { message: "Input/output error".to_owned() };
+    }
+    story.member(1).agent = AgentSight::Away { since: Millis(50) };
+    let decision = story.next();
+    assert!(decision.acts.is_empty(), "nothing is frozen when nothing can be completed: {decision:?}");
+    assert!(decision.blocked.unwrap().contains("member 1 in incarnation 1"));
+}
+
+#[test]
+fn a_single_member_is_resumed_with_a_new_server_id() {
+    let mut story = Story::at_rest().primary_dies();
+    story.policy = policy(1);
+    story.seen.members.truncate(1);
+    story.record.ackers.clear();
+    assert!(story.written().contains("nobody else can be promoted"));
+    assert_eq!(story.acts(), ["start 0"]);
+    *story.member(0) = running(0);
+    story.written();
+    let Act::Order { order: Order::Promote { server_id, .. }, .. } = &story.next().acts[0] else {
+        panic!("no promote")
+    };
+    assert_eq!(*server_id, 4 << 4 | 1);
+}
+
+#[test]
+fn a_returned_old_primary_becomes_an_acker_before_it_follows() {
+    let mut story = Story::at_rest();
+    story.record.primary = Some(Ordinal(0));
+    story.record.ackers = vec![acker(1, 1)];
+    *story.member(2) = dead(2);
+    assert_eq!(story.acts(), ["start 2"]);
+    *story.member(2) = running(2);
+    assert_eq!(story.written(), "member 2 may acknowledge");
+    let decision = story.next();
+    let [Act::Order { order: Order::Follow { semi_sync, .. }, .. }] = decision.acts.as_slice() else {
+        panic!("no follow: {decision:?}")
+    };
+    assert!(semi_sync);
+}
+
+#[test]
+fn an_acker_that_restarted_leaves_only_when_another_has_what_came_before() {
+    let mut story = Story::at_rest();
+    if let AgentSight::Present(state) = &mut story.member(1).agent {
+        state.mariadbd = Mariadbd::Running { incarnation: Incarnation(2), sql: true };
+    }
+    story.member(1).running_since = Some(Millis(40));
+    edit(story.member(1), |view| view.begun = Millis(45));
+    assert_eq!(story.written(), "member 1 may acknowledge");
+    assert_eq!(story.record.ackers.len(), 3, "the old run stays recorded");
+    let waits = story.next();
+    assert!(waits.acts.iter().all(|act| !matches!(act, Act::Write { .. })), "{waits:?}");
+    for member in &mut story.seen.members {
+        edit(member, |view| view.begun = Millis(60));
+    }
+    assert_eq!(story.written(), "member 1 (incarnation 1) acknowledges no more");
+    assert_eq!(story.record.ackers, [acker(2, 1), acker(1, 2)]);
+}
+
+#[test]
+fn a_blank_volume_in_a_running_cluster_is_never_used() {
+    let mut story = Story::at_rest();
+    if let AgentSight::Present(state) = &mut story.member(2).agent {
+        state.volume = Volume::Blank;
+        state.mariadbd = Mariadbd::NotStarted;
+    }
+    story.record.ackers = vec![acker(1, 1)];
+    assert_eq!(story.acts(), Vec::<String>::new());
+}
+
+#[test]
+fn a_second_writable_member_is_killed() {
+    let mut story = Story::at_rest();
+    edit(story.member(2), |view| view.read_only = false);
+    assert_eq!(story.acts(), ["fence 2"]);
+}
+
+#[test]
+fn a_new_leader_raises_the_term_before_anything_else() {
+    let mut story = Story::at_rest().primary_dies();
+    story.seen.my_term = None;
+    story.written();
+    assert_eq!((story.record.term, &story.record.transition), (Term(4), &None));
+    story.written();
+    assert_eq!(story.record.transition.as_ref().unwrap().step, Step::Decided);
+}
