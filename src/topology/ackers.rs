@@ -4,7 +4,7 @@
 //! after its acknowledging is known to be off and a remaining acker has received the primary's position read after that.
 
 use super::member::{trouble, volume_trouble};
-use super::observation::{IoThread, MemberView, Millis, Observation};
+use super::observation::{IoThread, MemberView, Millis, Observation, ServerView};
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
 use super::safety::{Rules, matches_acker};
@@ -143,7 +143,8 @@ pub fn stuck<'a>(record: &'a Record, seen: &'a Observation, primary: &MemberView
         return None;
     }
     active(record, seen).find(|acker| {
-        acker.is_free() && acker.before().is_some_and(|view| view.received().covers(&now.binlog_position))
+        let has_all = |view: &ServerView| view.received().covers(&now.binlog_position);
+        acker.is_free() && acker.settled_view().is_some_and(has_all) && acker.before().is_some_and(has_all)
     })
 }
 

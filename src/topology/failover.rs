@@ -53,7 +53,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let Some(from) = transition.from else { return Decision::blocked("the transition names no old primary") };
     let acts: Vec<Act> = gather(case, from);
     if !acts.is_empty() || is_gathering(case, from) {
-        return Decision { acts, blocked: what_is_awaited(case, from), rejected: vec![] };
+        return Decision { acts, blocked: failures(case), rejected: vec![] };
     }
     let ranking = rank(case.policy, case.record, case.seen, from, logs_end(case, from));
     let basis = match safety::basis(case.rules, case.record, case.seen, from) {
@@ -100,7 +100,7 @@ fn is_gathering(case: &Case<'_>, from: Ordinal) -> bool {
         || case.others(from).any(|member| is_freezable(case, member) && member.frozen().is_none() && unfailed(member))
 }
 
-fn what_is_awaited(case: &Case<'_>, from: Ordinal) -> Option<String> {
+fn failures(case: &Case<'_>) -> Option<String> {
     let failures: Vec<String> = case
         .seen
         .members
@@ -110,7 +110,6 @@ fn what_is_awaited(case: &Case<'_>, from: Ordinal) -> Option<String> {
             Some(format!("member {}: {} failed: {}", member.ordinal, failure.order, failure.error))
         })
         .collect();
-    let _ = from;
     (!failures.is_empty()).then(|| failures.join("; "))
 }
 
@@ -169,8 +168,11 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
         Basis::Salvage { end } if end.covers(target) => salvage(case, from, candidate, target),
         _ => relay(case, from, candidate, target),
     };
+    // The Service flips beside the catching up: clients meet a read-only member for a moment instead of a dead address,
+    // and kube-proxy's delay is over by the time of the promotion.
+    let route = (case.seen.routed != Some(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
     match act {
-        Ok(act) => Decision::acts(act.into_iter().collect()),
+        Ok(act) => Decision::acts(route.into_iter().chain(act).collect()),
         Err(missing) => Decision::blocked(missing),
     }
 }

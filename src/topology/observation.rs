@@ -222,6 +222,8 @@ pub struct MemberView {
     pub server: ServerSight,
     /// When this observer first heard that the present incarnation runs (from the agent).
     pub running_since: Option<Millis>,
+    /// When the last answer to an order of it came in: readings begun before say nothing about what that order did.
+    pub answered_at: Option<Millis>,
     /// An order is in flight, or a failed one waits for its next try.
     pub busy: Option<&'static str>,
     /// What was reached in this term.
@@ -252,6 +254,12 @@ impl MemberView {
     pub fn current_view(&self) -> Option<&ServerView> {
         let since = self.running_since?;
         self.view().filter(|view| self.is_running() && view.begun > since)
+    }
+
+    /// The last reading, when it also shows what the last order did: what new orders are derived from.
+    #[must_use]
+    pub fn settled_view(&self) -> Option<&ServerView> {
+        self.current_view().filter(|view| self.answered_at.is_none_or(|answered| view.begun > answered))
     }
 
     /// True when no order is in flight and none waits for its next try.

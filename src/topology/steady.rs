@@ -133,7 +133,7 @@ fn enforce(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
 
 /// What the primary itself has to change: whether it waits, and who is shut out.
 fn on_primary(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
-    let view = primary.current_view()?;
+    let view = primary.settled_view()?;
     let on = waits(case.record.durability);
     if view.semi_sync.enabled != on {
         return order(primary, Order::SemiSync { on });
@@ -158,7 +158,7 @@ fn on_member(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Opti
     if state.mariadbd.is_dead() {
         return order(member, Order::Start);
     }
-    let view = member.current_view()?;
+    let view = member.settled_view()?;
     if !view.read_only {
         // A deposed primary is only killed: anything gentler could answer OK to clients that still wait.
         return order(member, Order::Fence);
