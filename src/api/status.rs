@@ -38,9 +38,9 @@ pub struct ClusterStatus {
     /// What an acknowledged commit means now: Enforced (a replica has it), CatchingUp, Degraded or Async.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
-    /// Every replica that may acknowledge commits: a failover needs all of them, or the old primary's files.
+    /// Every run of a replica that could have acknowledged a commit no other acker has: a failover needs all of them, or
+    /// the old primary's files. A member that restarted may stand here twice, so the list has no key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["member".to_owned()]))]
     pub ackers: Vec<Acker>,
     /// Number of members that exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,273 @@
+//! The parts of a ReplicationCluster's spec.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::duration::DurationText;
+
+/// Volumes of the members.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0")
+        .message("a volume cannot shrink: keep or raise the size").field_path(".size"),
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
+        .message("storageClassName cannot change: the volumes exist already").field_path(".storageClassName")
+)]
+pub struct Storage {
+    /// Size of each member's volume, for example 100Gi. It may only grow.
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
+        .message("size must be a quantity above zero, for example 100Gi"))]
+    pub size: Quantity,
+
+    /// StorageClass of the volumes; the cluster's default class when not given. Cannot be changed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+
+    /// What happens to the volumes when the cluster is deleted or members are removed.
+    #[serde(default)]
+    pub pvc_retention_policy: RetentionPolicy,
+}
+
+/// What happens to the volumes when the cluster is deleted or members are removed.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionPolicy {
+    /// Whether the volumes stay when the cluster is deleted.
+    #[serde(default)]
+    pub when_deleted: Retention,
+    /// Whether a member's volume stays when the member is removed.
+    #[serde(default)]
+    pub when_scaled: Retention,
+}
+
+/// Whether a volume stays.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Retention {
+    #[default]
+    Retain,
+    Delete,
+}
+
+/// A database and a user to create when the cluster is initialised.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bootstrap {
+    /// Name of the database.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[0-9A-Za-z_$-]+$"))]
+    pub database: String,
+    /// Name of the user, who gets all rights on that database, from any host.
+    #[schemars(length(min = 1, max = 80), regex(pattern = "^[0-9A-Za-z_$-]+$"))]
+    #[x_kube(validation = Rule::new("!(self in ['root', 'mysql', 'mariadb.sys', 'PUBLIC']) && !self.startsWith('beachmaster_')")
+        .message("this name belongs to MariaDB or the operator: choose another"))]
+    pub username: String,
+    /// Where the user's password is.
+    pub password_secret_key_ref: SecretKeyRef,
+}
+
+/// A key of a Secret in the cluster's namespace.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in the Secret.
+    #[serde(default = "default_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn default_key() -> String {
+    "password".to_owned()
+}
+
+/// How transactions get to the replicas, and what an acknowledged commit means.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.mode == 'SemiSync' || self.whenNoAcker == 'Wait'")
+    .message("whenNoAcker: Degrade has a meaning under SemiSync only: under Async nothing waits for an acknowledgement")
+    .field_path(".whenNoAcker"))]
+pub struct Replication {
+    /// SemiSync: a commit is acknowledged when another member has it on its relay log. Async: at once.
+    #[serde(default)]
+    pub mode: ReplicationMode,
+    /// Under SemiSync, when no replica can acknowledge: Wait lets commits wait, Degrade goes on without acknowledgements.
+    #[serde(default)]
+    pub when_no_acker: WhenNoAcker,
+    /// With Degrade: how long commits wait before.
+    #[serde(default = "default_degrade_after")]
+    pub degrade_after: DurationText,
+    /// The Service NAME-replicas leaves out replicas that are further behind than this.
+    #[serde(default = "default_max_lag")]
+    pub max_lag: DurationText,
+    /// gtid_domain_id of the members. Cannot be changed later.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("gtidDomainId cannot change: GTIDs that were written carry it"))]
+    pub gtid_domain_id: i64,
+}
+
+fn default_degrade_after() -> DurationText {
+    "30s".into()
+}
+
+fn default_max_lag() -> DurationText {
+    "10s".into()
+}
+
+impl Default for Replication {
+    fn default() -> Self {
+        Self {
+            mode: ReplicationMode::default(),
+            when_no_acker: WhenNoAcker::default(),
+            degrade_after: default_degrade_after(),
+            max_lag: default_max_lag(),
+            gtid_domain_id: 0,
+        }
+    }
+}
+
+/// When a commit is acknowledged.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReplicationMode {
+    #[default]
+    SemiSync,
+    Async,
+}
+
+/// What happens when no replica can acknowledge.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WhenNoAcker {
+    #[default]
+    Wait,
+    Degrade,
+}
+
+/// What is special about one member.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberPolicy {
+    /// The number at the end of the member's name.
+    #[schemars(range(min = 0, max = 8))]
+    pub ordinal: i32,
+    /// Among members with equally recent data the one with the highest priority is promoted.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub priority: i32,
+    /// True: the member is never promoted.
+    #[serde(default)]
+    pub never_primary: bool,
+}
+
+/// What happens when the primary dies.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailoverPolicy {
+    /// False: the operator says what it would do, and does not do it.
+    #[serde(default = "default_true")]
+    pub enabled: bool,
+    /// How the death of the primary is found out.
+    #[serde(default)]
+    pub detection: Detection,
+    /// A member that is preferred by its priority may be this far behind the best one: it catches up first.
+    #[serde(default = "default_max_candidate_lag")]
+    pub max_candidate_lag: DurationText,
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn default_max_candidate_lag() -> DurationText {
+    "10s".into()
+}
+
+impl Default for FailoverPolicy {
+    fn default() -> Self {
+        Self {
+            enabled: default_true(),
+            detection: Detection::default(),
+            max_candidate_lag: default_max_candidate_lag(),
+        }
+    }
+}
+
+/// How the death of the primary is found out.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("duration(self.timeout) >= duration(self.interval)")
+        .message("timeout must be at least interval").field_path(".timeout"),
+    validation = Rule::new("duration(self.interval) >= duration('100ms')")
+        .message("interval must be at least 100ms").field_path(".interval")
+)]
+pub struct Detection {
+    /// Time between two reads of a member's state.
+    #[serde(default = "default_interval")]
+    pub interval: DurationText,
+    /// A read that takes longer than this has failed.
+    #[serde(default = "default_timeout")]
+    pub timeout: DurationText,
+    /// So many reads must fail one after the other before silence counts. A mariadbd that exited is noticed at once.
+    #[serde(default = "default_threshold")]
+    #[schemars(range(min = 1, max = 100))]
+    pub threshold: i32,
+}
+
+fn default_interval() -> DurationText {
+    "500ms".into()
+}
+
+fn default_timeout() -> DurationText {
+    "1s".into()
+}
+
+fn default_threshold() -> i32 {
+    3
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self { interval: default_interval(), timeout: default_timeout(), threshold: default_threshold() }
+    }
+}
+
+/// The Services clients use.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Services {
+    /// The Service NAME-primary, which always leads to the primary.
+    #[serde(default)]
+    pub primary: ServicePolicy,
+    /// The Service NAME-replicas, which leads to replicas that lag less than replication.maxLag.
+    #[serde(default)]
+    pub replicas: ServicePolicy,
+}
+
+/// One of the Services clients use.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePolicy {
+    /// Type of the Service.
+    #[serde(rename = "type", default)]
+    pub type_: ServiceType,
+    /// Annotations of the Service.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Type of a Service.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceType {
+    #[default]
+    ClusterIP,
+    NodePort,
+    LoadBalancer,
+}
