@@ -9,4 +9,5 @@ pub mod cli;
 pub mod gtid;
 pub mod layout;
 pub mod orders;
+pub mod resources;
 pub mod topology;

@@ -1,0 +1,74 @@
+//! Every label and annotation of ours.
+
+use std::collections::BTreeMap;
+
+/// Cluster of an object. The only selector label of the StatefulSet: claims inherit it for ever.
+pub const CLUSTER: &str = "beachmaster.dev/cluster";
+/// Name of the member a pod is; for people.
+pub const MEMBER: &str = "beachmaster.dev/member";
+/// `primary` or `replica`; follows a transition, for people.
+pub const ROLE: &str = "beachmaster.dev/role";
+/// `true` on replicas that NAME-replicas leads to.
+pub const READABLE: &str = "beachmaster.dev/readable";
+/// Kubernetes' own label by which NAME-primary selects one pod.
+pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
+
+/// Value of a label that is set.
+pub const TRUE: &str = "true";
+
+/// A map of labels.
+pub type Labels = BTreeMap<String, String>;
+
+/// Selects every pod of a cluster.
+#[must_use]
+pub fn selector(cluster: &str) -> Labels {
+    of([(CLUSTER, cluster)])
+}
+
+/// The same as text, for lists, watches and `status.selector`.
+#[must_use]
+pub fn selector_text(cluster: &str) -> String {
+    format!("{CLUSTER}={cluster}")
+}
+
+/// What NAME-primary selects while `pod` is primary.
+#[must_use]
+pub fn primary_selector(pod: &str) -> Labels {
+    of([(POD_NAME, pod)])
+}
+
+/// What NAME-replicas selects.
+pub(super) fn replicas_selector(cluster: &str) -> Labels {
+    of([(CLUSTER, cluster), (READABLE, TRUE)])
+}
+
+/// Labels of every object of a cluster.
+pub(super) fn object(cluster: &str) -> Labels {
+    of([
+        (CLUSTER, cluster),
+        ("app.kubernetes.io/name", "mariadb"),
+        ("app.kubernetes.io/instance", cluster),
+        ("app.kubernetes.io/component", "database"),
+        ("app.kubernetes.io/managed-by", "beachmaster"),
+    ])
+}
+
+/// Labels of the pods, before the user's. No sidecar of a mesh: it accepts connections for a dead server, so a refusal,
+/// the first sign of a death, would never be seen.
+pub(super) fn pod(cluster: &str) -> Labels {
+    let mut labels = object(cluster);
+    labels.extend(of([("sidecar.istio.io/inject", "false")]));
+    labels
+}
+
+/// Annotations of the pods, before the user's.
+pub(super) fn pod_annotations() -> Labels {
+    of([
+        ("kubectl.kubernetes.io/default-container", crate::layout::MARIADB_CONTAINER),
+        ("linkerd.io/inject", "disabled"),
+    ])
+}
+
+fn of<const N: usize>(labels: [(&str, &str); N]) -> Labels {
+    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}

@@ -1,0 +1,70 @@
+//! The Kubernetes objects of a cluster, as they should be: pure builders from a validated cluster and the [`Site`] it runs
+//! on to Kubernetes' own types.
+//!
+//! Nothing here reads or writes a server. What only a transition may write, the selector of NAME-primary and the pods'
+//! role labels, is not built here.
+
+mod config;
+mod disruption;
+pub mod labels;
+mod meta;
+mod pod;
+mod secret;
+mod services;
+mod stateful_set;
+#[cfg(test)]
+mod tests;
+
+pub use config::config_map;
+pub use disruption::disruption_budget;
+pub use secret::{AccountPasswords, accounts_secret};
+pub use services::{members_service, primary_service, replicas_service};
+pub use stateful_set::stateful_set;
+
+/// What an installation decides for all its clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Image of the init container and the agent: the operator's own.
+    pub operator_image: String,
+    /// DNS domain of the Kubernetes cluster, `cluster.local` nearly everywhere.
+    pub cluster_domain: String,
+}
+
+/// Names of a cluster's objects.
+pub mod names {
+    /// The Service that leads to the primary.
+    #[must_use]
+    pub fn primary(cluster: &str) -> String {
+        format!("{cluster}-primary")
+    }
+
+    /// The Service that leads to readable replicas.
+    #[must_use]
+    pub fn replicas(cluster: &str) -> String {
+        format!("{cluster}-replicas")
+    }
+
+    /// The headless Service that gives members their DNS names.
+    #[must_use]
+    pub fn members(cluster: &str) -> String {
+        format!("{cluster}-members")
+    }
+
+    /// The Secret with the passwords of our accounts.
+    #[must_use]
+    pub fn accounts(cluster: &str) -> String {
+        format!("{cluster}-accounts")
+    }
+
+    /// The ConfigMap with my.cnf.
+    #[must_use]
+    pub fn config(cluster: &str) -> String {
+        format!("{cluster}-config")
+    }
+
+    /// The StatefulSet and the PodDisruptionBudget.
+    #[must_use]
+    pub fn stateful_set(cluster: &str) -> String {
+        cluster.to_owned()
+    }
+}
