@@ -2,6 +2,7 @@
 
 use super::observation::{IoThread, MemberView, ServerView, SlaveStatus};
 use super::record::Record;
+use super::words::MemberReason;
 use crate::gtid::GtidPosition;
 use crate::orders::Volume;
 
@@ -32,14 +33,14 @@ pub enum Trouble {
 impl Trouble {
     /// The reason shown in status.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> MemberReason {
         match self {
-            Self::BlankVolume => "BlankVolume",
-            Self::ForeignVolume(_) => "ForeignVolume",
-            Self::UnusableVolume(_) => "UnusableVolume",
-            Self::Errant(_) => "ErrantTransactions",
-            Self::PositionPurged(_) => "PositionPurged",
-            Self::SqlThread(_) => "SqlThreadError",
+            Self::BlankVolume => MemberReason::BlankVolume,
+            Self::ForeignVolume(_) => MemberReason::ForeignVolume,
+            Self::UnusableVolume(_) => MemberReason::UnusableVolume,
+            Self::Errant(_) => MemberReason::ErrantTransactions,
+            Self::PositionPurged(_) => MemberReason::PositionPurged,
+            Self::SqlThread(_) => MemberReason::SqlThreadError,
         }
     }
 

@@ -22,3 +22,4 @@ mod steady;
 #[cfg(test)]
 mod transcripts;
 pub mod verdict;
+pub mod words;

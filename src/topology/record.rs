@@ -20,6 +20,11 @@ pub enum Durability {
     Async,
 }
 
+impl Durability {
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::Enforced, Self::CatchingUp, Self::Degraded, Self::Async];
+}
+
 /// One run of one member that may acknowledge commits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,6 +50,11 @@ pub enum TransitionKind {
     Resume,
 }
 
+impl TransitionKind {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Initialise, Self::Failover, Self::Resume];
+}
+
 /// Step of a transition as recorded. Each step between them may be repeated by whoever continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Step {
@@ -52,6 +62,11 @@ pub enum Step {
     Decided,
     /// The point of no return: `primary` names the new one already, later trouble is a new failover from it.
     Promoting,
+}
+
+impl Step {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Decided, Self::Promoting];
 }
 
 /// A transition under way.

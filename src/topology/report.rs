@@ -8,6 +8,7 @@ use super::observation::{MemberView, Observation};
 use super::policy::Policy;
 use super::record::{Durability, Record};
 use super::verdict::{Verdict, verdict};
+use super::words::{MemberReason, MemberState, Reason};
 use crate::orders::{Mariadbd, Ordinal};
 
 /// One condition, without its times.
@@ -17,8 +18,8 @@ pub struct Condition {
     pub kind: &'static str,
     /// True, False or Unknown.
     pub status: bool,
-    /// CamelCase.
-    pub reason: &'static str,
+    /// Why.
+    pub reason: Reason,
     /// What is so and what to do about it.
     pub message: String,
 }
@@ -39,10 +40,10 @@ pub struct MemberReport {
     pub ordinal: Ordinal,
     /// Its role.
     pub role: Role,
-    /// `Ready`, `Pending`, `Starting`, `Down`, `Held`, `Replicating`, `Refused` or `Quarantined`.
-    pub state: &'static str,
-    /// CamelCase, when not ready.
-    pub reason: Option<&'static str>,
+    /// How it is.
+    pub state: MemberState,
+    /// Why, when not ready.
+    pub reason: Option<MemberReason>,
     /// What is wrong and what to do.
     pub message: Option<String>,
     /// Seconds behind the primary.
@@ -73,7 +74,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
     Report { conditions, members }
 }
 
-fn condition(kind: &'static str, status: bool, reason: &'static str, message: impl Into<String>) -> Condition {
+fn condition(kind: &'static str, status: bool, reason: Reason, message: impl Into<String>) -> Condition {
     Condition { kind, status, reason, message: message.into() }
 }
 
@@ -81,39 +82,39 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     let not = |reason, message: String| condition("Ready", false, reason, message);
     if let Some(transition) = &record.transition {
         let what = format!("{:?} is under way", transition.kind);
-        return not("InTransition", decision.blocked.clone().unwrap_or(what));
+        return not(Reason::InTransition, decision.blocked.clone().unwrap_or(what));
     }
     let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) else {
-        return not("NotInitialised", decision.blocked.clone().unwrap_or_else(|| "no primary yet".to_owned()));
+        return not(Reason::NotInitialised, decision.blocked.clone().unwrap_or_else(|| "no primary yet".to_owned()));
     };
     let others: Vec<&MemberView> = seen.members.iter().filter(|member| member.ordinal != primary.ordinal).collect();
     let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
     let verdict = verdict(primary, host, &others);
     let Some(view) = primary.view() else {
         let reason = match verdict {
-            Verdict::Dead { .. } => "PrimaryDead",
-            Verdict::Sick { .. } => "PrimarySick",
-            Verdict::PathBroken => "PathBroken",
-            Verdict::Healthy | Verdict::Suspect { .. } => "PrimarySuspect",
+            Verdict::Dead { .. } => Reason::PrimaryDead,
+            Verdict::Sick { .. } => Reason::PrimarySick,
+            Verdict::PathBroken => Reason::PathBroken,
+            Verdict::Healthy | Verdict::Suspect { .. } => Reason::PrimarySuspect,
         };
         return not(reason, decision.blocked.clone().unwrap_or_else(|| "the primary does not answer".to_owned()));
     };
     if view.read_only {
         return not(
-            "PrimaryReadOnly",
+            Reason::PrimaryReadOnly,
             format!("member {} is read-only: somebody set read_only by hand", primary.ordinal),
         );
     }
     if ackers::waits(record.durability) && !ackers::any_active(record, seen) {
-        return not("NoAcker", "writes wait until a replica acknowledges them, and none is connected".to_owned());
+        return not(Reason::NoAcker, "writes wait until a replica acknowledges them, and none is connected".to_owned());
     }
-    condition("Ready", true, "PrimaryAcceptsWrites", format!("member {} accepts writes", primary.ordinal))
+    condition("Ready", true, Reason::PrimaryAcceptsWrites, format!("member {} accepts writes", primary.ordinal))
 }
 
 fn failover_ready(policy: &Policy, record: &Record, seen: &Observation, members: &[MemberReport]) -> Condition {
     let blockers = blockers(policy, record, seen, members);
     let Some(primary) = record.primary else {
-        return condition("FailoverReady", false, "NotInitialised", "no primary yet");
+        return condition("FailoverReady", false, Reason::NotInitialised, "no primary yet");
     };
     let ranking = rank(policy, record, seen, primary, None);
     let heir = match ranking.best() {
@@ -121,49 +122,45 @@ fn failover_ready(policy: &Policy, record: &Record, seen: &Observation, members:
         None => "no member can be promoted".to_owned(),
     };
     match blockers.first() {
-        None => condition("FailoverReady", true, "CandidateReady", heir),
+        None => condition("FailoverReady", true, Reason::CandidateReady, heir),
         Some((reason, _)) => {
             let all: Vec<&str> = blockers.iter().map(|(_, message)| message.as_str()).collect();
-            condition("FailoverReady", false, reason, format!("{}; {heir}", all.join("; ")))
+            condition("FailoverReady", false, *reason, format!("{}; {heir}", all.join("; ")))
         }
     }
 }
 
-fn blockers(
-    policy: &Policy,
-    record: &Record,
-    seen: &Observation,
-    members: &[MemberReport],
-) -> Vec<(&'static str, String)> {
+fn blockers(policy: &Policy, record: &Record, seen: &Observation, members: &[MemberReport]) -> Vec<(Reason, String)> {
     let mut blockers = Vec::new();
     if record.transition.is_some() {
-        blockers.push(("InTransition", "a transition is under way".to_owned()));
+        blockers.push((Reason::InTransition, "a transition is under way".to_owned()));
     }
     if !policy.failover_enabled {
-        blockers.push(("FailoverDisabled", "spec.failover.enabled is false".to_owned()));
+        blockers.push((Reason::FailoverDisabled, "spec.failover.enabled is false".to_owned()));
     }
     if seen.members.len() < 2 {
-        blockers.push(("NoReplica", "the cluster has one member only".to_owned()));
+        blockers.push((Reason::NoReplica, "the cluster has one member only".to_owned()));
     } else if record.primary.is_some_and(|primary| rank(policy, record, seen, primary, None).best().is_none()) {
-        blockers.push(("NoCandidate", "no replica is fit to be promoted".to_owned()));
+        blockers.push((Reason::NoCandidate, "no replica is fit to be promoted".to_owned()));
     }
     match record.durability {
         Durability::Enforced | Durability::Async => {}
         Durability::CatchingUp => {
-            blockers.push(("CatchingUp", "no acker has proved yet to have everything".to_owned()))
+            blockers.push((Reason::CatchingUp, "no acker has proved yet to have everything".to_owned()))
         }
         Durability::Degraded => {
-            blockers.push(("Degraded", "commits do not wait for ackers, because there was none".to_owned()));
+            blockers.push((Reason::Degraded, "commits do not wait for ackers, because there was none".to_owned()));
         }
     }
-    let unfit = members.iter().filter(|member| member.state == "Quarantined" || member.state == "Refused");
+    let unfit = members.iter().filter(|member| matches!(member.state, MemberState::Quarantined | MemberState::Refused));
     blockers.extend(unfit.map(|member| {
-        let reason = member.reason.unwrap_or("MemberUnfit");
-        (reason, format!("member {}: {}", member.ordinal, member.message.clone().unwrap_or_default()))
+        let reason = member.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let message = member.message.clone().unwrap_or_default();
+        (Reason::MemberUnfit, format!("member {}{reason}: {message}", member.ordinal))
     }));
     let drift = record.primary.and_then(|primary| seen.member(primary)).and_then(MemberView::view);
     if let Some(view) = drift.filter(|view| !view.drift.is_empty()) {
-        blockers.push(("OwnedSettingChanged", format!("owned settings were changed: {}", view.drift.join(", "))));
+        blockers.push((Reason::OwnedSettingChanged, format!("owned settings were changed: {}", view.drift.join(", "))));
     }
     blockers
 }
@@ -173,33 +170,33 @@ fn reconciling(record: &Record, decision: &Decision) -> Condition {
         Some(transition) => {
             let message = decision.blocked.clone().unwrap_or_else(|| format!("step {:?}", transition.step));
             let reason = match transition.kind {
-                super::record::TransitionKind::Initialise => "Initialise",
-                super::record::TransitionKind::Failover => "Failover",
-                super::record::TransitionKind::Resume => "Resume",
+                super::record::TransitionKind::Initialise => Reason::Initialise,
+                super::record::TransitionKind::Failover => Reason::Failover,
+                super::record::TransitionKind::Resume => Reason::Resume,
             };
             condition("Reconciling", true, reason, message)
         }
-        None => condition("Reconciling", false, "AtRest", ""),
+        None => condition("Reconciling", false, Reason::AtRest, ""),
     }
 }
 
 fn stalled(record: &Record, decision: &Decision) -> Condition {
     match &decision.blocked {
         Some(message) if decision.acts.is_empty() => {
-            let reason = if record.data_uid.is_none() { initialise_reason(message) } else { "Blocked" };
+            let reason = if record.data_uid.is_none() { initialise_reason(message) } else { Reason::Blocked };
             condition("Stalled", true, reason, message.clone())
         }
-        _ => condition("Stalled", false, "Progressing", ""),
+        _ => condition("Stalled", false, Reason::Progressing, ""),
     }
 }
 
-fn initialise_reason(message: &str) -> &'static str {
-    if message.contains("already has data") { "AdoptionBlocked" } else { "WaitingForMembers" }
+fn initialise_reason(message: &str) -> Reason {
+    if message.contains("already has data") { Reason::AdoptionBlocked } else { Reason::WaitingForMembers }
 }
 
 fn paused(policy: &Policy) -> Condition {
     let message = if policy.paused { "spec.paused is true: nothing but resuming the same primary is done" } else { "" };
-    condition("Paused", policy.paused, if policy.paused { "SpecPaused" } else { "NotPaused" }, message)
+    condition("Paused", policy.paused, if policy.paused { Reason::SpecPaused } else { Reason::NotPaused }, message)
 }
 
 fn of_member(policy: &Policy, record: &Record, seen: &Observation, member: &MemberView) -> MemberReport {
@@ -216,48 +213,68 @@ fn of_member(policy: &Policy, record: &Record, seen: &Observation, member: &Memb
     }
 }
 
-type State = (&'static str, Option<&'static str>, Option<String>);
+type State = (MemberState, Option<MemberReason>, Option<String>);
 
 fn state_of(policy: &Policy, record: &Record, member: &MemberView, primary: Option<&MemberView>) -> State {
     if member.pod.is_none() {
-        return ("Pending", Some("NoPod"), Some("it has no pod yet".to_owned()));
+        return (MemberState::Pending, Some(MemberReason::NoPod), Some("it has no pod yet".to_owned()));
     }
     let Some(state) = member.state() else {
-        return ("Pending", Some("AgentUnreachable"), Some("its agent cannot be reached".to_owned()));
+        return (
+            MemberState::Pending,
+            Some(MemberReason::AgentUnreachable),
+            Some("its agent cannot be reached".to_owned()),
+        );
     };
     if let Some(trouble) = trouble(record, &policy.cluster, member, primary) {
         let volume = super::member::volume_trouble(record, &policy.cluster, member).is_some();
-        return (if volume { "Refused" } else { "Quarantined" }, Some(trouble.reason()), Some(trouble.message()));
+        return (
+            if volume { MemberState::Refused } else { MemberState::Quarantined },
+            Some(trouble.reason()),
+            Some(trouble.message()),
+        );
     }
     match &state.mariadbd {
         Mariadbd::Exited { status, message, .. } => {
-            ("Down", Some("MariadbdExited"), Some(format!("{status}: {}", last_line(message))))
+            (MemberState::Down, Some(MemberReason::MariadbdExited), Some(format!("{status}: {}", last_line(message))))
         }
-        Mariadbd::NotStarted if state.record().is_some_and(|record| record.hold) => {
-            ("Held", Some("Held"), Some("its volume is held until it is ordered to start".to_owned()))
+        Mariadbd::NotStarted if state.record().is_some_and(|record| record.hold) => (
+            MemberState::Held,
+            Some(MemberReason::VolumeHeld),
+            Some("its volume is held until it is ordered to start".to_owned()),
+        ),
+        Mariadbd::NotStarted => (MemberState::Starting, Some(MemberReason::NotStarted), None),
+        Mariadbd::Unknown { message } => {
+            (MemberState::Down, Some(MemberReason::MariadbdUnknown), Some(message.clone()))
         }
-        Mariadbd::NotStarted => ("Starting", Some("NotStarted"), None),
-        Mariadbd::Unknown { message } => ("Down", Some("MariadbdUnknown"), Some(message.clone())),
-        Mariadbd::Running { sql: false, .. } => ("Starting", Some("SqlNotReady"), None),
+        Mariadbd::Running { sql: false, .. } => (MemberState::Starting, Some(MemberReason::SqlNotReady), None),
         Mariadbd::Running { .. } => running(policy, record, member),
     }
 }
 
 fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
     let Some(view) = member.view() else {
-        return ("Starting", Some("SqlUnreachable"), Some("SQL does not answer the operator".to_owned()));
+        return (
+            MemberState::Starting,
+            Some(MemberReason::SqlUnreachable),
+            Some("SQL does not answer the operator".to_owned()),
+        );
     };
-    let Some(primary) = record.primary else { return ("Starting", Some("NotInitialised"), None) };
+    let Some(primary) = record.primary else { return (MemberState::Starting, None, None) };
     if primary == member.ordinal {
-        return if view.read_only { ("Starting", Some("ReadOnly"), None) } else { ("Ready", None, None) };
+        return if view.read_only {
+            (MemberState::Starting, Some(MemberReason::ReadOnly), None)
+        } else {
+            (MemberState::Ready, None, None)
+        };
     }
     let host = policy.hosts.get(usize::from(primary.0)).map_or("", String::as_str);
     let receives = view.slave.as_ref().is_some_and(|slave| slave.io == super::observation::IoThread::Yes);
     if follows(view, host) && receives {
-        return ("Ready", None, None);
+        return (MemberState::Ready, None, None);
     }
     let error = view.slave.as_ref().map(|slave| slave.io_error.clone()).filter(|error| !error.is_empty());
-    ("Starting", Some("NotReplicating"), error)
+    (MemberState::Starting, Some(MemberReason::NotReplicating), error)
 }
 
 fn last_line(text: &str) -> &str {

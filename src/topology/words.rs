@@ -1,0 +1,150 @@
+//! The words of status and docs, as closed sets: the same in code, conditions, events and documentation.
+
+use std::fmt;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$word_doc])* $word,)*
+        }
+
+        impl $name {
+            /// Every word of the set.
+            pub const ALL: &'static [Self] = &[$(Self::$word,)*];
+
+            /// The word itself.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$word => stringify!($word),)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// Why a condition is as it is.
+    Reason {
+        /// Ready.
+        PrimaryAcceptsWrites,
+        /// A transition is under way.
+        InTransition,
+        /// No data yet.
+        NotInitialised,
+        /// Its agent proves that the primary's mariadbd does not run.
+        PrimaryDead,
+        /// The primary answers with an error.
+        PrimarySick,
+        /// The operator's way to the primary is broken, the replicas' is not.
+        PathBroken,
+        /// The primary does not answer, and nothing proves anything.
+        PrimarySuspect,
+        /// Somebody set read_only on the primary.
+        PrimaryReadOnly,
+        /// Commits wait, and no acker is connected.
+        NoAcker,
+        /// FailoverReady.
+        CandidateReady,
+        /// `spec.failover.enabled` is false.
+        FailoverDisabled,
+        /// One member only.
+        NoReplica,
+        /// No replica is fit to be promoted.
+        NoCandidate,
+        /// No acker has proved yet to have everything.
+        CatchingUp,
+        /// Commits do not wait, on purpose.
+        Degraded,
+        /// A setting the operator owns was changed by hand.
+        OwnedSettingChanged,
+        /// A member is out of replication: its own reason says why.
+        MemberUnfit,
+        /// The one initialisation.
+        Initialise,
+        /// A failover.
+        Failover,
+        /// The old primary becomes primary again.
+        Resume,
+        /// Nothing is under way.
+        AtRest,
+        /// The next step needs something that is missing.
+        Blocked,
+        /// Volumes have data but the status does not know it.
+        AdoptionBlocked,
+        /// Not every member can be reached yet.
+        WaitingForMembers,
+        /// Nothing is stalled.
+        Progressing,
+        /// `spec.paused` is true.
+        SpecPaused,
+        /// `spec.paused` is false.
+        NotPaused,
+    }
+}
+
+words! {
+    /// How a member is.
+    MemberState {
+        /// It does its part.
+        Ready,
+        /// No pod or no agent yet.
+        Pending,
+        /// On its way to doing its part.
+        Starting,
+        /// Its mariadbd does not run.
+        Down,
+        /// Its volume is held.
+        Held,
+        /// Its volume is not taken for data.
+        Refused,
+        /// It takes no part in replication and keeps what it has.
+        Quarantined,
+    }
+}
+
+words! {
+    /// Why a member is not ready.
+    MemberReason {
+        /// No pod.
+        NoPod,
+        /// Its agent cannot be reached.
+        AgentUnreachable,
+        /// mariadbd ended.
+        MariadbdExited,
+        /// Nobody can tell whether mariadbd runs.
+        MariadbdUnknown,
+        /// Held until it is ordered to start.
+        VolumeHeld,
+        /// mariadbd was not started yet.
+        NotStarted,
+        /// mariadbd does not answer its agent yet.
+        SqlNotReady,
+        /// mariadbd does not answer the operator.
+        SqlUnreachable,
+        /// The primary is not writable yet.
+        ReadOnly,
+        /// Its replica threads are not both connected and running.
+        NotReplicating,
+        /// No data on the volume.
+        BlankVolume,
+        /// Other data on the volume.
+        ForeignVolume,
+        /// The volume cannot be used.
+        UnusableVolume,
+        /// It has transactions the primary lacks.
+        ErrantTransactions,
+        /// The primary no longer has what it needs.
+        PositionPurged,
+        /// Its SQL thread stopped with an error.
+        SqlThreadError,
+    }
+}
