@@ -1,0 +1,73 @@
+//! The table of owned options against a real mariadbd.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "common/mariadb.rs"]
+mod mariadb;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use beachmaster::api::owned::{Boot, OTHER_OPTIONS, OWNED, command_line, read_back};
+use beachmaster::orders::Ordinal;
+use mariadb::MariaDb;
+
+const DOMAIN: u32 = 7;
+/// What the test server decides itself, because it does not run in a pod.
+const TEST_SERVER: [&str; 8] =
+    ["datadir", "innodb_data_home_dir", "aria_log_dir_path", "socket", "pid_file", "port", "bind_address", "server_id"];
+
+#[test]
+fn mariadbd_takes_the_command_line_and_shows_what_is_read_back() {
+    let line = command_line(&Boot::in_pod(Ordinal(0), DOMAIN));
+    let here = |option: &&String| {
+        !TEST_SERVER.iter().any(|name| option.starts_with(&format!("--{name}=")))
+            && !option.starts_with("--defaults-file=")
+    };
+    let options: Vec<&str> = line.iter().filter(here).map(String::as_str).collect();
+    let server = MariaDb::start(1, &options);
+    let show = |name: &str| {
+        server.sql(&format!(
+            "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME='{name}'"
+        ))
+    };
+    for (name, expected) in read_back(DOMAIN) {
+        assert_eq!(show(name).trim(), expected, "{name}");
+    }
+    for (name, expected) in [
+        ("read_only", "ON"),
+        ("event_scheduler", "OFF"),
+        ("rpl_semi_sync_master_enabled", "OFF"),
+        ("rpl_semi_sync_slave_enabled", "OFF"),
+        ("binlog_expire_logs_seconds", "0"),
+        ("innodb_data_file_path", "ibdata1:12M:autoextend"),
+    ] {
+        assert_eq!(show(name).trim(), expected, "{name}");
+    }
+}
+
+/// mariadbd takes every unique beginning of an option's name, so beginnings of owned names are refused, but for those
+/// that are options of their own.
+#[test]
+fn beginnings_of_owned_names_are_no_other_options() {
+    let mut found = BTreeSet::new();
+    for option in options_of_mariadbd() {
+        let owned = OWNED.iter().any(|owned| owned.name == option || owned.family && option.starts_with(owned.name));
+        if !owned && OWNED.iter().any(|owned| owned.name.starts_with(&option)) {
+            found.insert(option);
+        }
+    }
+    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), OTHER_OPTIONS);
+}
+
+fn options_of_mariadbd() -> BTreeSet<String> {
+    let help = Command::new("mariadbd").args(["--no-defaults", "--verbose", "--help"]).output().unwrap();
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    let names = text.lines().filter_map(|line| line.trim_start().split("--").nth(1));
+    let name_of = |text: &str| -> String {
+        text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '_').collect::<String>()
+    };
+    let options: BTreeSet<String> =
+        names.map(|text| name_of(text).replace('-', "_")).filter(|name| !name.is_empty()).collect();
+    assert!(options.contains("innodb_buffer_pool_size"), "mariadbd --verbose --help has changed its form");
+    options
+}
