@@ -5,7 +5,7 @@ NEEDS=(
   containerd:containerd ctr:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins
   iptables:iptables nft:nftables conntrack:conntrack ethtool:ethtool ip:iproute2 sysctl:procps ps:procps
   nsenter:util-linux flock:util-linux mount:mount openssl:openssl mmdebstrap:mmdebstrap
-  gcc:gcc /usr/include/stdio.h:libc6-dev
+  gcc:gcc strip:binutils /usr/include/stdio.h:libc6-dev
 )
 
 # capability bits of linux/capability.h : what they are for

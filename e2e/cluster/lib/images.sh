@@ -68,25 +68,30 @@ template_copy() {
 
 # --- the project's own images ----------------------------------------------------------------------------------------------
 
-own_images_build() {
-  local triple out
-  triple=$(rustc -vV | awk '/^host:/ {print $2}')
-  out=${CARGO_TARGET_DIR:-$REPOSITORY/target}/$triple/image
-  say "compiling the operator, launch and e2e (static)"
-  (
-    cd "$REPOSITORY"
-    # --target keeps the flag away from build scripts and procedural macros, which cannot be static.
-    RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --profile image --target "$triple" -p beachmaster -p launch -p e2e
-  )
-  own_image beachmaster '{"User":"65532:65532","Entrypoint":["/beachmaster"]}' "$out/beachmaster" "$out/launch"
-  [ ! -e "$REPOSITORY/e2e/src/main.rs" ] || own_image beachmaster-e2e '{"User":"65532:65532","Entrypoint":["/e2e"]}' "$out/e2e"
+# Compiles the programs into OUT. In the dev profile they share the dependencies' compilation with the tests: a cold machine
+# compiles those once, and a change is in the nodes after seconds. PROFILE=release is for measuring.
+OWN_PROFILE=${PROFILE:-dev}
+
+own_images_compile() {
+  local program
+  OUT=${CARGO_TARGET_DIR:-$REPOSITORY/target}/${OWN_PROFILE/#dev/debug}
+  for program in beachmaster launch e2e; do
+    [ "$program" != e2e ] || [ -e "$REPOSITORY/e2e/src/main.rs" ] || continue
+    say "compiling $program"
+    # The flag is for the last link alone: build scripts and procedural macros cannot be static.
+    cargo rustc --manifest-path "$REPOSITORY/Cargo.toml" --quiet --profile "$OWN_PROFILE" -p "$program" --bin "$program" -- -C target-feature=+crt-static
+  done
+}
+
+own_images_pack() {
+  own_image beachmaster '{"User":"65532:65532","Entrypoint":["/beachmaster"]}' "$OUT/beachmaster" "$OUT/launch"
+  [ ! -e "$REPOSITORY/e2e/src/main.rs" ] || own_image beachmaster-e2e '{"User":"65532:65532","Entrypoint":["/e2e"]}' "$OUT/e2e"
 }
 
 own_image() { # NAME CONFIG FILES...; FROM scratch: the files, users with names, /tmp
   local name=$1 config=$2 file dir key
   shift 2
   for file in "$@"; do require_static "$file"; done
-  mkdir -p "$OWN_IMAGES"
   key=$(cat "$HERE/lib/images.sh" "$HERE/lib/archive.sh" "$@" | hash_of)
   [ "$(cat "$OWN_IMAGES/$name.key" 2>/dev/null)" != "$key" ] || return 0
   dir=$(mktemp -d -p "$OWN_IMAGES")
@@ -95,7 +100,7 @@ own_image() { # NAME CONFIG FILES...; FROM scratch: the files, users with names,
   chmod 1777 "$dir/root/tmp"
   printf '%s\n' root:x:0:0::/:/sbin/nologin mysql:x:999:999::/:/sbin/nologin nonroot:x:65532:65532::/:/sbin/nologin >"$dir/root/etc/passwd"
   printf '%s\n' root:x:0: mysql:x:999: nonroot:x:65532: >"$dir/root/etc/group"
-  install -m 755 "$@" "$dir/root"
+  install -m 755 --strip "$@" "$dir/root"
   archive_tar "$dir/layer.tar" "$dir/root" .
   archive "$OWN_IMAGES/$name.tar" "localhost/$name:dev" "$config" "$dir/layer.tar"
   rm -rf "$dir"

@@ -39,9 +39,10 @@ cluster_images() {
     say "KUBECONFIG=$KUBECONFIG is set: its images come from where the chart's values say"
     return
   fi
+  own_images_compile
   lock
-  mkdir -p "$LOGS"
-  own_images_build
+  mkdir -p "$LOGS" "$OWN_IMAGES"
+  own_images_pack
   images_load
 }
 

@@ -80,6 +80,10 @@ network_down() {
   local name
   for name in $(netns_names); do netns_remove "$name"; done
   ip link del "$BRIDGE" 2>/dev/null || true
+  # `ip netns add` mounts the directory onto itself.
+  if mountpoint -q /run/netns && [ -z "$(ls /run/netns)" ]; then
+    umount /run/netns
+  fi
 }
 
 netns_names() { ip netns list 2>/dev/null | awk '{print $1}' | grep -E "^bm-(cp|n[1-9])$" || true; }

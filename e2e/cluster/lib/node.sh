@@ -36,7 +36,7 @@ node_start() {
   fi
   say "starting node $node"
   network_renew_node "$node"
-  cgroups_remove "$node"
+  cgroups_renew "$node"
   node_configure "$node"
   mount_points_make
   cat /proc/sys/kernel/random/uuid >"$dir/boot-id"
@@ -95,7 +95,7 @@ kind: KubeletConfiguration
 failCgroupV1: false
 failSwapOn: false
 cgroupDriver: cgroupfs
-cgroupsPerQOS: false
+cgroupsPerQOS: true
 cgroupRoot: /$CGROUP/$node
 enforceNodeAllocatable: []
 clusterDNS: [$CONTROL_PLANE]
