@@ -1,1 +1,14 @@
-//! Messages between launch and the agent, and the parts of launch that tests need.
+//! launch: main process of container `mariadb`. It starts, signals and reaps mariadbd and MariaDB's tools on the agent's
+//! word, and knows nothing of databases, orders or clusters: what to start, and when, is decided by the agent.
+//!
+//! [`protocol`] is shared with the agent; the other modules are the program. One thread, one poll loop, no look-ups of
+//! users or hosts, so that a statically linked binary runs in any image.
+
+pub mod client;
+mod connection;
+pub mod install;
+mod output;
+mod process;
+pub mod protocol;
+pub mod server;
+mod signals;
