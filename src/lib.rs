@@ -8,6 +8,7 @@ pub mod api;
 pub mod cli;
 pub mod gtid;
 pub mod layout;
+pub mod mariadb;
 pub mod orders;
 pub mod resources;
 pub mod topology;

@@ -1,0 +1,15 @@
+//! SQL to a live server: the one place of the project that talks it, used by the agent (over the socket) and by the
+//! operator's probe (over TCP).
+//!
+//! Every statement has a time limit, and a session that missed one is never used again. What is read comes back as the
+//! values of `topology::observation`. What an order changes, and in which sequence, belongs to `agent::orders`. On a
+//! primary nothing here may wait behind commits: no SHOW MASTER STATUS, SHOW BINARY LOGS, FLUSH.
+
+pub mod error;
+pub mod probe;
+pub mod read;
+pub mod session;
+pub mod text;
+
+pub use error::SqlError;
+pub use session::{Address, Login, Session};

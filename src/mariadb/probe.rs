@@ -1,0 +1,67 @@
+//! What the operator reads of a member, over one held connection.
+
+use std::time::Duration;
+
+use super::error::SqlError;
+use super::read::{self, ACKER_ACTIVE};
+use super::session::{Address, Login, Session};
+use super::text::quote;
+use crate::api::owned;
+use crate::layout::PROBE_USER;
+use crate::orders::Secret;
+use crate::topology::observation::{Millis, SemiSyncSource, ServerView};
+
+/// Connects as the probe to a member.
+///
+/// # Errors
+/// As [`Session::connect`].
+pub async fn connect(host: &str, port: u16, password: Secret, limit: Duration) -> Result<Session, SqlError> {
+    let address = Address::Tcp { host: host.to_owned(), port };
+    let login = Login { address, user: PROBE_USER.to_owned(), password: Some(password), unlogged: false };
+    Session::connect(&login, limit).await
+}
+
+/// Reads the server's view. `begun` is the caller's clock before the call, `gtid_domain` the cluster's domain.
+///
+/// # Errors
+/// As the statements fail; each has the session's limit.
+pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Result<ServerView, SqlError> {
+    let globals = read::globals(session).await?;
+    let status = read::status(session, "Rpl_semi_sync%").await?;
+    let slave = read::slave(session).await?.map(|slave| slave.status);
+    let drift = drift(session, gtid_domain).await?;
+    let number = |name: &str| status.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+    Ok(ServerView {
+        begun,
+        server_id: globals.server_id,
+        read_only: globals.read_only,
+        binlog_position: globals.binlog_position,
+        slave_position: globals.slave_position,
+        semi_sync: SemiSyncSource {
+            enabled: globals.source_enabled,
+            wait_no_slave: globals.wait_no_slave,
+            clients: number("Rpl_semi_sync_master_clients"),
+            wait_sessions: number("Rpl_semi_sync_master_wait_sessions"),
+            no_tx: number("Rpl_semi_sync_master_no_tx"),
+        },
+        acker_wanted: globals.acker_wanted,
+        acker_active: status.get(ACKER_ACTIVE).is_some_and(|value| value == "ON"),
+        slave,
+        drift,
+    })
+}
+
+/// Owned settings that somebody changed.
+async fn drift(session: &mut Session, gtid_domain: u32) -> Result<Vec<String>, SqlError> {
+    let expected = owned::read_back(gtid_domain);
+    let names: Vec<String> = expected.iter().map(|(name, _)| quote(name)).collect();
+    let query = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(","));
+    let found: std::collections::BTreeMap<String, String> =
+        session.rows::<(String, String)>(&query).await?.into_iter().collect();
+    let differs = |(name, value): &(&str, String)| found.get(*name).is_some_and(|found| found != value);
+    let told = |(name, value): (&str, String)| {
+        let found = found.get(name).map_or("", String::as_str);
+        format!("{name}={found} (must be {value})")
+    };
+    Ok(expected.into_iter().filter(differs).map(told).collect())
+}

@@ -1,0 +1,150 @@
+//! Reading a server's state, typed. None of these waits behind commits.
+
+use std::collections::BTreeMap;
+
+use mysql_async::prelude::FromValue;
+use mysql_async::{Row, from_value_opt};
+
+use super::error::SqlError;
+use super::session::Session;
+use crate::gtid::GtidPosition;
+use crate::topology::observation::{IoThread, SlaveStatus};
+
+/// Global variables that say what a member is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Globals {
+    /// `server_id`.
+    pub server_id: u32,
+    /// `read_only`.
+    pub read_only: bool,
+    /// `gtid_binlog_pos`.
+    pub binlog_position: GtidPosition,
+    /// `gtid_slave_pos`.
+    pub slave_position: GtidPosition,
+    /// `rpl_semi_sync_master_enabled`.
+    pub source_enabled: bool,
+    /// `rpl_semi_sync_master_wait_no_slave`.
+    pub wait_no_slave: bool,
+    /// `rpl_semi_sync_slave_enabled`.
+    pub acker_wanted: bool,
+}
+
+impl Globals {
+    /// What its binary log holds and what its SQL thread applied.
+    #[must_use]
+    pub fn applied(&self) -> GtidPosition {
+        self.binlog_position.union(&self.slave_position)
+    }
+}
+
+/// The replica side, with what only the agent asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slave {
+    /// What everybody asks for.
+    pub status: SlaveStatus,
+    /// `Master_User`.
+    pub user: String,
+}
+
+/// Reads [`Globals`].
+///
+/// # Errors
+/// As the statement fails.
+pub async fn globals(session: &mut Session) -> Result<Globals, SqlError> {
+    const QUERY: &str = "SELECT @@global.server_id, @@global.read_only, @@global.gtid_binlog_pos, \
+         @@global.gtid_slave_pos, @@global.rpl_semi_sync_master_enabled, \
+         @@global.rpl_semi_sync_master_wait_no_slave, @@global.rpl_semi_sync_slave_enabled";
+    type Columns = (u32, bool, String, String, bool, bool, bool);
+    let (server_id, read_only, binlog, slave, source_enabled, wait_no_slave, acker_wanted): Columns =
+        session.row(QUERY).await?;
+    Ok(Globals {
+        server_id,
+        read_only,
+        binlog_position: position("gtid_binlog_pos", &binlog)?,
+        slave_position: position("gtid_slave_pos", &slave)?,
+        source_enabled,
+        wait_no_slave,
+        acker_wanted,
+    })
+}
+
+/// The default replication connection, when one is configured.
+///
+/// # Errors
+/// As the statement fails, or when a column has another shape.
+pub async fn slave(session: &mut Session) -> Result<Option<Slave>, SqlError> {
+    let rows: Vec<Row> = session.rows("SHOW ALL SLAVES STATUS").await?;
+    for row in rows {
+        let columns = Columns { row };
+        if columns.get::<String>("Connection_name")?.is_empty() {
+            return columns.slave().map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Status variables whose names match `pattern`.
+///
+/// # Errors
+/// As the statement fails.
+pub async fn status(session: &mut Session, pattern: &str) -> Result<BTreeMap<String, String>, SqlError> {
+    let rows: Vec<(String, String)> = session.rows(&format!("SHOW GLOBAL STATUS LIKE '{pattern}'")).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// True when the IO thread's present connection acknowledges.
+///
+/// # Errors
+/// As the statement fails.
+pub async fn is_acknowledging(session: &mut Session) -> Result<bool, SqlError> {
+    let status = status(session, ACKER_ACTIVE).await?;
+    Ok(status.get(ACKER_ACTIVE).is_some_and(|value| value == "ON"))
+}
+
+/// Status variable of a replica whose present connection acknowledges.
+pub const ACKER_ACTIVE: &str = "Rpl_semi_sync_slave_status";
+
+fn position(variable: &str, text: &str) -> Result<GtidPosition, SqlError> {
+    text.parse().map_err(|error: crate::gtid::GtidError| SqlError::Unexpected {
+        what: variable.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+struct Columns {
+    row: Row,
+}
+
+impl Columns {
+    fn slave(&self) -> Result<Slave, SqlError> {
+        let status = SlaveStatus {
+            host: self.get("Master_Host")?,
+            port: self.get("Master_Port")?,
+            io: match self.get::<String>("Slave_IO_Running")?.as_str() {
+                "Yes" => IoThread::Yes,
+                "No" => IoThread::No,
+                // Also `Preparing`: started, not connected yet.
+                _ => IoThread::Connecting,
+            },
+            sql: self.get::<String>("Slave_SQL_Running")? == "Yes",
+            io_position: position("Gtid_IO_Pos", &self.get::<String>("Gtid_IO_Pos")?)?,
+            io_errno: self.get("Last_IO_Errno")?,
+            io_error: self.get("Last_IO_Error")?,
+            sql_errno: self.get("Last_SQL_Errno")?,
+            sql_error: self.get("Last_SQL_Error")?,
+            lag_s: self.get("Seconds_Behind_Master")?,
+            by_gtid: self.get::<String>("Using_Gtid")? != "No",
+        };
+        Ok(Slave { status, user: self.get("Master_User")? })
+    }
+
+    fn get<T: FromValue>(&self, name: &str) -> Result<T, SqlError> {
+        let unexpected = |message: &str| SqlError::Unexpected {
+            what: "SHOW ALL SLAVES STATUS".to_owned(),
+            message: format!("column {name} {message}"),
+        };
+        let index = self.row.columns_ref().iter().position(|column| column.name_str() == name);
+        let value = index.and_then(|index| self.row.as_ref(index)).ok_or_else(|| unexpected("is missing"))?;
+        from_value_opt(value.clone()).map_err(|_| unexpected("has another type"))
+    }
+}

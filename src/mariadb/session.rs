@@ -1,0 +1,160 @@
+//! One connection with a time limit on every statement.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, OptsBuilder, Row};
+use tokio::time::timeout;
+
+use super::error::SqlError;
+use super::text::summary;
+use crate::orders::Secret;
+
+/// Limit of a statement unless said otherwise: nothing we send takes longer on a healthy server.
+pub const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
+/// Our statements and answers are small; asking the server for its own limit would cost a round trip.
+const MAX_PACKET: usize = 16 * 1024 * 1024;
+/// The server's default, for the same reason; a session it closed is opened again.
+const IDLE_SECONDS: usize = 28_800;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Its Unix socket.
+    Socket(PathBuf),
+    /// Host name or IP address, and port.
+    Tcp { host: String, port: u16 },
+}
+
+/// Who connects, and where.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Where.
+    pub address: Address,
+    /// The account.
+    pub user: String,
+    /// Its password; none for unix_socket authentication.
+    pub password: Option<Secret>,
+    /// True: the session's statements stay out of the binary log (needs BINLOG ADMIN).
+    pub unlogged: bool,
+}
+
+impl Login {
+    fn name(&self) -> String {
+        match &self.address {
+            Address::Socket(path) => format!("{}@{}", self.user, path.display()),
+            Address::Tcp { host, port } => format!("{}@{host}:{port}", self.user),
+        }
+    }
+
+    fn options(&self) -> OptsBuilder {
+        let options = OptsBuilder::default()
+            .user(Some(&self.user))
+            .pass(self.password.as_ref().map(|password| &password.0))
+            .prefer_socket(false)
+            .max_allowed_packet(Some(MAX_PACKET))
+            .wait_timeout(Some(IDLE_SECONDS))
+            .stmt_cache_size(0);
+        match &self.address {
+            Address::Socket(path) => options.socket(Some(path.to_string_lossy())),
+            Address::Tcp { host, port } => options.ip_or_hostname(host).tcp_port(*port).tcp_nodelay(true),
+        }
+    }
+}
+
+/// A connection. After an error that is not the server's own answer it is broken: drop it.
+#[derive(Debug)]
+pub struct Session {
+    conn: Conn,
+    limit: Duration,
+    broken: bool,
+}
+
+impl Session {
+    /// Connects within `limit`, which is also the limit of its statements.
+    ///
+    /// # Errors
+    /// Refused, silent, or the server's own answer (wrong password, connections used up).
+    pub async fn connect(login: &Login, limit: Duration) -> Result<Self, SqlError> {
+        let name = login.name();
+        let conn = timeout(limit, Conn::new(login.options())).await;
+        let conn = conn.map_err(|_| SqlError::Silent { what: name.clone(), limit })?;
+        let conn = conn.map_err(|error| SqlError::of_connection(&name, error))?;
+        let mut session = Self { conn, limit, broken: false };
+        if login.unlogged {
+            session.execute("SET SESSION sql_log_bin=0").await?;
+        }
+        Ok(session)
+    }
+
+    /// The server's number for this connection, for KILL.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.conn.id()
+    }
+
+    /// True when it must not be used again.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Runs a statement.
+    ///
+    /// # Errors
+    /// As [`SqlError`] says.
+    pub async fn execute(&mut self, statement: &str) -> Result<(), SqlError> {
+        self.execute_within(statement, self.limit).await
+    }
+
+    /// Runs a statement that may take longer than others.
+    ///
+    /// # Errors
+    /// As [`SqlError`] says.
+    pub async fn execute_within(&mut self, statement: &str, limit: Duration) -> Result<(), SqlError> {
+        let done = limited(statement, limit, self.conn.query_drop(statement)).await;
+        self.note(done)
+    }
+
+    /// All rows of a query.
+    ///
+    /// # Errors
+    /// As [`SqlError`] says.
+    pub async fn rows<T: FromRow + Send + 'static>(&mut self, query: &str) -> Result<Vec<T>, SqlError> {
+        let done = limited(query, self.limit, self.conn.query_map(query, |row: Row| row)).await;
+        let rows = self.note(done)?;
+        let read = |row| {
+            mysql_async::from_row_opt(row).map_err(|error| SqlError::Unexpected {
+                what: summary(query),
+                message: format!("a row cannot be read ({error})"),
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// The only row of a query.
+    ///
+    /// # Errors
+    /// As [`SqlError`] says; [`SqlError::Unexpected`] when there is none.
+    pub async fn row<T: FromRow + Send + 'static>(&mut self, query: &str) -> Result<T, SqlError> {
+        let missing = || SqlError::Unexpected { what: summary(query), message: "no row".to_owned() };
+        self.rows(query).await?.into_iter().next().ok_or_else(missing)
+    }
+
+    fn note<T>(&mut self, done: Result<T, SqlError>) -> Result<T, SqlError> {
+        self.broken |= done.as_ref().is_err_and(|error| error.code().is_none());
+        done
+    }
+}
+
+async fn limited<T>(
+    statement: &str,
+    limit: Duration,
+    work: impl Future<Output = Result<T, mysql_async::Error>>,
+) -> Result<T, SqlError> {
+    let done = timeout(limit, work).await;
+    let done = done.map_err(|_| SqlError::Silent { what: summary(statement), limit })?;
+    done.map_err(|error| SqlError::of_statement(&summary(statement), error))
+}
