@@ -44,7 +44,7 @@ demo: cluster ## Set everything up, kill a primary, show what happens
 	@$(HARNESS); "$$e2e" demo
 
 .PHONY: test
-test: check unit e2e ## Everything: check, unit, and every e2e scenario on a cluster
+test: check unit chart e2e ## Everything: check, unit, the chart, and every e2e scenario on a cluster
 
 ##@ Cluster
 
@@ -88,6 +88,13 @@ crds: ## Generate crds/ from the Rust types
 crds-fresh: crds ## Is crds/ what the types say, and small enough for an annotation-free apply?
 	git diff --exit-code -- crds charts/beachmaster/files/crds
 	@test -z "$$(find crds -size +200000c)" || { echo "a CRD is larger than 200 kB" >&2; exit 1; }
+
+.PHONY: chart
+chart: ## Helm's lint, and the chart rendered with its switches turned
+	@helm="$$($(CLUSTER) bin-dir)/helm"; \
+	  "$$helm" lint --strict charts/beachmaster; \
+	  "$$helm" template beachmaster charts/beachmaster >/dev/null; \
+	  "$$helm" template beachmaster charts/beachmaster --set replicas=1,crds.enabled=false,rbac.aggregate=false,watchNamespace=shop >/dev/null
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Banned crates, licences, sources
