@@ -43,7 +43,7 @@ node_start() {
   rm -f "$dir/images-loaded"
   spawn "$node" nsenter --net="/run/netns/$(node_netns "$node")" -- \
     unshare --pid --mount --uts --ipc --fork --kill-child -- \
-    bash "$HERE/lib/node-init.sh" "$node" "$dir" "$BIN" "$PKI/proxy.conf" "$LOGS"
+    bash "$dir/init.sh" "$node" "$dir" "$BIN" "$PKI/proxy.conf" "$LOGS"
   until_true $NODE_TIMEOUT node_containerd_ready "$node" || node_failed "$node" "containerd does not answer"
   node_load_images "$node"
   touch "$dir/images-loaded"
@@ -66,6 +66,7 @@ mount_points_remove() {
 node_configure() {
   local node=$1 dir
   dir=$(node_dir "$node")
+  cp "$HERE/lib/node-init.sh" "$dir/init.sh" # bash reads a script as it goes: the tree may change under a running node
   node_address "$node" >"$dir/address"
   cp "$PKI/$node.conf" "$dir/kubelet.conf"
   cat >"$dir/cni-config/10-bridge.conflist" <<EOF
