@@ -5,6 +5,7 @@
 //! clock, no files, no network. `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
 
 pub mod api;
+pub mod binlog;
 pub mod cli;
 pub mod gtid;
 pub mod layout;

@@ -1,0 +1,90 @@
+//! Events a primary makes up for the stream; they are in no file.
+
+use super::checksum::Checksum;
+use super::event::{EventHeader, EventType, HEADER_LEN};
+use super::file::Head;
+use crate::gtid::GtidPosition;
+
+/// Offset of `created` in the body of a FORMAT_DESCRIPTION: after version and server name.
+const CREATED: std::ops::Range<usize> = 52..56;
+
+/// ROTATE: what follows comes from `position` of `file`.
+#[must_use]
+pub fn rotate(server_id: u32, file: &str, position: u64, checksum: Checksum) -> Vec<u8> {
+    let mut body = position.to_le_bytes().to_vec();
+    body.extend(file.as_bytes());
+    artificial(EventType::ROTATE, server_id, 0, &body, checksum)
+}
+
+/// GTID_LIST: the stream starts after `position`.
+#[must_use]
+pub fn gtid_list(server_id: u32, position: &GtidPosition, checksum: Checksum) -> Vec<u8> {
+    let count = u32::try_from(position.domains()).unwrap_or(u32::MAX);
+    let mut body = count.to_le_bytes().to_vec();
+    for gtid in position.iter() {
+        body.extend(gtid.domain.to_le_bytes());
+        body.extend(gtid.server.to_le_bytes());
+        body.extend(gtid.sequence.to_le_bytes());
+    }
+    if position.is_empty() {
+        // The server pads an empty list to six bytes (`Gtid_list_log_event::write`).
+        body.extend([0, 0]);
+    }
+    artificial(EventType::GTID_LIST, server_id, 0, &body, checksum)
+}
+
+/// HEARTBEAT: alive, nothing new after `position` of `file`.
+#[must_use]
+pub fn heartbeat(server_id: u32, file: &str, position: u64, checksum: Checksum) -> Vec<u8> {
+    artificial(EventType::HEARTBEAT, server_id, low_bits(position), file.as_bytes(), checksum)
+}
+
+/// The file's own FORMAT_DESCRIPTION for the stream, marked as closed. When the stream starts inside the file
+/// (`midway`), also without its creation time: with it the replica would drop temporary tables.
+#[must_use]
+pub fn format_description_for(head: &Head, midway: bool) -> Vec<u8> {
+    let mut body = head.format.body.clone();
+    if midway && let Some(created) = body.get_mut(CREATED) {
+        created.fill(0);
+    }
+    let length = HEADER_LEN + body.len() + Checksum::Crc32.length();
+    let header = EventHeader {
+        timestamp: 0,
+        event_type: EventType::FORMAT_DESCRIPTION,
+        server_id: head.server_id,
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+        // The event stands at the front of its file, behind 4 bytes of magic number.
+        end_position: if midway { 0 } else { u32::try_from(length + 4).unwrap_or(0) },
+        flags: 0,
+    };
+    with_checksum(header, &body, Checksum::Crc32)
+}
+
+fn artificial(event_type: EventType, server_id: u32, end_position: u32, body: &[u8], checksum: Checksum) -> Vec<u8> {
+    let length = HEADER_LEN + body.len() + checksum.length();
+    let header = EventHeader {
+        timestamp: 0,
+        event_type,
+        server_id,
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+        end_position,
+        flags: EventHeader::ARTIFICIAL,
+    };
+    with_checksum(header, body, checksum)
+}
+
+fn with_checksum(header: EventHeader, body: &[u8], checksum: Checksum) -> Vec<u8> {
+    let mut event = header.to_bytes().to_vec();
+    event.extend(body);
+    if checksum == Checksum::Crc32 {
+        let crc = crc32fast::hash(&event);
+        event.extend(crc.to_le_bytes());
+    }
+    event
+}
+
+/// Positions in event headers are taken modulo 2^32.
+fn low_bits(position: u64) -> u32 {
+    let [a, b, c, d, ..] = position.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}

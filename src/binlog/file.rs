@@ -1,0 +1,217 @@
+//! What one log file holds: its head, the end of its last complete group, and where each transaction stands.
+
+use std::collections::BTreeMap;
+
+use super::body::{EventBody, FormatDescription};
+use super::event::Event;
+use super::group::{Group, GroupStep, GroupTracker};
+use super::scanner::{Fault, Progress, ScanError, Scanner, Torn, TornReason};
+use crate::gtid::{Gtid, GtidPosition};
+
+/// Between two remembered offsets of a file lie about so many bytes: small enough to be read through within a
+/// millisecond, large enough that a file of 1 GB needs a thousand of them.
+const MARK_EVERY: u64 = 1 << 20;
+
+/// What stands before the first transaction of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// `server_id` of the server that wrote the file.
+    pub server_id: u32,
+    /// The FORMAT_DESCRIPTION event.
+    pub format: FormatDescription,
+    /// The last transaction of each domain and server before this file.
+    pub gtid_list: Vec<Gtid>,
+    /// Offset of the byte after the GTID_LIST.
+    pub end: u64,
+}
+
+impl Head {
+    /// The position before the file's first transaction. Of several servers of a domain the list names the one that
+    /// wrote last at the end.
+    #[must_use]
+    pub fn start(&self) -> GtidPosition {
+        self.gtid_list.iter().copied().collect()
+    }
+}
+
+/// What one whole file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileScan {
+    /// Offset of the byte after the last complete group, or after the head when there is none.
+    pub end: u64,
+    /// The position after the last complete group.
+    pub position: GtidPosition,
+    /// Set when the file ends in an incomplete event or group.
+    pub torn: Option<Torn>,
+    runs: BTreeMap<u32, Vec<Run>>,
+    marks: Vec<Mark>,
+}
+
+/// Consecutive sequence numbers of one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    server: u32,
+    first: u64,
+    last: u64,
+}
+
+/// A boundary between groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mark {
+    offset: u64,
+    position: GtidPosition,
+}
+
+impl FileScan {
+    /// True when the file holds exactly this transaction, complete.
+    #[must_use]
+    pub fn contains(&self, gtid: Gtid) -> bool {
+        let runs = self.runs.get(&gtid.domain).map_or(&[][..], Vec::as_slice);
+        let later = runs.partition_point(|run| run.first <= gtid.sequence);
+        let run = later.checked_sub(1).and_then(|index| runs.get(index));
+        run.is_some_and(|run| run.server == gtid.server && gtid.sequence <= run.last)
+    }
+
+    /// An offset before which no transaction is missing in `had`; the first missing one is near behind it.
+    #[must_use]
+    pub fn offset_for(&self, had: &GtidPosition) -> u64 {
+        let has_all = |mark: &Mark| mark.position.iter().all(|gtid| is_at_or_before(gtid, had));
+        let behind = self.marks.partition_point(has_all);
+        // The first mark is the file's start position, which the caller's choice of the file says is covered.
+        self.marks.get(behind.saturating_sub(1)).map_or(self.end, |mark| mark.offset)
+    }
+}
+
+/// True when a member at `had` has `gtid` already: sequence numbers rise within a domain.
+#[must_use]
+pub fn is_at_or_before(gtid: Gtid, had: &GtidPosition) -> bool {
+    had.get(gtid.domain).is_some_and(|last| gtid.sequence <= last.sequence)
+}
+
+/// Scans one file. Feed it the file's bytes from the start.
+#[derive(Debug)]
+pub struct FileScanner {
+    scanner: Scanner,
+    groups: GroupTracker,
+    format: Option<(u32, FormatDescription)>,
+    head: Option<Head>,
+    scan: FileScan,
+    done: bool,
+}
+
+impl FileScanner {
+    /// A scanner of a file of `size` bytes.
+    #[must_use]
+    pub fn new(size: u64) -> Self {
+        let scan = FileScan {
+            end: 0,
+            position: GtidPosition::empty(),
+            torn: None,
+            runs: BTreeMap::new(),
+            marks: Vec::new(),
+        };
+        Self { scanner: Scanner::new(size), groups: GroupTracker::default(), format: None, head: None, scan, done: false }
+    }
+
+    /// Takes the next bytes of the file.
+    ///
+    /// # Errors
+    /// Damage, encryption, or events in an order no server writes.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), ScanError> {
+        while !self.done {
+            match self.scanner.advance(&mut bytes)? {
+                Progress::NeedMore => break,
+                Progress::Event(event) => self.event(&event)?,
+                Progress::End(torn) => self.ended(torn),
+            }
+        }
+        Ok(())
+    }
+
+    /// The file's head, once it was read.
+    #[must_use]
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
+    }
+
+    /// True when the end of the file was reached.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// What was found; `None` when the file ended before its head did: nothing was ever written to it.
+    #[must_use]
+    pub fn finish(self) -> Option<(Head, FileScan)> {
+        if !self.done {
+            return None;
+        }
+        self.head.map(|head| (head, self.scan))
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), ScanError> {
+        let error = |fault| ScanError { offset: event.offset, event_type: Some(event.header.event_type), fault };
+        match (&event.body, &self.head) {
+            (EventBody::FormatDescription(format), None) => {
+                self.format = Some((event.header.server_id, format.clone()));
+            }
+            (EventBody::GtidList(list), None) => self.begin(list, event.end()),
+            (EventBody::Gtid(_), None) => return Err(error(Fault::NoGtidList)),
+            _ => {}
+        }
+        match self.groups.take(event).map_err(|fault| error(fault.into()))? {
+            GroupStep::Ended(group) => self.group(group).map_err(error),
+            GroupStep::Inside | GroupStep::Outside => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, list: &[Gtid], end: u64) {
+        // The scanner lets nothing through before a FORMAT_DESCRIPTION.
+        let Some((server_id, format)) = self.format.take() else { return };
+        let head = Head { server_id, format, gtid_list: list.to_vec(), end };
+        self.scan.position = head.start();
+        self.scan.end = end;
+        self.mark();
+        self.head = Some(head);
+    }
+
+    fn group(&mut self, group: Group) -> Result<(), Fault> {
+        let gtid = group.gtid;
+        if let Some(after) = self.scan.position.get(gtid.domain).filter(|after| after.sequence >= gtid.sequence) {
+            return Err(Fault::NotRising { gtid, after });
+        }
+        self.remember(gtid);
+        self.scan.position.set(gtid);
+        self.scan.end = group.end;
+        if self.scan.marks.last().is_none_or(|mark| group.end - mark.offset >= MARK_EVERY) {
+            self.mark();
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, gtid: Gtid) {
+        let runs = self.scan.runs.entry(gtid.domain).or_default();
+        match runs.last_mut() {
+            Some(run) if run.server == gtid.server && run.last.checked_add(1) == Some(gtid.sequence) => {
+                run.last = gtid.sequence;
+            }
+            _ => runs.push(Run { server: gtid.server, first: gtid.sequence, last: gtid.sequence }),
+        }
+    }
+
+    fn mark(&mut self) {
+        self.scan.marks.push(Mark { offset: self.scan.end, position: self.scan.position.clone() });
+    }
+
+    fn ended(&mut self, torn: Option<Torn>) {
+        let unfinished = self.groups.open().map(|gtid| Torn {
+            offset: self.scan.end,
+            reason: TornReason::UnfinishedGroup(gtid),
+        });
+        self.scan.torn = torn.or(unfinished);
+        if self.scan.marks.last().is_some_and(|mark| mark.offset < self.scan.end) {
+            self.mark();
+        }
+        self.done = true;
+    }
+}

@@ -1,0 +1,29 @@
+//! Reading MariaDB's binary logs: bytes in, events, groups and positions out.
+//!
+//! Here belongs what is known of the file format: framing, checksums, the events the operator must understand, where
+//! groups end, the index file, and which file holds a GTID. Not here: files and sockets (callers feed bytes), and how
+//! events travel to a replica (`protocol`). Nothing here panics on any input or allocates by a length read from it.
+//!
+//! Formats: MariaDB Knowledge Base, "Replication Protocol", and `sql/log_event.h` of the server.
+
+mod artificial;
+mod body;
+mod catalogue;
+mod checksum;
+mod event;
+mod file;
+mod group;
+mod index;
+mod reader;
+mod scanner;
+
+pub use artificial::{format_description_for, gtid_list, heartbeat, rotate};
+pub use body::{BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption};
+pub use catalogue::{Catalogue, Log, LogEnd, NoStart, Start};
+pub use checksum::Checksum;
+pub use event::{Event, EventHeader, EventType, HEADER_LEN};
+pub use file::{FileScan, FileScanner, Head, is_at_or_before};
+pub use group::{Group, GroupError, GroupStep, GroupTracker};
+pub use index::{IndexError, LogName, parse_index, present};
+pub use reader::{FieldError, Reader};
+pub use scanner::{Fault, Progress, ScanError, Scanner, Torn, TornReason};

@@ -1,0 +1,379 @@
+//! Cuts a log file's bytes into verified events, with memory bounded by what is decoded, not by the size of events.
+//!
+//! A file that a crash cut off ends *torn*: everything before is good. Bytes that cannot be read with more data behind
+//! them are *damage*: what follows would be lost silently, so that is an error.
+
+use thiserror::Error;
+
+use super::body::{self, BodyError, EventBody};
+use super::checksum::Checksum;
+use super::event::{Event, EventHeader, EventType, HEADER_LEN};
+use crate::gtid::Gtid;
+
+/// The first bytes of every log file.
+pub(super) const MAGIC: [u8; 4] = *b"\xfebin";
+
+/// What [`Scanner::advance`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The next event.
+    Event(Event),
+    /// The input is used up; feed the bytes that follow it in the file.
+    NeedMore,
+    /// The file's size is reached; `Some` when its last bytes are no whole event.
+    End(Option<Torn>),
+}
+
+/// A log that ends in the middle of something, as a crash leaves it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("torn at offset {offset}: {reason}")]
+pub struct Torn {
+    /// Where the incomplete part begins.
+    pub offset: u64,
+    /// What is incomplete.
+    pub reason: TornReason,
+}
+
+/// What is incomplete at the end of a torn log.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TornReason {
+    /// Not even a header.
+    #[error("{have} bytes are left, too few for an event header")]
+    ShortHeader {
+        /// Bytes present.
+        have: u64,
+    },
+    /// A header, and a part of the body.
+    #[error("a {event_type} event of {length} bytes has only {have}")]
+    ShortEvent {
+        /// Type of the event.
+        event_type: EventType,
+        /// Its length.
+        length: u32,
+        /// Bytes present.
+        have: u64,
+    },
+    /// An event that cannot be read, and nothing but zero bytes (or nothing) after it: its blocks never reached the disk.
+    #[error("{0}, with no data behind it")]
+    LastEvent(Fault),
+    /// All events are whole, the last group is not.
+    #[error("transaction {0} has no end")]
+    UnfinishedGroup(Gtid),
+}
+
+/// A place of a log that cannot be read although data follows.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{event} at offset {offset}: {fault}", event = event_type.map_or("bytes".to_owned(), |kind| format!("{kind} event")))]
+pub struct ScanError {
+    /// Where the event begins.
+    pub offset: u64,
+    /// Its type, when its header could be read.
+    pub event_type: Option<EventType>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What is wrong with an event.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// The file is no log.
+    #[error("the file does not begin with the magic number of a MariaDB log")]
+    Magic,
+    /// The first event must say how the others are written.
+    #[error("the file does not begin with a FORMAT_DESCRIPTION event")]
+    NoFormat,
+    /// A length no event can have.
+    #[error("length {0} is shorter than an event's header and checksum")]
+    TooShort(u32),
+    /// A length this event never has.
+    #[error("length {0} is more than this event can have")]
+    TooLong(u32),
+    /// Length and end position contradict each other.
+    #[error("length {length} reaches beyond the file and contradicts the end position {end_position}")]
+    Length {
+        /// Length in the header.
+        length: u32,
+        /// End position in the header.
+        end_position: u32,
+    },
+    /// The bytes are not those that were written.
+    #[error("checksum is {found:#010x}, the bytes give {computed:#010x}")]
+    Checksum {
+        /// What stands in the file.
+        found: u32,
+        /// What the bytes give.
+        computed: u32,
+    },
+    /// The body does not have its fields.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// What follows cannot be read without a key.
+    #[error("the log is encrypted with key version {key_version}, and its key is not available here")]
+    Encrypted {
+        /// Version of the key that is needed.
+        key_version: u32,
+    },
+    /// A group begins inside another one, or a transaction's events stand outside of one.
+    #[error(transparent)]
+    Group(#[from] super::group::GroupError),
+    /// The file's head has no GTID_LIST, so positions cannot be told.
+    #[error("a transaction stands before the file's GTID_LIST")]
+    NoGtidList,
+    /// Sequence numbers must rise for a position to say what is missing (`gtid_strict_mode`).
+    #[error("transaction {gtid} follows {after}: sequence numbers do not rise (was gtid_strict_mode off?)")]
+    NotRising {
+        /// The transaction.
+        gtid: Gtid,
+        /// The one before it in its domain.
+        after: Gtid,
+    },
+}
+
+/// Reads one file from its start. Feed it the file's bytes in order, in chunks of any size.
+#[derive(Debug)]
+pub struct Scanner {
+    /// Size of the file.
+    size: u64,
+    /// Where the current event begins.
+    offset: u64,
+    /// Of the last FORMAT_DESCRIPTION; `None` before the first.
+    checksum: Option<Checksum>,
+    /// The part of magic, header or body collected so far.
+    kept: Vec<u8>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Magic,
+    Header,
+    Body(Pending),
+    /// Something cannot be read: torn when only zero bytes follow, else damage.
+    Suspect {
+        error: ScanError,
+        left: u64,
+    },
+}
+
+/// An event whose header was read.
+#[derive(Debug)]
+struct Pending {
+    header: EventHeader,
+    /// Bytes of the body not yet seen, without the checksum.
+    content_left: usize,
+    /// Bytes of the body to keep.
+    keep: usize,
+    hash: Option<crc32fast::Hasher>,
+    stored: Vec<u8>,
+}
+
+impl Scanner {
+    /// A scanner of a file of `size` bytes.
+    #[must_use]
+    pub fn new(size: u64) -> Self {
+        Self { size, offset: 0, checksum: None, kept: Vec::new(), stage: Stage::Magic }
+    }
+
+    /// Takes bytes from the front of `input` until an event is whole or the input is used up.
+    ///
+    /// # Errors
+    /// Damage, encryption or a file that is no log. The scanner must not be used after an error.
+    pub fn advance(&mut self, input: &mut &[u8]) -> Result<Progress, ScanError> {
+        loop {
+            let done = match &mut self.stage {
+                Stage::Magic => self.magic(input)?,
+                Stage::Header => self.header(input)?,
+                Stage::Body(_) => self.body(input)?,
+                Stage::Suspect { .. } => self.suspect(input)?,
+            };
+            if let Some(progress) = done {
+                return Ok(progress);
+            }
+        }
+    }
+
+    fn magic(&mut self, input: &mut &[u8]) -> Result<Option<Progress>, ScanError> {
+        if self.size < MAGIC.len() as u64 {
+            return Ok(Some(self.short_header()));
+        }
+        if !collect(&mut self.kept, input, MAGIC.len()) {
+            return Ok(Some(Progress::NeedMore));
+        }
+        let found = std::mem::take(&mut self.kept);
+        if found != MAGIC {
+            return self.suspicious(None, Fault::Magic, MAGIC.len(), found.iter().all(|byte| *byte == 0));
+        }
+        self.offset = MAGIC.len() as u64;
+        self.stage = Stage::Header;
+        Ok(None)
+    }
+
+    fn header(&mut self, input: &mut &[u8]) -> Result<Option<Progress>, ScanError> {
+        let left = self.size - self.offset;
+        if left == 0 {
+            return Ok(Some(Progress::End(None)));
+        }
+        if left < HEADER_LEN as u64 {
+            return Ok(Some(self.short_header()));
+        }
+        if !collect(&mut self.kept, input, HEADER_LEN) {
+            return Ok(Some(Progress::NeedMore));
+        }
+        let header = EventHeader::read(&self.kept).map_err(|error| self.error(None, BodyError::from(error).into()))?;
+        match self.pending(header, left) {
+            Ok(pending) => self.stage = Stage::Body(pending),
+            Err(Refused::Short) => {
+                let reason =
+                    TornReason::ShortEvent { event_type: header.event_type, length: header.length, have: left };
+                return Ok(Some(Progress::End(Some(Torn { offset: self.offset, reason }))));
+            }
+            Err(Refused::Fault(fault)) => {
+                let kind = Some(header.event_type);
+                return self.suspicious(kind, fault, HEADER_LEN, true);
+            }
+        }
+        self.kept.clear();
+        Ok(None)
+    }
+
+    /// Checks a header against the `left` bytes of the file that begin with it.
+    fn pending(&self, header: EventHeader, left: u64) -> Result<Pending, Refused> {
+        let is_format = header.event_type == EventType::FORMAT_DESCRIPTION;
+        let checksum = if is_format { Some(Checksum::Crc32) } else { self.checksum };
+        let checksum = checksum.ok_or(Refused::Fault(Fault::NoFormat))?;
+        let overhead = HEADER_LEN + checksum.length();
+        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+        let content_left = length.checked_sub(overhead).ok_or(Refused::Fault(Fault::TooShort(header.length)))?;
+        if u64::from(header.length) > left {
+            return Err(self.beyond_the_file(header));
+        }
+        let keep = body::bytes_needed(header.event_type);
+        if content_left > keep && body::must_be_whole(header.event_type) {
+            return Err(Refused::Fault(Fault::TooLong(header.length)));
+        }
+        let hash = (checksum == Checksum::Crc32).then(|| start_hash(header));
+        Ok(Pending { header, content_left, keep, hash, stored: Vec::with_capacity(4) })
+    }
+
+    /// A crash leaves an event whose end position agrees with its length; a flipped bit in the length does not.
+    fn beyond_the_file(&self, header: EventHeader) -> Refused {
+        let end = self.offset.wrapping_add(u64::from(header.length)) & u64::from(u32::MAX);
+        if header.end_position == 0 || u64::from(header.end_position) == end {
+            return Refused::Short;
+        }
+        Refused::Fault(Fault::Length { length: header.length, end_position: header.end_position })
+    }
+
+    fn body(&mut self, input: &mut &[u8]) -> Result<Option<Progress>, ScanError> {
+        let Stage::Body(pending) = &mut self.stage else { return Ok(None) };
+        take_content(pending, &mut self.kept, input);
+        let trailer = pending.hash.as_ref().map_or(0, |_| Checksum::Crc32.length());
+        if pending.content_left > 0 || !collect(&mut pending.stored, input, trailer) {
+            return Ok(Some(Progress::NeedMore));
+        }
+        let header = pending.header;
+        let stored = <[u8; 4]>::try_from(pending.stored.as_slice()).map_or(0, u32::from_le_bytes);
+        if let Some(computed) = pending.hash.take().map(crc32fast::Hasher::finalize).filter(|value| *value != stored) {
+            let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+            let fault = Fault::Checksum { found: stored, computed };
+            return self.suspicious(Some(header.event_type), fault, length, true);
+        }
+        self.finished(header).map(|event| Some(Progress::Event(event)))
+    }
+
+    fn finished(&mut self, header: EventHeader) -> Result<Event, ScanError> {
+        let decoded = body::decode(header.event_type, header.server_id, &self.kept);
+        let body = decoded.map_err(|error| self.error(Some(header.event_type), error.into()))?;
+        match &body {
+            EventBody::FormatDescription(format) => self.checksum = Some(format.checksum),
+            EventBody::StartEncryption(start) => {
+                let fault = Fault::Encrypted { key_version: start.key_version };
+                return Err(self.error(Some(header.event_type), fault));
+            }
+            _ => {}
+        }
+        let event = Event { offset: self.offset, header, body };
+        self.offset = event.end();
+        self.kept.clear();
+        self.stage = Stage::Header;
+        Ok(event)
+    }
+
+    /// `consumed` bytes from the event's start on are bad; `maybe_torn` unless they already prove damage.
+    fn suspicious(
+        &mut self,
+        event_type: Option<EventType>,
+        fault: Fault,
+        consumed: usize,
+        maybe_torn: bool,
+    ) -> Result<Option<Progress>, ScanError> {
+        let error = self.error(event_type, fault);
+        if !maybe_torn {
+            return Err(error);
+        }
+        let left = (self.size - self.offset).saturating_sub(consumed as u64);
+        self.stage = Stage::Suspect { error, left };
+        Ok(None)
+    }
+
+    fn suspect(&mut self, input: &mut &[u8]) -> Result<Option<Progress>, ScanError> {
+        let Stage::Suspect { error, left } = &mut self.stage else { return Ok(None) };
+        if input.iter().any(|byte| *byte != 0) {
+            return Err(error.clone());
+        }
+        *left = left.saturating_sub(input.len() as u64);
+        *input = &[];
+        if *left > 0 {
+            return Ok(Some(Progress::NeedMore));
+        }
+        let torn = Torn { offset: error.offset, reason: TornReason::LastEvent(error.fault.clone()) };
+        Ok(Some(Progress::End(Some(torn))))
+    }
+
+    fn short_header(&self) -> Progress {
+        let reason = TornReason::ShortHeader { have: self.size - self.offset };
+        Progress::End(Some(Torn { offset: self.offset, reason }))
+    }
+
+    fn error(&self, event_type: Option<EventType>, fault: Fault) -> ScanError {
+        ScanError { offset: self.offset, event_type, fault }
+    }
+}
+
+/// Why an event's body is not read.
+enum Refused {
+    /// The file ends within it.
+    Short,
+    Fault(Fault),
+}
+
+/// Moves bytes from `input` to `buffer` until it holds `wanted`; true when it does.
+fn collect(buffer: &mut Vec<u8>, input: &mut &[u8], wanted: usize) -> bool {
+    let missing = wanted.saturating_sub(buffer.len());
+    let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
+    buffer.extend_from_slice(taken);
+    *input = rest;
+    buffer.len() >= wanted
+}
+
+/// Hashes the body's bytes that are in `input` and keeps the first of them.
+fn take_content(pending: &mut Pending, kept: &mut Vec<u8>, input: &mut &[u8]) {
+    let (taken, rest) = input.split_at_checked(pending.content_left).unwrap_or((input, &[]));
+    if let Some(hash) = &mut pending.hash {
+        hash.update(taken);
+    }
+    let room = pending.keep.saturating_sub(kept.len());
+    kept.extend_from_slice(taken.get(..room).unwrap_or(taken));
+    pending.content_left -= taken.len();
+    *input = rest;
+}
+
+/// A file's FORMAT_DESCRIPTION is checked as if it had been closed: the server clears IN_USE in place.
+fn start_hash(mut header: EventHeader) -> crc32fast::Hasher {
+    if header.event_type == EventType::FORMAT_DESCRIPTION {
+        header.flags &= !EventHeader::IN_USE;
+    }
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(&header.to_bytes());
+    hash
+}
