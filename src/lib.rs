@@ -11,5 +11,6 @@ pub mod gtid;
 pub mod layout;
 pub mod mariadb;
 pub mod orders;
+pub mod protocol;
 pub mod resources;
 pub mod topology;

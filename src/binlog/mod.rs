@@ -18,7 +18,7 @@ mod reader;
 mod scanner;
 
 pub use artificial::{format_description_for, gtid_list, heartbeat, rotate};
-pub use body::{BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption};
+pub use body::{BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption, decode};
 pub use catalogue::{Catalogue, Log, LogEnd, NoStart, Start};
 pub use checksum::Checksum;
 pub use event::{Event, EventHeader, EventType, HEADER_LEN};

@@ -1,0 +1,20 @@
+//! The server's side of MariaDB's replication protocol: a replica connects, logs in and is sent binary logs.
+//!
+//! Here belongs what goes over the wire: packets, login, the queries a replica asks, the stream of events and when it is
+//! refused. Sans-IO: [`Connection`] takes bytes, gives bytes, and says what it needs next. Not here: sockets, files,
+//! clocks and random numbers (they come in as values), and the files' format (`binlog`).
+//!
+//! Sources: MariaDB Knowledge Base, "Client/Server Protocol" and "Replication Protocol"; `sql/slave.cc` for what a
+//! replica asks, `sql/sql_repl.cc` for what a primary answers.
+
+mod auth;
+mod connection;
+mod dump;
+mod greeting;
+mod packet;
+mod query;
+mod reply;
+
+pub use auth::{Login, SCRAMBLE_LEN, Scramble};
+pub use connection::{Connection, Settings, Step};
+pub use packet::{MAX_PACKET, ProtocolError};
