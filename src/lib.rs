@@ -4,6 +4,7 @@
 //! `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources` are pure: values in, values out, no
 //! clock, no files, no network. `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
 
+pub mod agent;
 pub mod api;
 pub mod binlog;
 pub mod cli;

@@ -126,7 +126,8 @@ impl Catalogue {
         for gtid in had.iter() {
             self.check_end(gtid)?;
         }
-        let holds_all_after = |log: &Log| log.head.gtid_list.iter().all(|gtid| super::file::is_at_or_before(*gtid, had));
+        let holds_all_after =
+            |log: &Log| log.head.gtid_list.iter().all(|gtid| super::file::is_at_or_before(*gtid, had));
         let file = self.logs.iter().rposition(holds_all_after).ok_or(NoStart::Purged)?;
         let mut must_exist = Vec::new();
         for gtid in had.iter() {

@@ -103,14 +103,16 @@ impl FileScanner {
     /// A scanner of a file of `size` bytes.
     #[must_use]
     pub fn new(size: u64) -> Self {
-        let scan = FileScan {
-            end: 0,
-            position: GtidPosition::empty(),
-            torn: None,
-            runs: BTreeMap::new(),
-            marks: Vec::new(),
-        };
-        Self { scanner: Scanner::new(size), groups: GroupTracker::default(), format: None, head: None, scan, done: false }
+        let scan =
+            FileScan { end: 0, position: GtidPosition::empty(), torn: None, runs: BTreeMap::new(), marks: Vec::new() };
+        Self {
+            scanner: Scanner::new(size),
+            groups: GroupTracker::default(),
+            format: None,
+            head: None,
+            scan,
+            done: false,
+        }
     }
 
     /// Takes the next bytes of the file.
@@ -204,10 +206,8 @@ impl FileScanner {
     }
 
     fn ended(&mut self, torn: Option<Torn>) {
-        let unfinished = self.groups.open().map(|gtid| Torn {
-            offset: self.scan.end,
-            reason: TornReason::UnfinishedGroup(gtid),
-        });
+        let unfinished =
+            self.groups.open().map(|gtid| Torn { offset: self.scan.end, reason: TornReason::UnfinishedGroup(gtid) });
         self.scan.torn = torn.or(unfinished);
         if self.scan.marks.last().is_some_and(|mark| mark.offset < self.scan.end) {
             self.mark();

@@ -126,9 +126,15 @@ mod tests {
 
     #[test]
     fn entries_elsewhere_are_refused() {
-        for entry in
-            ["../bin.000001", "./../x/bin.000001", "/etc/bin.000001", "relay.000001", "bin.000001.idx", "bin.1", "./bin.+00001"]
-        {
+        for entry in [
+            "../bin.000001",
+            "./../x/bin.000001",
+            "/etc/bin.000001",
+            "relay.000001",
+            "bin.000001.idx",
+            "bin.1",
+            "./bin.+00001",
+        ] {
             assert!(matches!(names(entry), Err(IndexError::Foreign { .. })), "{entry}");
         }
         assert_eq!(names("\n"), Err(IndexError::Empty));

@@ -187,7 +187,9 @@ impl Connection {
             Phase::Asking(_) => 0,
             // Acknowledgements of semi-sync, or QUIT: only the latter matters. Packets of a closed connection are lost.
             Phase::Streaming(_) => {
-                return Ok(if packet.payload == [command::QUIT] { self.phase = Phase::Closed });
+                return Ok(if packet.payload == [command::QUIT] {
+                    self.phase = Phase::Closed
+                });
             }
             Phase::Closed => return Ok(()),
         };

@@ -116,8 +116,12 @@ impl MariaDb {
 
     /// As [`Self::sql`], with the client's error text as the error.
     pub fn try_sql(&self, statements: &str) -> Result<String, String> {
+        self.client("--skip-column-names", statements)
+    }
+
+    fn client(&self, format: &str, statements: &str) -> Result<String, String> {
         let mut client = Command::new("mariadb")
-            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--max-allowed-packet=64M"])
+            .args(["--no-defaults", "--user=root", "--batch", format, "--max-allowed-packet=64M"])
             .arg(format!("--socket={}", self.socket().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -136,10 +140,15 @@ impl MariaDb {
 
     /// One field of `SHOW SLAVE STATUS`, empty when the server is no replica.
     pub fn slave_status(&self, field: &str) -> String {
-        let status = self.sql("SHOW SLAVE STATUS\\G");
+        let status = self.replication();
         let prefix = format!("{field}: ");
         let line = status.lines().map(str::trim_start).find_map(|line| line.strip_prefix(&prefix));
         line.unwrap_or_default().to_owned()
+    }
+
+    /// The whole of `SHOW SLAVE STATUS`, one field a line.
+    pub fn replication(&self) -> String {
+        self.client("--vertical", "SHOW SLAVE STATUS").unwrap_or_else(|error| error)
     }
 
     /// Waits until `query` returns `expected`; panics with the last answer and the replication state otherwise.
@@ -153,7 +162,7 @@ impl MariaDb {
             assert!(
                 Instant::now() < deadline,
                 "{query} is {answer:?}, expected {expected:?}\n{}\n{}",
-                self.sql("SHOW SLAVE STATUS\\G"),
+                self.replication(),
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(20));

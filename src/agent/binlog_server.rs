@@ -1,0 +1,207 @@
+//! The binlog server: gives the binary logs of a dead primary to replicas, over TCP.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use super::binlog_files::{BinlogError, BinlogFiles};
+use crate::binlog::LogEnd;
+use crate::protocol::{Connection, Login, ProtocolError, Scramble, Settings, Step};
+
+/// A cluster has at most nine members, each with a stream and for a moment a connection that sends KILL.
+const MAX_CONNECTIONS: usize = 32;
+/// A replica sends its next statement within a round trip; who says nothing for so long is none.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes taken from a client at once: replicas send little.
+const RECEIVE: usize = 4096;
+
+/// Serves the binary logs of one server that does not run any more.
+#[derive(Debug)]
+pub struct BinlogServer {
+    files: Arc<BinlogFiles>,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+enum Ended {
+    #[error("network: {0}")]
+    Network(#[from] io::Error),
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    #[error("the client said nothing for {} seconds", PATIENCE.as_secs())]
+    Silent,
+    #[error("the client closed the connection")]
+    Closed,
+    #[error("{0}")]
+    Files(String),
+}
+
+impl BinlogServer {
+    /// Reads the index, the heads of all files and the whole last file of the logs `basename` in `directory`.
+    ///
+    /// # Errors
+    /// The logs cannot be read; see [`BinlogError`].
+    pub async fn open(directory: &Path, basename: &str) -> Result<Self, BinlogError> {
+        Ok(Self { files: Arc::new(BinlogFiles::open(directory, basename).await?) })
+    }
+
+    /// Where the logs end, which is where every replica will be that follows this server.
+    #[must_use]
+    pub fn end(&self) -> LogEnd {
+        self.files.catalogue().end()
+    }
+
+    /// Serves replicas that know `login` until `stop` is ready; then all connections are closed. Dropping the future
+    /// does the same.
+    pub async fn serve(&self, listener: TcpListener, login: Login, stop: impl Future<Output = ()>) {
+        let mut connections = JoinSet::new();
+        let mut number = 0;
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) if connections.len() < MAX_CONNECTIONS => {
+                        number += 1;
+                        connections.spawn(client(stream, peer, Arc::clone(&self.files), login.clone(), number));
+                    }
+                    Ok((_, peer)) => tracing::warn!(%peer, "too many connections to the binlog server"),
+                    Err(error) => {
+                        tracing::warn!(%error, "the binlog server cannot accept a connection");
+                        // Out of descriptors: the next try would fail at once, too.
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+async fn client(stream: TcpStream, peer: SocketAddr, files: Arc<BinlogFiles>, login: Login, number: u32) {
+    let settings = Settings {
+        catalogue: Arc::clone(files.catalogue()),
+        login,
+        scramble: Scramble::from_random(rand::random()),
+        connection_id: number,
+    };
+    let mut client = Client { stream, files, connection: Connection::new(settings), open: None };
+    match client.run().await {
+        Ok(()) => tracing::debug!(%peer, "binlog server: connection done"),
+        Err(error) => tracing::info!(%peer, %error, "binlog server: connection ended"),
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    files: Arc<BinlogFiles>,
+    connection: Connection,
+    /// The file being streamed, by its index.
+    open: Option<(usize, Arc<File>)>,
+}
+
+impl Client {
+    async fn run(&mut self) -> Result<(), Ended> {
+        self.stream.set_nodelay(true)?;
+        loop {
+            let step = self.connection.step();
+            let output = self.connection.take_output();
+            self.stream.write_all(&output).await?;
+            match step {
+                Step::Receive => timeout(PATIENCE, self.receive()).await.map_err(|_| Ended::Silent)??,
+                Step::Scan { file, heartbeat } => self.scan(file, heartbeat).await?,
+                Step::Read { file, offset, length } => self.read(file, offset, length).await?,
+                Step::Idle { heartbeat } => self.wait(heartbeat).await?,
+                Step::Close => return Ok(self.stream.shutdown().await?),
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<(), Ended> {
+        let mut buffer = [0; RECEIVE];
+        let count = self.stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Err(Ended::Closed);
+        }
+        let bytes = buffer.get(..count).unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(self.connection.receive(bytes, now)?)
+    }
+
+    /// Waits for the client, at most until the next heartbeat is due.
+    async fn wait(&mut self, heartbeat: Option<Duration>) -> Result<(), Ended> {
+        tokio::select! {
+            received = self.receive() => received,
+            () = period(heartbeat) => {
+                self.connection.heartbeat();
+                Ok(())
+            }
+        }
+    }
+
+    /// Scans on through the heartbeats: a replica gives up when it hears nothing for its `slave_net_timeout`.
+    async fn scan(&mut self, file: usize, heartbeat: Option<Duration>) -> Result<(), Ended> {
+        let files = Arc::clone(&self.files);
+        let mut scan = std::pin::pin!(files.scan(file));
+        loop {
+            tokio::select! {
+                found = &mut scan => return Ok(match found {
+                    Ok(scan) => self.connection.scanned(file, &scan),
+                    Err(error) => self.fail(&error.to_string()),
+                }),
+                () = period(heartbeat) => {
+                    self.connection.heartbeat();
+                    let output = self.connection.take_output();
+                    self.stream.write_all(&output).await?;
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self, file: usize, offset: u64, length: u64) -> Result<(), Ended> {
+        let source = self.source(file).await?;
+        let length = usize::try_from(length).map_err(|error| Ended::Files(error.to_string()))?;
+        let read = spawn_blocking(move || {
+            let mut buffer = vec![0; length];
+            source.read_exact_at(&mut buffer, offset).map(|()| buffer)
+        });
+        match read.await.map_err(|error| Ended::Files(error.to_string()))? {
+            Ok(bytes) => self.connection.file_bytes(&bytes),
+            Err(error) => self.fail(&format!("reading a binary log at offset {offset}: {error}")),
+        }
+        Ok(())
+    }
+
+    async fn source(&mut self, file: usize) -> Result<Arc<File>, Ended> {
+        if let Some((index, source)) = &self.open
+            && *index == file
+        {
+            return Ok(Arc::clone(source));
+        }
+        let source = self.files.open_log(file).await.map_err(|error| Ended::Files(error.to_string()))?;
+        self.open = Some((file, Arc::clone(&source)));
+        Ok(source)
+    }
+
+    fn fail(&mut self, reason: &str) {
+        tracing::warn!(reason, "binlog server: stream ends");
+        self.connection.fail(reason);
+    }
+}
+
+async fn period(heartbeat: Option<Duration>) {
+    match heartbeat {
+        Some(period) => sleep(period).await,
+        None => std::future::pending().await,
+    }
+}

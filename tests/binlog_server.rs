@@ -1,0 +1,153 @@
+//! The binlog server feeds real replicas from the files of a real primary that was killed.
+
+#[path = "common/mariadb.rs"]
+mod mariadb;
+#[path = "common/tail.rs"]
+mod tail;
+
+use std::time::{Duration, Instant};
+
+use mariadb::MariaDb;
+use tail::{LIMIT, Served, assert_same_tables, follow, follow_as, io_error, load, position, writes};
+
+/// All kinds of groups over several files, killed, served to a replica without and one with semi-sync.
+fn everything_arrives(options: &[&str], replica_options: &[&str]) {
+    let mut primary = MariaDb::start(1, options);
+    writes(&primary);
+    let expected = primary.sql("SELECT @@gtid_binlog_pos");
+    primary.kill();
+
+    let served = Served::copy_of(&primary);
+    assert_eq!(served.server.end().position.to_string(), expected);
+    let replica = MariaDb::start(2, replica_options);
+    let begun = Instant::now();
+    follow(&replica, &served);
+    replica.wait_for("SELECT @@gtid_slave_pos", &expected, LIMIT);
+    println!("{options:?} {replica_options:?}: everything applied after {:?}", begun.elapsed());
+
+    let begun = Instant::now();
+    replica.sql("STOP SLAVE");
+    assert!(begun.elapsed() < Duration::from_secs(2), "STOP SLAVE took {:?}", begun.elapsed());
+    assert_eq!(replica.slave_status("Last_IO_Errno"), "0");
+    assert_eq!(replica.sql("XA RECOVER FORMAT='SQL'"), "1\t8\t0\t'prepared'");
+    primary.boot();
+    assert_same_tables(&primary, &replica);
+}
+
+#[test]
+fn everything_arrives_with_checksums() {
+    everything_arrives(&["--binlog-checksum=CRC32"], &[]);
+}
+
+#[test]
+fn everything_arrives_without_checksums_at_a_semi_sync_replica() {
+    everything_arrives(&["--binlog-checksum=NONE"], &["--rpl-semi-sync-slave-enabled=1", "--slave-parallel-threads=4"]);
+}
+
+#[test]
+fn everything_arrives_after_a_clean_shutdown_and_at_a_replica_that_has_half() {
+    let mut primary = MariaDb::start(1, &[]);
+    primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB");
+    load(&primary, 0..300);
+    let replica = MariaDb::start(2, &[]);
+    replica.sql(&format!(
+        "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={}, MASTER_USER='root', MASTER_USE_GTID=slave_pos;
+         START SLAVE",
+        primary.port
+    ));
+    let half = position(&primary);
+    replica.wait_for("SELECT @@gtid_slave_pos", &half, LIMIT);
+    replica.sql("STOP SLAVE; RESET SLAVE ALL");
+    load(&primary, 300..400);
+    primary.sql("FLUSH BINARY LOGS");
+    load(&primary, 400..500);
+    let expected = position(&primary);
+    primary.shut_down();
+
+    let served = Served::copy_of(&primary);
+    follow(&replica, &served);
+    replica.wait_for("SELECT @@gtid_slave_pos", &expected, LIMIT);
+    assert_eq!(replica.sql("SELECT COUNT(*) FROM d.t"), "500");
+    // Everything is there: a second start at the very end is no error.
+    replica.sql("STOP SLAVE; START SLAVE");
+    replica.wait_for(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for master to send%'",
+        "1",
+        LIMIT,
+    );
+    assert_eq!(io_error(&replica), (String::from("0"), String::new()));
+}
+
+#[test]
+fn torn_logs_are_served_to_their_last_complete_group() {
+    let mut primary = MariaDb::start(1, &["--sync-binlog=1"]);
+    primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY, b VARCHAR(200)) ENGINE=InnoDB");
+    let mut ends = Vec::new();
+    for row in 0..12 {
+        primary.sql(&format!("INSERT INTO d.t VALUES ({row}, REPEAT('x', 100)), ({}, 'y')", row + 1000));
+        ends.push((position(&primary), primary.sql("SHOW MASTER STATUS").split('\t').nth(1).unwrap().parse().unwrap()));
+    }
+    primary.kill();
+    let replica = MariaDb::start(2, &[]);
+    let (_, whole): &(String, u64) = ends.last().unwrap();
+    let mut last = String::new();
+    // Shrinking steps meet every kind of event at its head, middle and end; the replica only ever goes forward.
+    let mut cuts: Vec<u64> = (0..2048).step_by(37).chain(0..24).collect();
+    cuts.sort_unstable_by_key(|cut| std::cmp::Reverse(*cut));
+    for cut in cuts {
+        let size = whole - cut;
+        let Some((expected, end)) = ends.iter().rev().find(|(_, end)| *end <= size) else { continue };
+        let served = Served::copy_cut_to(&primary, size);
+        let found = served.server.end();
+        assert_eq!((found.position.to_string(), found.offset), (expected.clone(), *end), "cut to {size}");
+        assert_eq!(found.torn.is_some(), *end != size, "cut to {size}: {:?}", found.torn);
+        if *expected != last {
+            follow(&replica, &served);
+            replica.wait_for("SELECT @@gtid_slave_pos", expected, LIMIT);
+            replica.sql("STOP SLAVE");
+            let rows = replica.sql("SELECT COUNT(*) FROM d.t WHERE a < 1000");
+            assert_eq!(rows, (ends.iter().position(|(gtid, _)| gtid == expected).unwrap() + 1).to_string());
+            last.clone_from(expected);
+        }
+    }
+}
+
+#[test]
+fn strangers_diverged_and_late_replicas_are_refused() {
+    let mut primary = MariaDb::start(1, &[]);
+    primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB");
+    load(&primary, 0..10);
+    primary.sql("FLUSH BINARY LOGS");
+    load(&primary, 10..20);
+    primary.sql("SET SESSION server_id=9; INSERT INTO d.t VALUES (100)");
+    primary.sql("PURGE BINARY LOGS TO 'bin.000002'");
+    primary.kill();
+    let served = Served::copy_of(&primary);
+    let replica = MariaDb::start(2, &[]);
+
+    follow_as(&replica, &served, "tail", "wrong");
+    replica.wait_for("SELECT 1", "1", LIMIT);
+    tail::wait_io_errno(&replica, "1045");
+    for (position, text) in [
+        ("", "have been purged"),
+        ("0-1-5", "have been purged"),
+        ("0-1-100", "is not in the master's binlog"),
+        ("0-3-15", "probably means that the slave has diverged"),
+        ("0-1-23", "probably means that the slave has diverged"),
+    ] {
+        replica.sql(&format!("STOP SLAVE; RESET MASTER; SET GLOBAL gtid_slave_pos='{position}'"));
+        follow(&replica, &served);
+        tail::wait_io_errno(&replica, "1236");
+        assert!(io_error(&replica).1.contains(text), "{position}: {}", io_error(&replica).1);
+    }
+    replica.sql("STOP SLAVE; RESET MASTER; SET GLOBAL gtid_slave_pos='0-1-12'");
+    replica.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB; RESET MASTER");
+    follow(&replica, &served);
+    replica.wait_for("SELECT @@gtid_slave_pos", &served.server.end().position.to_string(), LIMIT);
+    assert_eq!(replica.sql("SELECT COUNT(*), MAX(a) FROM d.t"), "11\t100");
+
+    replica.sql("STOP SLAVE; CHANGE MASTER TO MASTER_USE_GTID=no, MASTER_LOG_FILE='bin.000002', MASTER_LOG_POS=4");
+    replica.sql("START SLAVE");
+    tail::wait_io_errno(&replica, "1236");
+    assert!(io_error(&replica).1.contains("MASTER_USE_GTID=slave_pos"));
+}

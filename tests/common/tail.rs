@@ -1,0 +1,144 @@
+//! A dead primary's logs, copied and served to real replicas.
+#![allow(dead_code)]
+
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use beachmaster::agent::binlog_server::BinlogServer;
+use beachmaster::protocol::Login;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use crate::mariadb::MariaDb;
+
+/// How long a replica may take for anything.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A copy of binary logs being served.
+pub struct Served {
+    pub server: std::sync::Arc<BinlogServer>,
+    pub port: u16,
+    _runtime: Runtime,
+    _files: TempDir,
+}
+
+impl Served {
+    pub fn copy_of(primary: &MariaDb) -> Self {
+        Self::serve(copy(&primary.datadir()))
+    }
+
+    /// As a crash leaves them: the last file ends after `size` bytes.
+    pub fn copy_cut_to(primary: &MariaDb, size: u64) -> Self {
+        let files = copy(&primary.datadir());
+        let index = fs::read_to_string(files.path().join("bin.index")).unwrap();
+        let last = index.lines().last().unwrap();
+        File::options().write(true).open(files.path().join(last)).unwrap().set_len(size).unwrap();
+        Self::serve(files)
+    }
+
+    fn serve(files: TempDir) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let server = runtime.block_on(BinlogServer::open(files.path(), "bin")).unwrap();
+        let server = std::sync::Arc::new(server);
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let login = Login::new("tail", "secret").unwrap();
+        let serving = std::sync::Arc::clone(&server);
+        runtime.spawn(async move { serving.serve(listener, login, std::future::pending()).await });
+        Self { server, port, _runtime: runtime, _files: files }
+    }
+}
+
+fn copy(datadir: &Path) -> TempDir {
+    let files = TempDir::with_prefix("beachmaster-tail-").unwrap();
+    for entry in fs::read_dir(datadir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("bin.") {
+            fs::copy(entry.path(), files.path().join(entry.file_name())).unwrap();
+        }
+    }
+    files
+}
+
+/// Makes `replica` follow the served logs.
+pub fn follow(replica: &MariaDb, served: &Served) {
+    follow_as(replica, served, "tail", "secret");
+}
+
+pub fn follow_as(replica: &MariaDb, served: &Served, user: &str, password: &str) {
+    replica.sql(&format!(
+        "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={}, MASTER_USER='{user}', MASTER_PASSWORD='{password}',
+         MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD=0.5, MASTER_CONNECT_RETRY=1;
+         START SLAVE",
+        served.port
+    ));
+}
+
+pub fn io_error(replica: &MariaDb) -> (String, String) {
+    (replica.slave_status("Last_IO_Errno"), replica.slave_status("Last_IO_Error"))
+}
+
+pub fn wait_io_errno(replica: &MariaDb, expected: &str) {
+    let deadline = Instant::now() + LIMIT;
+    while replica.slave_status("Last_IO_Errno") != expected {
+        assert!(Instant::now() < deadline, "expected error {expected}: {}", replica.replication());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub fn position(server: &MariaDb) -> String {
+    server.sql("SELECT @@gtid_binlog_pos")
+}
+
+/// One transaction for each row.
+pub fn load(server: &MariaDb, rows: Range<u32>) {
+    server.sql(&rows.map(|row| format!("INSERT INTO d.t VALUES ({row});")).collect::<String>());
+}
+
+/// Every kind of group, over four files.
+pub fn writes(server: &MariaDb) {
+    server.sql(
+        "SET GLOBAL gtid_strict_mode=1;
+         CREATE DATABASE d; USE d;
+         CREATE TABLE t (a INT PRIMARY KEY AUTO_INCREMENT, b LONGBLOB) ENGINE=InnoDB;
+         CREATE TABLE m (a INT PRIMARY KEY, b VARCHAR(50)) ENGINE=MyISAM;
+         BEGIN; INSERT INTO t (b) VALUES ('one'), ('two'); UPDATE t SET b='three' WHERE a=1; COMMIT;
+         INSERT INTO m VALUES (1, 'not transactional');
+         FLUSH BINARY LOGS;
+         BEGIN; INSERT INTO t (b) VALUES ('with'); INSERT INTO m VALUES (2, 'mixed'); ROLLBACK;
+         SET SESSION binlog_format=STATEMENT;
+         SET @v='user variable';
+         INSERT INTO t (b) VALUES (@v);
+         INSERT INTO m VALUES (3, RAND(7));
+         BEGIN; INSERT INTO t (b) VALUES ('COMMIT'); SAVEPOINT s; INSERT INTO t (b) VALUES ('x');
+         ROLLBACK TO s; INSERT INTO t (b) VALUES ('after'); COMMIT;
+         SET SESSION binlog_format=ROW;
+         CREATE TABLE c AS SELECT a FROM t;
+         ALTER TABLE c ADD COLUMN z INT DEFAULT 5;
+         CREATE SEQUENCE q; SELECT NEXTVAL(q);
+         FLUSH BINARY LOGS;
+         INSERT INTO t (b) VALUES (REPEAT('blob', 5500000));
+         DELETE FROM m WHERE a=2; TRUNCATE TABLE c;",
+    );
+    for (name, end) in [("'committed'", "XA COMMIT"), ("'rolled'", "XA ROLLBACK")] {
+        server.sql(&format!(
+            "USE d; XA START {name}; INSERT INTO t (b) VALUES ('xa'); XA END {name}; XA PREPARE {name}; {end} {name}"
+        ));
+    }
+    server.sql("USE d; XA START 'one'; INSERT INTO t (b) VALUES ('xa 1'); XA END 'one'; XA COMMIT 'one' ONE PHASE");
+    server.sql("FLUSH BINARY LOGS");
+    server.sql("USE d; XA START 'prepared'; INSERT INTO t (a, b) VALUES (5000, 'left'); XA END 'prepared'; XA PREPARE 'prepared'");
+    server.sql("USE d; INSERT INTO t (b) VALUES ('last'); CREATE USER u@localhost; GRANT SELECT ON d.* TO u@localhost");
+}
+
+/// Every table of the user is the same on both.
+pub fn assert_same_tables(left: &MariaDb, right: &MariaDb) {
+    let names = "SELECT GROUP_CONCAT(table_schema, '.', table_name ORDER BY 1 SEPARATOR ', ')
+                 FROM information_schema.tables WHERE table_schema='d'";
+    assert_eq!(left.sql(names), right.sql(names));
+    let checksums = format!("CHECKSUM TABLE {}", left.sql(names));
+    assert_eq!(left.sql(&checksums), right.sql(&checksums));
+}
