@@ -1,0 +1,37 @@
+//! The primary's mariadbd is killed again and again on one cluster, under load, with an observer on every member.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::harness::failover::Watch;
+use crate::harness::metrics;
+use crate::harness::pods::Load;
+use crate::harness::stage::Stage;
+
+/// Kills, unless asked otherwise.
+pub const RUNS: u32 = 5;
+
+/// Runs it.
+///
+/// # Errors
+/// When the series cannot be finished.
+pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
+    let cluster = stage.cluster(json!({"members": 3, "replication": {"mode": "SemiSync"}})).await?;
+    let mut watch = Watch::start(stage, cluster, Load::default(), true).await?;
+    let fsync_before = metrics::etcd_fsync().await;
+    for _ in 0..runs {
+        let before = watch.before().await?;
+        let killed = watch.cluster.kill_mariadbd(&before.primary).await?;
+        let run = watch.after(before, killed).await?;
+        if let (Ok(before), Ok(now)) = (&fsync_before, metrics::etcd_fsync().await) {
+            stage.report.series.insert("etcd_fsync_p50_ms".into(), json!(metrics::median_ms(before, &now)));
+        }
+        stage.report.add(run)?;
+    }
+    stage.report.check("no two members acknowledged at once", one_at_a_time(&watch))
+}
+
+fn one_at_a_time(watch: &Watch) -> Result<String> {
+    ensure!(watch.violations == 0, "{} writes on an old primary, see the runs", watch.violations);
+    Ok("no write begun on an old primary after the new one had acknowledged was itself acknowledged".into())
+}

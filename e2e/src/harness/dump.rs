@@ -1,0 +1,83 @@
+//! What is kept of a failure: objects, events and logs, in target/e2e/NAME/.
+
+use std::path::Path;
+
+use anyhow::Result;
+use kube::api::{ListParams, LogParams};
+use serde_json::Value;
+
+use super::cluster::{API_VERSION, KIND};
+use super::install::OPERATOR_NAMESPACE;
+use super::kube::Kube;
+
+/// Lines kept of each container's log.
+const LOG_LINES: i64 = 20_000;
+const KINDS: [(&str, &str); 6] = [
+    (API_VERSION, KIND),
+    (API_VERSION, "Failover"),
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("apps/v1", "StatefulSet"),
+    ("v1", "PersistentVolumeClaim"),
+];
+
+/// Writes everything that may explain what went wrong.
+///
+/// # Errors
+/// When the folder cannot be written; what cannot be read from the cluster is left out.
+pub async fn write(kube: &Kube, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (version, kind) in KINDS {
+        if let Ok(objects) = kube.list(version, kind).await {
+            std::fs::write(folder.join(format!("{kind}.json")), serde_json::to_string_pretty(&objects)?)?;
+        }
+    }
+    if let Ok(events) = kube.list("v1", "Event").await {
+        std::fs::write(folder.join("events.txt"), timeline(&events))?;
+    }
+    logs(kube, folder).await?;
+    logs(&kube.within(OPERATOR_NAMESPACE), folder).await?;
+    println!("  what the cluster looked like is in {}", folder.display());
+    Ok(())
+}
+
+/// Events, oldest first, one a line.
+fn timeline(events: &[Value]) -> String {
+    let text = |event: &Value, pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+    let mut lines: Vec<String> = events
+        .iter()
+        .map(|event| {
+            let time = ["/eventTime", "/firstTimestamp", "/metadata/creationTimestamp"];
+            let time =
+                time.iter().map(|pointer| text(event, pointer)).find(|time| !time.is_empty()).unwrap_or_default();
+            let object = format!("{}/{}", text(event, "/involvedObject/kind"), text(event, "/involvedObject/name"));
+            format!("{time} {object} {}: {}\n", text(event, "/reason"), text(event, "/message"))
+        })
+        .collect();
+    lines.sort();
+    lines.concat()
+}
+
+async fn logs(kube: &Kube, folder: &Path) -> Result<()> {
+    let Ok(pods) = kube.pods().list(&ListParams::default()).await else { return Ok(()) };
+    for pod in pods {
+        let (Some(name), Some(spec)) = (pod.metadata.name, pod.spec) else { continue };
+        let containers = spec.init_containers.unwrap_or_default().into_iter().chain(spec.containers);
+        for container in containers {
+            for previous in [false, true] {
+                let how = LogParams {
+                    container: Some(container.name.clone()),
+                    tail_lines: Some(LOG_LINES),
+                    timestamps: true,
+                    previous,
+                    ..LogParams::default()
+                };
+                if let Ok(log) = kube.pods().logs(&name, &how).await {
+                    let suffix = if previous { ".previous" } else { "" };
+                    std::fs::write(folder.join(format!("{name}.{}{suffix}.log", container.name)), log)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,1 +1,0 @@
-//! Harness shared by the end-to-end scenarios.

@@ -1,0 +1,91 @@
+//! The scenarios, each in its own folder, and what is the same around all of them.
+
+#[path = "../bad-input/mod.rs"]
+mod bad_input;
+#[path = "../crash/mod.rs"]
+mod crash;
+#[path = "../operator-down/mod.rs"]
+mod operator_down;
+#[path = "../survive/mod.rs"]
+mod survive;
+#[path = "../tail/mod.rs"]
+mod tail;
+#[path = "../two-members/mod.rs"]
+mod two_members;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::harness::dump;
+use crate::harness::stage::Stage;
+
+/// A scenario by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// The primary's mariadbd is killed again and again
+    Crash,
+    /// The primary dies with transactions in its binary logs that no replica has
+    Tail,
+    /// The primary dies while no operator runs
+    OperatorDown,
+    /// The primary of two members dies, again and again
+    TwoMembers,
+    /// Agent, launch, operator leader and replicas are killed: nothing is lost
+    Survive,
+    /// What users may get wrong is refused or shown with its remedy
+    BadInput,
+}
+
+/// Names of all scenarios.
+pub fn names() -> impl Iterator<Item = String> {
+    Scenario::value_variants().iter().map(|scenario| scenario.name())
+}
+
+impl Scenario {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// Runs a scenario to its end, keeps what explains a failure, and says whether it passed.
+///
+/// # Errors
+/// When the stage cannot be set.
+pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
+    let name = scenario.name();
+    println!("{name}");
+    let mut stage = Stage::set(&name).await?;
+    let outcome = match scenario {
+        Scenario::Crash => crash::run(&mut stage, runs.unwrap_or(crash::RUNS)).await,
+        Scenario::Tail => tail::run(&mut stage, runs.unwrap_or(tail::RUNS)).await,
+        Scenario::OperatorDown => operator_down::run(&mut stage, runs.unwrap_or(operator_down::RUNS)).await,
+        Scenario::TwoMembers => two_members::run(&mut stage, runs.unwrap_or(two_members::RUNS)).await,
+        Scenario::Survive => survive::run(&mut stage).await,
+        Scenario::BadInput => bad_input::run(&mut stage).await,
+    };
+    stage.report.error = outcome.err().map(|error| format!("{error:#}"));
+    stage.report.save()?;
+    if stage.report.passed {
+        stage.clear().await?;
+    } else {
+        dump::write(&stage.kube, &stage.report.folder()).await?;
+    }
+    conclude(&stage);
+    Ok(stage.report.passed)
+}
+
+fn conclude(stage: &Stage) {
+    let report = &stage.report;
+    let lost = report.runs.iter().map(|run| run.lost).max().unwrap_or(0);
+    let acknowledged: u64 = report.runs.iter().map(|run| run.acknowledged).sum();
+    if let Some(error) = &report.error {
+        println!("  broke off: {error}");
+    }
+    if let Some(outage) = &report.outage {
+        println!("  outage p50 {} ms, p90 {} ms, max {} ms", outage.p50_ms, outage.p90_ms, outage.max_ms);
+    }
+    if !report.runs.is_empty() {
+        println!("  {} kills, {acknowledged} rows acknowledged, {lost} lost", report.runs.len());
+    }
+    println!("{} {}", report.scenario, if report.passed { "passed" } else { "FAILED" });
+}

@@ -1,0 +1,162 @@
+//! The primary dies with a long tail: thousands of transactions, over three binary logs, that no replica has received.
+//!
+//! The replicas are cut off by dropping packets in the node's network, so that primary and replicas take part in it
+//! unknowing, as in a real partition; STOP SLAVE would be a courtesy that accidents do not show.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use crate::harness::cluster::Cluster;
+use crate::harness::failover::Watch;
+use crate::harness::host;
+use crate::harness::pods::Load;
+use crate::harness::stage::Stage;
+use crate::harness::wait;
+
+/// Deaths, unless asked otherwise.
+pub const RUNS: u32 = 1;
+/// The tail: at least this many transactions and bytes of binary log.
+const TRANSACTIONS: u64 = 20_000;
+const BYTES: u64 = 20_000_000;
+/// Binary logs it is spread over.
+const LOGS: u64 = 3;
+/// Large rows, so that the bytes come with the transactions; many workers, so that they share syncs of the log.
+const LOAD: Load = Load { workers: 24, payload_bytes: 1_200, pause_ms: 0 };
+
+/// Runs it.
+///
+/// # Errors
+/// When the series cannot be finished.
+pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
+    let cluster = stage.cluster(json!({"members": 3, "replication": {"mode": "Async"}})).await?;
+    let mut watch = Watch::start(stage, cluster, LOAD, false).await?;
+    for _ in 0..runs {
+        let before = watch.before().await?;
+        let cut = Cut::make(&watch.cluster, &before.primary).await?;
+        let outcome = grow_and_kill(&watch, &before.primary).await;
+        cut.heal().await?;
+        let (tail, killed) = outcome?;
+        let mut run = watch.after(before, killed).await?;
+        run.more.insert(
+            "tail".into(),
+            json!({"transactions": tail.transactions, "bytes": tail.bytes, "logs": LOGS, "received_by_replicas": 0}),
+        );
+        stage.report.add(run)?;
+    }
+    Ok(())
+}
+
+struct Tail {
+    transactions: u64,
+    bytes: u64,
+}
+
+async fn grow_and_kill(watch: &Watch, primary: &str) -> Result<(Tail, u64)> {
+    let cluster = &watch.cluster;
+    let frozen =
+        wait::until("the replicas receive nothing", Duration::from_secs(20), async || cut_off(cluster, primary).await)
+            .await?;
+    let start = position(cluster, primary).await?;
+    let mut bytes = 0;
+    for log in 1..=LOGS {
+        let rows = watch.writer.count().await? + TRANSACTIONS.div_ceil(LOGS) + 1;
+        watch.writer.wait_for(rows).await?;
+        bytes += log_size(cluster, primary).await?;
+        if log < LOGS {
+            cluster.sql(primary, "FLUSH BINARY LOGS").await?;
+        }
+    }
+    let tail = Tail { transactions: position(cluster, primary).await? - start, bytes };
+    ensure!(
+        tail.transactions >= TRANSACTIONS && tail.bytes >= BYTES,
+        "the tail is too short: {} of {} bytes",
+        tail.transactions,
+        tail.bytes
+    );
+    for (replica, received) in &frozen {
+        let now = received_by(cluster, replica).await?;
+        ensure!(now <= *received, "{replica} received up to {now} after it was cut off at {received}");
+        ensure!(now <= start, "{replica} has part of the tail: {now}, it begins after {start}");
+    }
+    let killed = cluster.kill_mariadbd(primary).await?;
+    println!(
+        "  {} transactions, {} MB in {LOGS} binary logs, none received by a replica",
+        tail.transactions,
+        tail.bytes / 1_000_000
+    );
+    Ok((tail, killed))
+}
+
+/// What each replica has received, once the primary is ahead of it and it does not move any more.
+async fn cut_off(cluster: &Cluster, primary: &str) -> Result<Vec<(String, u64)>> {
+    let mut all = Vec::new();
+    for replica in cluster.member_names().into_iter().filter(|member| member != primary) {
+        let first = received_by(cluster, &replica).await?;
+        let ahead = position(cluster, primary).await?;
+        // Two looks with the primary's progress between them.
+        let again = received_by(cluster, &replica).await?;
+        ensure!(first == again && ahead > again, "{replica} is at {again}, the primary at {ahead}");
+        all.push((replica, again));
+    }
+    Ok(all)
+}
+
+/// The number of the newest transaction a replica holds, applied or not.
+async fn received_by(cluster: &Cluster, replica: &str) -> Result<u64> {
+    let rows = cluster.sql(replica, "SHOW ALL SLAVES STATUS\\G").await?;
+    let value = |name: &str| {
+        let prefix = format!("{name}: ");
+        rows.iter().find_map(|row| row[0].trim().strip_prefix(&prefix).map(str::to_owned)).unwrap_or_default()
+    };
+    Ok(sequence(&value("Gtid_IO_Pos")).unwrap_or(0).max(position(cluster, replica).await?))
+}
+
+async fn position(cluster: &Cluster, member: &str) -> Result<u64> {
+    let position = cluster.sql_value(member, "SELECT @@gtid_binlog_pos").await?;
+    sequence(&position).with_context(|| format!("{member}: not a position of one domain: {position}"))
+}
+
+fn sequence(gtid: &str) -> Option<u64> {
+    gtid.rsplit('-').next()?.parse().ok()
+}
+
+/// Size of the binary log that is written now.
+async fn log_size(cluster: &Cluster, member: &str) -> Result<u64> {
+    let rows = cluster.sql(member, "SHOW MASTER STATUS").await?;
+    let position = rows.first().and_then(|row| row.get(1)).with_context(|| format!("{member} has no binary log"))?;
+    Ok(position.parse()?)
+}
+
+/// Rules in the network of the primary's node that drop what replicas and primary say to each other.
+struct Cut {
+    node: String,
+}
+
+impl Cut {
+    async fn make(cluster: &Cluster, primary: &str) -> Result<Self> {
+        let mut addresses = cluster.addresses().await?;
+        let to = addresses.remove(primary).context("the primary has no address")?;
+        let replicas = addresses.into_values().collect::<Vec<_>>().join(", ");
+        // Both directions: what the primary sent would still arrive and be kept by the replica otherwise.
+        let rules = format!(
+            "table ip beachmaster_e2e
+             delete table ip beachmaster_e2e
+             table ip beachmaster_e2e {{
+               chain cut {{
+                 type filter hook forward priority -300; policy accept;
+                 ip saddr {{ {replicas} }} ip daddr {to} tcp dport 3306 drop
+                 ip saddr {to} ip daddr {{ {replicas} }} tcp sport 3306 drop
+               }}
+             }}"
+        );
+        let node = cluster.node_of(primary).await?;
+        host::in_network_of(&node, &["nft", "-f", "-"], &rules).await?;
+        Ok(Self { node })
+    }
+
+    async fn heal(self) -> Result<()> {
+        host::in_network_of(&self.node, &["nft", "delete", "table", "ip", "beachmaster_e2e"], "").await.map(|_| ())
+    }
+}
