@@ -11,6 +11,7 @@ pub mod cli;
 pub mod gtid;
 pub mod layout;
 pub mod mariadb;
+pub mod operator;
 pub mod orders;
 pub mod protocol;
 pub mod resources;

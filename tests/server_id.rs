@@ -222,7 +222,8 @@ impl Set {
     fn equal(&self, one: usize, primary: usize) -> bool {
         let end = self.members[primary].sql("SELECT @@gtid_binlog_pos");
         self.members[one].wait_for("SELECT @@gtid_slave_pos", &end, LIMIT);
-        let content = |member: &MariaDb| member.sql("SELECT COUNT(*) FROM d.t; CHECKSUM TABLE d.t; SELECT @@gtid_binlog_pos");
+        let content =
+            |member: &MariaDb| member.sql("SELECT COUNT(*) FROM d.t; CHECKSUM TABLE d.t; SELECT @@gtid_binlog_pos");
         content(&self.members[one]) == content(&self.members[primary])
     }
 }

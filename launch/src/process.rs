@@ -40,8 +40,8 @@ impl Process {
 
     /// Sends a signal.
     pub fn signal(&self, number: i32) -> io::Result<()> {
-        let signal = Signal::from_named_raw(number)
-            .ok_or_else(|| io::Error::other(format!("there is no signal {number}")))?;
+        let signal =
+            Signal::from_named_raw(number).ok_or_else(|| io::Error::other(format!("there is no signal {number}")))?;
         Ok(kill_process(self.pid, signal)?)
     }
 

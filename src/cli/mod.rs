@@ -3,6 +3,7 @@
 //! No logic that another part could need belongs here.
 
 pub mod crd;
+pub mod operator;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Prints the CustomResourceDefinitions, or writes them into folders.
     Crd(crd::Args),
+    /// Runs the operator.
+    Operator(operator::Args),
 }
 
 /// Runs the program.
@@ -27,5 +30,6 @@ enum Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Crd(args) => crd::run(&args),
+        Command::Operator(args) => operator::run(args),
     }
 }

@@ -1,0 +1,29 @@
+//! The operator's one clock.
+
+use std::time::{Duration, Instant};
+
+use crate::topology::observation::Millis;
+
+/// Monotonic time since the operator began, in the milliseconds decisions are made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// A clock that begins now. It begins above zero, so that a time before the first observation can be told apart.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(self) -> Millis {
+        Millis(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1))
+    }
+
+    /// How long to sleep until `at`; zero when it has passed.
+    #[must_use]
+    pub fn until(self, at: Millis) -> Duration {
+        Duration::from_millis(at.since(self.now()))
+    }
+}

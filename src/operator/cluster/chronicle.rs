@@ -1,0 +1,274 @@
+//! What happened in a transition and when, for the Failover record, metrics and logs. No I/O.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::gtid::{GtidPosition, GtidRange, join_ranges};
+use crate::orders::{Answer, Frozen, LogEvidence, Order, Ordinal, Source, Term};
+use crate::topology::observation::Millis;
+use crate::topology::record::{Record, Step, TransitionKind};
+
+/// A point of a transition's timeline, in the order in which they are usually reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Point {
+    /// The status announces the transition.
+    Decided,
+    /// The old primary is proven dead and held.
+    Fenced,
+    /// Every replica that answered receives nothing more.
+    Frozen,
+    /// The old primary's agent serves its binary log.
+    Served,
+    /// The candidate has applied everything it had received or was served.
+    CaughtUp,
+    /// The status names the new primary: the point of no return.
+    Committed,
+    /// The new primary accepts writes.
+    Promoted,
+    /// The Service leads to it.
+    Routed,
+    /// The status announces the end.
+    Done,
+}
+
+impl Point {
+    /// Every point.
+    pub const ALL: [Self; 9] = [
+        Self::Decided,
+        Self::Fenced,
+        Self::Frozen,
+        Self::Served,
+        Self::CaughtUp,
+        Self::Committed,
+        Self::Promoted,
+        Self::Routed,
+        Self::Done,
+    ];
+
+    /// The word in the record, the metrics and the logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decided => "decided",
+            Self::Fenced => "fenced",
+            Self::Frozen => "frozen",
+            Self::Served => "served",
+            Self::CaughtUp => "caught-up",
+            Self::Committed => "committed",
+            Self::Promoted => "promoted",
+            Self::Routed => "routed",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// One transition as this leader saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// What it was for.
+    pub kind: TransitionKind,
+    /// Term of the promotion, once committed; the announced one before.
+    pub term: Term,
+    /// The primary before.
+    pub from: Option<Ordinal>,
+    /// The primary after, once known.
+    pub to: Option<Ordinal>,
+    /// When the trouble was first seen, by the wall clock.
+    pub started_at: Timestamp,
+    /// Milliseconds from the first sign of trouble; each point's last occurrence.
+    pub points: BTreeMap<Point, u64>,
+    /// What the old primary's files held, once read.
+    pub end: Option<GtidPosition>,
+    /// What each replica had when it was frozen.
+    pub received: BTreeMap<Ordinal, GtidPosition>,
+    /// What was seen when it was decided.
+    pub evidence: Vec<String>,
+    began: Millis,
+    resumed: bool,
+}
+
+impl Story {
+    fn new(record: &Record, kind: TransitionKind, began: Millis, started_at: Timestamp, resumed: bool) -> Self {
+        let transition = record.transition.as_ref();
+        Self {
+            kind,
+            term: record.term,
+            from: transition.and_then(|transition| transition.from),
+            to: transition.and_then(|transition| transition.to),
+            started_at,
+            points: BTreeMap::new(),
+            end: None,
+            received: BTreeMap::new(),
+            evidence: Vec::new(),
+            began,
+            resumed,
+        }
+    }
+
+    fn mark(&mut self, point: Point, now: Millis) -> (Point, u64) {
+        let ms = now.since(self.began);
+        self.points.insert(point, ms);
+        (point, ms)
+    }
+
+    /// True when an earlier leader began it: the times count from the take-over only.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// From the first sign of trouble until clients were led to a primary that accepts writes.
+    #[must_use]
+    pub fn outage_ms(&self) -> Option<u64> {
+        let promoted = self.points.get(&Point::Promoted)?;
+        let routed = self.points.get(&Point::Routed).unwrap_or(promoted);
+        Some(*promoted.max(routed))
+    }
+
+    /// Transactions that no frozen replica had received and the old primary's files did hold.
+    #[must_use]
+    pub fn salvaged(&self) -> Vec<GtidRange> {
+        self.end.as_ref().map(|end| end.beyond(&self.most_received())).unwrap_or_default()
+    }
+
+    /// Transactions that one replica lacked and another had.
+    #[must_use]
+    pub fn equalised(&self) -> Vec<(Ordinal, String)> {
+        let most = self.most_received();
+        let lacking = |(ordinal, received): (&Ordinal, &GtidPosition)| {
+            let ranges = most.beyond(received);
+            (!ranges.is_empty()).then(|| (*ordinal, join_ranges(&ranges)))
+        };
+        self.received.iter().filter_map(lacking).collect()
+    }
+
+    fn most_received(&self) -> GtidPosition {
+        self.received.values().fold(GtidPosition::empty(), |most, received| most.union(received))
+    }
+}
+
+/// Follows what happens to one cluster.
+#[derive(Debug, Default)]
+pub struct Chronicle {
+    trouble: Option<(Millis, Timestamp)>,
+    story: Option<Story>,
+}
+
+/// What a status write meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chapter {
+    /// A transition began, or was taken over.
+    Began,
+    /// It passed a point.
+    Passed(Point, u64),
+    /// It ended.
+    Ended(Box<Story>),
+}
+
+impl Chronicle {
+    /// The transition under way.
+    #[must_use]
+    pub fn story(&self) -> Option<&Story> {
+        self.story.as_ref()
+    }
+
+    /// Why the transition was begun, as the decision said.
+    pub fn because(&mut self, why: String) {
+        if let Some(story) = self.story.as_mut().filter(|story| story.evidence.is_empty()) {
+            story.evidence.push(why);
+        }
+    }
+
+    /// How the primary looks now: remembers since when it is in trouble.
+    pub fn primary_looks(&mut self, healthy: bool, now: Millis, wall: Timestamp) {
+        match (healthy, self.trouble) {
+            (true, _) => self.trouble = None,
+            (false, None) => self.trouble = Some((now, wall)),
+            (false, Some(_)) => {}
+        }
+    }
+
+    /// Since when the primary is in trouble.
+    #[must_use]
+    pub fn trouble_since(&self) -> Option<Millis> {
+        self.trouble.map(|(since, _)| since)
+    }
+
+    /// The record was written, or taken over from another leader (`resumed`).
+    pub fn recorded(&mut self, record: &Record, resumed: bool, now: Millis, wall: Timestamp) -> Vec<Chapter> {
+        let Some(transition) = &record.transition else {
+            return self.finish(record, now).into_iter().collect();
+        };
+        let mut chapters = Vec::new();
+        let same =
+            self.story.as_ref().is_some_and(|story| story.kind == transition.kind && story.from == transition.from);
+        if !same {
+            let (began, started_at) = self.trouble.filter(|_| !resumed).unwrap_or((now, wall));
+            self.story = Some(Story::new(record, transition.kind, began, started_at, resumed));
+            chapters.push(Chapter::Began);
+        }
+        let Some(story) = &mut self.story else { return chapters };
+        let passed = match transition.step {
+            Step::Decided => Point::Decided,
+            Step::Promoting => Point::Committed,
+        };
+        story.to = transition.to;
+        story.term = record.term;
+        if !story.points.contains_key(&passed) && !(resumed && same) {
+            let (point, ms) = story.mark(passed, now);
+            chapters.push(Chapter::Passed(point, ms));
+        }
+        chapters
+    }
+
+    fn finish(&mut self, record: &Record, now: Millis) -> Option<Chapter> {
+        let mut story = self.story.take()?;
+        story.mark(Point::Done, now);
+        story.to = record.primary.filter(|_| story.points.contains_key(&Point::Committed)).or(story.to);
+        self.trouble = None;
+        Some(Chapter::Ended(Box::new(story)))
+    }
+
+    /// An order was carried out.
+    pub fn carried_out(&mut self, member: Ordinal, order: &Order, answer: &Answer, now: Millis) -> Option<Chapter> {
+        let story = self.story.as_mut()?;
+        let point = match (order, answer) {
+            (Order::Fence, Answer::Fenced { logs }) => {
+                if let LogEvidence::Readable { end, .. } = logs {
+                    story.end = Some(end.clone());
+                }
+                Point::Fenced
+            }
+            (Order::Freeze, Answer::Frozen(Frozen { received, .. })) => {
+                story.received.insert(member, received.clone());
+                Point::Frozen
+            }
+            (Order::ServeBinlog { .. }, Answer::Serving { end, .. }) => {
+                story.end = Some(end.clone());
+                Point::Served
+            }
+            (
+                Order::Follow { source: Source::Donor { .. }, .. } | Order::Await { .. },
+                Answer::Applied { reached: true, .. },
+            ) => Point::CaughtUp,
+            (Order::Promote { .. }, Answer::Promoted { .. }) => Point::Promoted,
+            _ => return None,
+        };
+        // What is repeated after the point of no return is no longer part of the way to it.
+        if point < Point::Committed && story.points.contains_key(&Point::Committed) {
+            return None;
+        }
+        let (point, ms) = story.mark(point, now);
+        Some(Chapter::Passed(point, ms))
+    }
+
+    /// The Service leads to the new primary.
+    pub fn routed(&mut self, now: Millis) -> Option<Chapter> {
+        let (point, ms) = self.story.as_mut()?.mark(Point::Routed, now);
+        Some(Chapter::Passed(point, ms))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+use crate::gtid::GtidPosition;
+use crate::orders::{Incarnation, Secret};
+use crate::topology::record::Transition;
+
+fn at(text: &str) -> GtidPosition {
+    text.parse().unwrap()
+}
+
+fn record(step: Option<Step>) -> Record {
+    let transition = step.map(|step| Transition {
+        kind: TransitionKind::Failover,
+        step,
+        from: Some(Ordinal(0)),
+        to: Some(Ordinal(1)),
+        target: None,
+    });
+    let primary = if step == Some(Step::Decided) { 0 } else { 1 };
+    Record { term: Term(8), primary: Some(Ordinal(primary)), transition, ..Record::default() }
+}
+
+fn frozen(received: &str) -> Answer {
+    Answer::Frozen(Frozen { incarnation: Incarnation(1), received: at(received), applied: at(received), killed: false })
+}
+
+fn freeze(chronicle: &mut Chronicle, member: u8, received: &str, now: u64) {
+    chronicle.carried_out(Ordinal(member), &Order::Freeze, &frozen(received), Millis(now)).unwrap();
+}
+
+/// A failover as it usually goes, begun at 1000 ms.
+pub fn told_story() -> Story {
+    let mut chronicle = Chronicle::default();
+    let wall = Timestamp::UNIX_EPOCH;
+    chronicle.primary_looks(false, Millis(1_000), wall);
+    chronicle.recorded(&record(Some(Step::Decided)), false, Millis(1_012), wall);
+    chronicle.because("signal 9".to_owned());
+    let logs = LogEvidence::Readable { end: at("0-10-5007"), torn: None };
+    chronicle.carried_out(Ordinal(0), &Order::Fence, &Answer::Fenced { logs }, Millis(1_040)).unwrap();
+    freeze(&mut chronicle, 1, "0-10-5000", 1_050);
+    freeze(&mut chronicle, 2, "0-10-4990", 1_066);
+    let serve = Order::ServeBinlog { user: "u".to_owned(), password: Secret("p".to_owned()) };
+    let serving = Answer::Serving { port: 3307, end: at("0-10-5007") };
+    chronicle.carried_out(Ordinal(0), &serve, &serving, Millis(1_080)).unwrap();
+    chronicle.recorded(&record(Some(Step::Promoting)), false, Millis(1_200), wall);
+    let promote = Order::Promote { min: at("0-10-5007"), server_id: 1, semi_sync: true };
+    let promoted = Answer::Promoted { position: at("0-10-5007") };
+    chronicle.carried_out(Ordinal(1), &promote, &promoted, Millis(1_371)).unwrap();
+    chronicle.routed(Millis(1_398)).unwrap();
+    match chronicle.recorded(&record(None), false, Millis(1_410), wall).pop() {
+        Some(Chapter::Ended(story)) => *story,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_failover_is_told_from_the_first_sign_of_trouble() {
+    let story = told_story();
+    let points: Vec<(&str, u64)> = story.points.iter().map(|(point, ms)| (point.as_str(), *ms)).collect();
+    let expected = [
+        ("decided", 12),
+        ("fenced", 40),
+        ("frozen", 66),
+        ("served", 80),
+        ("committed", 200),
+        ("promoted", 371),
+        ("routed", 398),
+        ("done", 410),
+    ];
+    assert_eq!(points, expected);
+    assert_eq!(story.outage_ms(), Some(398));
+    assert_eq!(join_ranges(&story.salvaged()), "0-10-5001..5007");
+    assert_eq!(story.equalised(), vec![(Ordinal(2), "0-10-4991..5000".to_owned())]);
+    assert_eq!(story.evidence, ["signal 9"]);
+}
+
+#[test]
+fn what_is_repeated_after_the_point_of_no_return_does_not_move_its_time() {
+    let mut chronicle = Chronicle::default();
+    let wall = Timestamp::UNIX_EPOCH;
+    chronicle.recorded(&record(Some(Step::Decided)), false, Millis(10), wall);
+    freeze(&mut chronicle, 1, "0-10-1", 20);
+    chronicle.recorded(&record(Some(Step::Promoting)), false, Millis(30), wall);
+    assert_eq!(chronicle.carried_out(Ordinal(2), &Order::Freeze, &frozen("0-10-1"), Millis(40)), None);
+    assert_eq!(chronicle.story().unwrap().points[&Point::Frozen], 10);
+}
+
+#[test]
+fn a_transition_taken_over_is_told_from_the_take_over_and_says_so() {
+    let mut chronicle = Chronicle::default();
+    let wall = Timestamp::UNIX_EPOCH;
+    let began = chronicle.recorded(&record(Some(Step::Promoting)), true, Millis(500), wall);
+    assert_eq!(began, [Chapter::Began, Chapter::Passed(Point::Committed, 0)]);
+    let Some(Chapter::Ended(story)) = chronicle.recorded(&record(None), false, Millis(600), wall).pop() else {
+        panic!()
+    };
+    assert!(story.is_resumed());
+    assert_eq!(story.points[&Point::Done], 100);
+}
+
+#[test]
+fn nothing_is_told_at_rest_and_a_healthy_primary_forgets_trouble() {
+    let mut chronicle = Chronicle::default();
+    chronicle.primary_looks(false, Millis(1), Timestamp::UNIX_EPOCH);
+    chronicle.primary_looks(false, Millis(2), Timestamp::UNIX_EPOCH);
+    assert_eq!(chronicle.trouble_since(), Some(Millis(1)));
+    chronicle.primary_looks(true, Millis(3), Timestamp::UNIX_EPOCH);
+    assert_eq!(chronicle.trouble_since(), None);
+    assert_eq!(chronicle.recorded(&record(None), false, Millis(4), Timestamp::UNIX_EPOCH), []);
+    assert_eq!(chronicle.routed(Millis(4)), None);
+}

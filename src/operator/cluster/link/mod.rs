@@ -1,0 +1,146 @@
+//! The held stream to one member's agent: orders down, answers and events up.
+//!
+//! [`Transport`] opens a stream (today by exec through the API server), [`session`](mod@session) speaks the protocol over
+//! one stream, [`Link`] keeps one open for as long as the pod exists. What an answer means is not decided here.
+
+mod exec;
+mod lines;
+mod session;
+
+pub use exec::ExecTransport;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use super::input::{Input, LinkEvent};
+use crate::orders::{Order, Ordinal, Token};
+
+/// Longest the opening of a stream may take: through API server and kubelet it takes about 0.1 s.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// First pause before a stream is opened again, doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Orders must work again within 3 s after an agent was killed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The pod a stream is opened to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodTarget {
+    /// Its name.
+    pub name: String,
+    /// Its uid: another pod of that name is another member's life.
+    pub uid: String,
+    /// Changes whenever the kubelet reports something about the pod: a reason to try again at once.
+    pub version: String,
+}
+
+/// One open stream. Dropping it closes it.
+pub struct Stream {
+    /// What the agent says.
+    pub up: Box<dyn AsyncRead + Send + Unpin>,
+    /// What it is told.
+    pub down: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Whatever must live as long as the stream.
+    pub guard: Box<dyn Send>,
+}
+
+/// A way to reach agents.
+pub trait Transport: Send + Sync {
+    /// Opens a stream to the agent in a pod.
+    fn open<'a>(&'a self, pod: &'a PodTarget) -> BoxFuture<'a, io::Result<Stream>>;
+}
+
+/// An order on its way to the agent.
+#[derive(Debug)]
+pub struct Command {
+    /// Unique among all orders to this member.
+    pub id: String,
+    /// The right to give it.
+    pub token: Token,
+    /// What to do.
+    pub order: Order,
+    /// For how long the agent may work on it.
+    pub limit: Duration,
+}
+
+/// What the cluster task holds of a link.
+pub struct LinkHandle {
+    /// Where orders go. They are dropped while no stream is open.
+    pub orders: mpsc::UnboundedSender<Command>,
+    /// The pod to hold a stream to.
+    pub pod: watch::Sender<Option<PodTarget>>,
+}
+
+/// Keeps a stream to one member open.
+pub struct Link {
+    ordinal: Ordinal,
+    transport: Arc<dyn Transport>,
+    inputs: mpsc::UnboundedSender<Input>,
+    orders: mpsc::UnboundedReceiver<Command>,
+    pod: watch::Receiver<Option<PodTarget>>,
+}
+
+impl Link {
+    /// A link that tells `inputs` what happens; [`Self::run`] makes it work.
+    #[must_use]
+    pub fn new(
+        ordinal: Ordinal,
+        transport: Arc<dyn Transport>,
+        inputs: mpsc::UnboundedSender<Input>,
+    ) -> (Self, LinkHandle) {
+        let (orders, received) = mpsc::unbounded_channel();
+        let (pod, target) = watch::channel(None);
+        (Self { ordinal, transport, inputs, orders: received, pod: target }, LinkHandle { orders, pod })
+    }
+
+    /// Works until the handle is dropped.
+    pub async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Some(pod) = self.pod.borrow_and_update().clone() else {
+                self.tell(LinkEvent::Away { why: "there is no pod".to_owned() });
+                if self.pod.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let (greeted, why) = self.hold(&pod).await;
+            debug!(member = %self.ordinal, pod = pod.name, %why, "no stream to the agent");
+            self.tell(LinkEvent::Away { why });
+            if greeted {
+                pause = FIRST_PAUSE;
+                continue;
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                changed = self.pod.changed() => match changed {
+                    Ok(()) => pause = FIRST_PAUSE,
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    /// Opens a stream and holds it to its end: whether the agent had greeted, and why it ended.
+    async fn hold(&mut self, pod: &PodTarget) -> (bool, String) {
+        let stream = match timeout(OPEN_LIMIT, self.transport.open(pod)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return (false, error.to_string()),
+            Err(_) => return (false, format!("not opened within {OPEN_LIMIT:?}")),
+        };
+        // Orders from before this stream were reported as unanswered already.
+        while self.orders.try_recv().is_ok() {}
+        session::hold(self, pod, stream).await
+    }
+
+    fn tell(&self, event: LinkEvent) {
+        // A cluster task that has ended needs no news.
+        let _ = self.inputs.send(Input::Link { ordinal: self.ordinal, event });
+    }
+}

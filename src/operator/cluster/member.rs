@@ -1,0 +1,286 @@
+//! What is known of one member, put together from what its agent, its mariadbd and its pod tell. No I/O.
+
+use super::input::LinkEvent;
+use super::limits;
+use super::pods::{PodFacts, Trouble};
+use super::probe::Reading;
+use crate::orders::{
+    AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Source,
+    Term, Up,
+};
+use crate::topology::observation::{AgentSight, Failure, MemberView, Millis, PodView, Progress, ServerSight, Serving};
+
+/// An order that was given and not yet answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Flight {
+    id: String,
+    order: Order,
+    sent: Millis,
+    give_up: Millis,
+}
+
+/// What a piece of news meant, for timeline, Events and logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// An order was carried out.
+    Done { order: Order, answer: Answer, ms: u64 },
+    /// An order failed, for the `count`th time in a row.
+    Failed { order: &'static str, error: OrderError, count: u32 },
+    /// mariadbd ended.
+    Exited { status: ExitStatus, message: String },
+    /// Its readings over SQL should be renewed now: something changed.
+    Look,
+}
+
+/// One member.
+#[derive(Debug, Default)]
+pub struct Member {
+    ordinal: Ordinal,
+    pod: Option<PodFacts>,
+    agent: AgentSight,
+    server: ServerSight,
+    progress: Progress,
+    flight: Option<Flight>,
+    pause: Option<(&'static str, Millis)>,
+    runs: Option<(Incarnation, Millis)>,
+    troubled_since: Option<Millis>,
+    answered_at: Option<Millis>,
+}
+
+/// A pod's trouble counts when it lasts: volumes and images take their time at every start.
+const TROUBLE_LASTS_MS: u64 = 3_000;
+
+impl Member {
+    /// A member of which nothing is known yet.
+    #[must_use]
+    pub fn new(ordinal: Ordinal) -> Self {
+        Self { ordinal, ..Self::default() }
+    }
+
+    /// What decisions see of it.
+    #[must_use]
+    pub fn view(&self, now: Millis) -> MemberView {
+        MemberView {
+            ordinal: self.ordinal,
+            pod: self.pod.as_ref().map(|pod| PodView {
+                uid: pod.uid.clone(),
+                ip: pod.ip.map(|ip| ip.to_string()),
+                deleting: pod.deleting,
+            }),
+            agent: self.agent.clone(),
+            server: self.server.clone(),
+            running_since: self.runs.map(|(_, since)| since),
+            answered_at: self.answered_at,
+            busy: self.busy(now),
+            progress: self.progress.clone(),
+        }
+    }
+
+    fn busy(&self, now: Millis) -> Option<&'static str> {
+        let paused = self.pause.filter(|(_, until)| now < *until).map(|(order, _)| order);
+        self.flight.as_ref().map(|flight| flight.order.name()).or(paused)
+    }
+
+    /// When this member changes by the mere passing of time.
+    #[must_use]
+    pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
+        let pause = self.pause.map(|(_, until)| until).filter(|until| now < *until);
+        self.flight.as_ref().map(|flight| flight.give_up).into_iter().chain(pause).min()
+    }
+
+    /// Its pod, when there is one.
+    #[must_use]
+    pub fn pod(&self) -> Option<&PodFacts> {
+        self.pod.as_ref()
+    }
+
+    /// What has kept its pod from running for a while.
+    #[must_use]
+    pub fn trouble(&self, now: Millis) -> Option<&Trouble> {
+        let since = self.troubled_since?;
+        self.pod.as_ref()?.trouble.as_ref().filter(|_| now.since(since) >= TROUBLE_LASTS_MS)
+    }
+
+    /// A new term: what was reached in the old one no longer counts, and its orders are superseded.
+    pub fn enter_term(&mut self) {
+        self.progress = Progress::default();
+        self.flight = None;
+        self.pause = None;
+    }
+
+    /// The pod as Kubernetes tells it now.
+    pub fn pod_seen(&mut self, pod: Option<PodFacts>, now: Millis) {
+        let troubled = pod.as_ref().is_some_and(|pod| pod.trouble.is_some());
+        self.troubled_since = troubled.then(|| self.troubled_since.unwrap_or(now));
+        self.pod = pod;
+    }
+
+    /// An order was given.
+    pub fn ordered(&mut self, id: String, order: Order, now: Millis) {
+        let give_up = limits::give_up(&order, now);
+        self.flight = Some(Flight { id, order, sent: now, give_up });
+    }
+
+    /// Gives up what was not answered in time.
+    pub fn tick(&mut self, now: Millis) -> Option<News> {
+        let late = self.flight.as_ref().is_some_and(|flight| now >= flight.give_up);
+        if late { self.unanswered("the agent did not answer in time", now) } else { None }
+    }
+
+    /// What the link tells.
+    pub fn heard(&mut self, event: LinkEvent, now: Millis) -> Vec<News> {
+        match event {
+            LinkEvent::Greeted { state } => {
+                // A new stream does not answer the old one's orders; the first answer is given again on repetition.
+                let lost = self.unanswered("the stream to the agent was opened anew", now);
+                self.present(state, now).into_iter().chain(lost).chain([News::Look]).collect()
+            }
+            LinkEvent::Told { up } => self.told(up, now),
+            LinkEvent::Away { why } => {
+                if !matches!(self.agent, AgentSight::Away { .. }) {
+                    self.agent = AgentSight::Away { since: now };
+                }
+                self.unanswered(&format!("the stream to the agent ended ({why})"), now).into_iter().collect()
+            }
+        }
+    }
+
+    fn told(&mut self, up: Up, now: Millis) -> Vec<News> {
+        match up {
+            Up::Hello { state, .. } | Up::Pong { state, .. } => self.present(state, now).into_iter().collect(),
+            Up::Event { event, state } => {
+                let exited = self.present(state, now);
+                let look = matches!(event, Event::Exited | Event::Answers).then_some(News::Look);
+                exited.into_iter().chain(look).collect()
+            }
+            Up::Answer { re, outcome, state } => {
+                let exited = self.present(state, now);
+                let answered = self.answered(&re, outcome, now);
+                exited.into_iter().chain(answered).collect()
+            }
+        }
+    }
+
+    /// Takes over what the agent says of its member; tells when mariadbd has ended since.
+    fn present(&mut self, state: AgentState, now: Millis) -> Option<News> {
+        let ran = match &self.agent {
+            AgentSight::Present(before) => matches!(before.mariadbd, Mariadbd::Running { .. }),
+            AgentSight::Unknown | AgentSight::Away { .. } => false,
+        };
+        if state.serving.is_none() {
+            self.progress.serving = None;
+        }
+        self.runs = match state.mariadbd {
+            Mariadbd::Running { incarnation, .. } => {
+                let known = self.runs.filter(|(known, _)| *known == incarnation);
+                Some((incarnation, known.map_or(now, |(_, since)| since)))
+            }
+            _ => None,
+        };
+        let news = match &state.mariadbd {
+            Mariadbd::Exited { status, message, .. } if ran => {
+                Some(News::Exited { status: *status, message: message.clone() })
+            }
+            _ => None,
+        };
+        self.agent = AgentSight::Present(Box::new(state));
+        news
+    }
+
+    fn answered(&mut self, re: &str, outcome: Outcome, now: Millis) -> Option<News> {
+        let flight = self.flight.take_if(|flight| flight.id == re)?;
+        self.answered_at = Some(now);
+        match outcome {
+            Outcome::Ok(answer) => {
+                self.pause = None;
+                self.progress.failure = None;
+                self.reached(&flight.order, &answer, now);
+                Some(News::Done { order: flight.order, answer, ms: now.since(flight.sent) })
+            }
+            Outcome::Error(error) => Some(self.failed(flight.order.name(), error, now)),
+        }
+    }
+
+    fn reached(&mut self, order: &Order, answer: &Answer, now: Millis) {
+        let progress = &mut self.progress;
+        match answer {
+            Answer::Done => {}
+            Answer::Fenced { logs } => progress.fenced = Some(logs.clone()),
+            Answer::Frozen(frozen) => progress.frozen = Some(frozen.clone()),
+            Answer::Applied { position, .. } => progress.applied = Some(position.clone()),
+            Answer::Serving { port, end } => progress.serving = Some(Serving { port: *port, end: end.clone() }),
+            Answer::Promoted { position } => progress.promoted = Some(position.clone()),
+        }
+        match order {
+            Order::Init { .. } => progress.initialised = true,
+            Order::Follow { source: Source::Member { host, .. } | Source::Donor { host, .. }, .. } => {
+                progress.following = Some(host.clone());
+            }
+            Order::EvictAcker { ordinal } => {
+                progress.evicted.insert(*ordinal, now);
+            }
+            Order::ReadmitAcker { ordinal } => {
+                progress.evicted.remove(ordinal);
+            }
+            _ => {}
+        }
+    }
+
+    fn unanswered(&mut self, why: &str, now: Millis) -> Option<News> {
+        let flight = self.flight.take()?;
+        self.answered_at = Some(now);
+        let message = format!(
+            "{why}: whether {} was carried out is unknown; it is given again, which does no harm",
+            flight.order.name()
+        );
+        Some(self.failed(flight.order.name(), OrderError { reason: Reason::Expired, message }, now))
+    }
+
+    fn failed(&mut self, order: &'static str, error: OrderError, now: Millis) -> News {
+        let again = self.progress.failure.as_ref().filter(|failure| failure.order == order);
+        let count = again.map_or(1, |failure| failure.count.saturating_add(1));
+        self.progress.failure = Some(Failure { order, error: error.clone(), count });
+        self.pause = Some((order, limits::retry_at(count, now)));
+        News::Failed { order, error, count }
+    }
+
+    /// What the probe tells.
+    pub fn probed(&mut self, reading: Reading, now: Millis) {
+        self.server = match (reading, std::mem::take(&mut self.server)) {
+            (Reading::Answers { view, first: false }, ServerSight::Answers { view: before, .. }) => {
+                ServerSight::Answers { view, before: Some(before) }
+            }
+            (Reading::Answers { view, .. }, _) => ServerSight::Answers { view, before: None },
+            (Reading::Refused, ServerSight::Refused { since }) => ServerSight::Refused { since },
+            (Reading::Refused, _) => ServerSight::Refused { since: now },
+            (Reading::Silent, ServerSight::Silent { since }) => ServerSight::Silent { since },
+            (Reading::Silent, _) => ServerSight::Silent { since: now },
+            (Reading::Sick { message }, _) => ServerSight::Sick { message },
+        };
+    }
+}
+
+/// Name of an order: unique among all orders of all leaders to one member.
+#[must_use]
+pub fn order_id(term: Term, seq: u64, leader: &str) -> String {
+    format!("{term}-{seq}-{leader}")
+}
+
+/// A reading without content, for tests.
+#[cfg(test)]
+pub fn blank_view(begun: Millis) -> crate::topology::observation::ServerView {
+    use crate::gtid::GtidPosition;
+    use crate::topology::observation::ServerView;
+    ServerView {
+        begun,
+        server_id: 1,
+        read_only: true,
+        binlog_position: GtidPosition::empty(),
+        slave_position: GtidPosition::empty(),
+        semi_sync: crate::topology::observation::SemiSyncSource::default(),
+        acker_wanted: false,
+        acker_active: false,
+        slave: None,
+        drift: Vec::new(),
+    }
+}

@@ -1,0 +1,213 @@
+//! Tells what happens: one log line a step, Events, metrics. Decides nothing and is never waited for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::chronicle::{Chapter, Story};
+use super::member::News;
+use crate::api::ReplicationCluster;
+use crate::api::status::ConditionType;
+use crate::api::validate::member_name;
+use crate::gtid::join_ranges;
+use crate::operator::events::{Events, Reason};
+use crate::operator::metrics::{ClusterLabels, MemberLabels, Metrics, RoleLabels, WordLabels};
+use crate::orders::{Ordinal, Term};
+use crate::topology::decide::Decision;
+use crate::topology::observation::Millis;
+use crate::topology::record::{Durability, Record, TransitionKind};
+use crate::topology::report::{MemberReport, Report, Role};
+use crate::topology::words::MemberState;
+
+/// What stands in the way is told as an Event when it lasts: passing obstacles are part of every transition.
+const BLOCKED_LASTS_MS: u64 = 2_000;
+
+/// The voice of one cluster.
+pub struct Narrator {
+    object: ReplicationCluster,
+    namespace: String,
+    cluster: String,
+    events: Events,
+    metrics: Arc<Metrics>,
+    blocked: Option<(String, Millis, bool)>,
+    states: BTreeMap<Ordinal, MemberState>,
+}
+
+impl Narrator {
+    /// Speaks about `object`.
+    #[must_use]
+    pub fn new(object: ReplicationCluster, events: Events, metrics: Arc<Metrics>) -> Self {
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        let cluster = object.metadata.name.clone().unwrap_or_default();
+        Self { object, namespace, cluster, events, metrics, blocked: None, states: BTreeMap::new() }
+    }
+
+    fn event(&self, term: Term, reason: Reason, note: String) {
+        self.events.publish(&self.object, term, reason, note);
+    }
+
+    fn member(&self, ordinal: Ordinal) -> String {
+        member_name(&self.cluster, ordinal)
+    }
+
+    fn word(&self, value: &str) -> WordLabels {
+        WordLabels { namespace: self.namespace.clone(), cluster: self.cluster.clone(), value: value.to_owned() }
+    }
+
+    fn labels(&self) -> ClusterLabels {
+        ClusterLabels { namespace: self.namespace.clone(), cluster: self.cluster.clone() }
+    }
+
+    fn member_labels(&self, ordinal: Ordinal) -> MemberLabels {
+        let member = self.member(ordinal);
+        MemberLabels { namespace: self.namespace.clone(), cluster: self.cluster.clone(), member }
+    }
+
+    /// A member's news.
+    pub fn news(&self, term: Term, ordinal: Ordinal, news: &News) {
+        let member = self.member(ordinal);
+        match news {
+            News::Done { order, ms, .. } => {
+                info!(cluster = %self.cluster, %member, %term, step = order.name(), ms, "order carried out");
+            }
+            News::Failed { order, error, count } => {
+                let reason = format!("{:?}", error.reason);
+                warn!(cluster = %self.cluster, %member, %term, step = order, count, reason, %error, "order failed");
+            }
+            News::Exited { status, message } => {
+                warn!(cluster = %self.cluster, %member, %term, %status, "mariadbd exited");
+                let last = message.lines().last().unwrap_or_default();
+                self.event(term, Reason::MariadbdExited, format!("{member}: {status}; last line: {last}"));
+                self.metrics.mariadbd_exits.get_or_create(&self.member_labels(ordinal)).inc();
+            }
+            News::Look => {}
+        }
+    }
+
+    /// An order was given.
+    pub fn ordered(&self, term: Term, seq: u64, ordinal: Ordinal, order: &'static str) {
+        let member = self.member(ordinal);
+        info!(cluster = %self.cluster, %member, %term, seq, step = order, "order given");
+    }
+
+    /// The record changed.
+    pub fn written(&self, before: &Record, after: &Record, why: &str) {
+        let term = after.term;
+        info!(cluster = %self.cluster, %term, step = "record", why, "status written");
+        if before.durability != after.durability {
+            let note = format!("{:?} → {:?}: {why}", before.durability, after.durability);
+            self.event(term, Reason::DurabilityChanged, note);
+        }
+    }
+
+    /// A transition went on.
+    pub fn chapter(&self, term: Term, chapter: &Chapter, why: &str) {
+        match chapter {
+            Chapter::Began => info!(cluster = %self.cluster, %term, step = "began", why, "transition"),
+            Chapter::Passed(point, ms) => {
+                info!(cluster = %self.cluster, %term, step = point.as_str(), ms, "transition");
+                let seconds = std::time::Duration::from_millis(*ms).as_secs_f64();
+                self.metrics.transition_seconds.get_or_create(&self.word(point.as_str())).observe(seconds);
+            }
+            Chapter::Ended(story) => self.ended(story),
+        }
+    }
+
+    /// A failover was announced.
+    pub fn failover_began(&self, story: &Story, why: &str) {
+        let from = story.from.map(|ordinal| self.member(ordinal)).unwrap_or_default();
+        self.event(story.term, Reason::FailoverStarted, format!("{from}: {why}"));
+    }
+
+    fn ended(&self, story: &Story) {
+        let to = story.to.map(|ordinal| self.member(ordinal)).unwrap_or_default();
+        let from = story.from.map(|ordinal| self.member(ordinal)).unwrap_or_default();
+        let outage = story.outage_ms().unwrap_or_default();
+        info!(cluster = %self.cluster, term = %story.term, from, to, outage, kind = ?story.kind, "transition ended");
+        match story.kind {
+            TransitionKind::Initialise => self.event(story.term, Reason::Initialised, format!("{to} is the primary")),
+            TransitionKind::Resume => self.event(story.term, Reason::Resumed, format!("{to} is the primary again")),
+            TransitionKind::Failover => {
+                let salvaged = story.salvaged();
+                if !salvaged.is_empty() {
+                    let note = format!("{} read from {from}'s binary log", join_ranges(&salvaged));
+                    self.event(story.term, Reason::TailSalvaged, note);
+                }
+                self.event(story.term, Reason::Promoted, format!("{to} is the primary"));
+                self.event(story.term, Reason::FailoverComplete, format!("{from} → {to} in {outage} ms"));
+                self.metrics.failovers.get_or_create(&self.word("Promoted")).inc();
+            }
+        }
+    }
+
+    /// What stands in the way, after every decision.
+    pub fn decided(&mut self, term: Term, decision: &Decision, now: Millis) {
+        let Some(message) = &decision.blocked else {
+            self.blocked = None;
+            self.metrics.blocked_seconds.get_or_create(&self.labels()).set(0.0);
+            return;
+        };
+        let known = self.blocked.take().filter(|(known, ..)| known == message);
+        let (since, told) = known.map_or((now, false), |(_, since, told)| (since, told));
+        let lasted = now.since(since);
+        self.metrics
+            .blocked_seconds
+            .get_or_create(&self.labels())
+            .set(std::time::Duration::from_millis(lasted).as_secs_f64());
+        let tell = !told && lasted >= BLOCKED_LASTS_MS;
+        if tell {
+            warn!(cluster = %self.cluster, %term, step = "blocked", message, rejected = ?decision.rejected, "blocked");
+            self.event(term, Reason::Blocked, message.clone());
+        }
+        self.blocked = Some((message.clone(), since, told || tell));
+    }
+
+    /// The newest report: gauges, and Events for members whose state changed.
+    pub fn reported(&mut self, record: &Record, report: &Report) {
+        for member in &report.members {
+            let labels = self.member_labels(member.ordinal);
+            self.metrics.member_up.get_or_create(&labels).set(i64::from(member.state == MemberState::Ready));
+            if let Some(lag) = member.lag_s.and_then(|lag| u32::try_from(lag).ok()) {
+                self.metrics.lag.get_or_create(&labels).set(lag.into());
+            }
+            for (role, word) in [(Role::Primary, "primary"), (Role::Replica, "replica")] {
+                let labels = RoleLabels {
+                    namespace: self.namespace.clone(),
+                    cluster: self.cluster.clone(),
+                    member: labels.member.clone(),
+                    role: word.to_owned(),
+                };
+                self.metrics.role.get_or_create(&labels).set(i64::from(member.role == role));
+            }
+            let before = self.states.insert(member.ordinal, member.state);
+            if before.is_some_and(|before| before != member.state) {
+                self.state_changed(record.term, member);
+            }
+        }
+        let ready = report
+            .conditions
+            .iter()
+            .any(|condition| condition.kind == ConditionType::FailoverReady.as_str() && condition.status);
+        self.metrics.failover_ready.get_or_create(&self.labels()).set(i64::from(ready));
+        for durability in [Durability::Enforced, Durability::CatchingUp, Durability::Degraded, Durability::Async] {
+            let holds = i64::from(record.data_uid.is_some() && record.durability == durability);
+            self.metrics.durability.get_or_create(&self.word(&format!("{durability:?}"))).set(holds);
+        }
+    }
+
+    fn state_changed(&self, term: Term, member: &MemberReport) {
+        let name = self.member(member.ordinal);
+        let message = member.message.clone().unwrap_or_default();
+        info!(cluster = %self.cluster, member = name, %term, state = %member.state, reason = ?member.reason, message, "member");
+        match (member.state, member.role) {
+            (MemberState::Quarantined | MemberState::Refused, _) => {
+                self.event(term, Reason::MemberQuarantined, format!("{name}: {message}"));
+            }
+            (MemberState::Ready, Role::Replica) => {
+                self.event(term, Reason::MemberRejoined, format!("{name} follows the primary"));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The part of the status that people read: conditions and members. No I/O.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::pods::{PodFacts, Trouble};
+use super::wish::Wish;
+use crate::api::ClusterStatus;
+use crate::api::status::{ConditionType, MemberStatus};
+use crate::api::validate::{INVALID_SPEC, member_name};
+use crate::resources::labels;
+use crate::topology::observation::MemberView;
+use crate::topology::report::{self, MemberReport, Report, Role};
+use crate::topology::words::{MemberState, Reason};
+
+/// Lags are told in these steps, so that the status changes with the situation and not with every transaction.
+const LAG_STEPS_S: [u64; 7] = [0, 10, 30, 60, 300, 3_600, 86_400];
+
+/// What a report is made of besides itself.
+pub struct Scene<'a> {
+    /// The spec in force.
+    pub wish: &'a Wish,
+    /// Lease of this operator.
+    pub manager: &'a str,
+    /// What was seen of the members, index = ordinal.
+    pub members: &'a [MemberView],
+    /// Their pods, index = ordinal.
+    pub pods: Vec<Option<&'a PodFacts>>,
+    /// What has kept a pod from running for a while, index = ordinal.
+    pub troubles: Vec<Option<&'a Trouble>>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Puts a report into a status; the record in it stays as it is.
+pub fn tell(status: &mut ClusterStatus, report: &Report, scene: &Scene<'_>) {
+    let cluster = &scene.wish.cluster;
+    status.observed_generation = Some(scene.wish.generation);
+    status.managed_by = Some(scene.manager.to_owned());
+    status.member_count = Some(cluster.spec.members.into());
+    status.selector = Some(labels::selector_text(&cluster.name));
+    status.members = report.members.iter().map(|member| self::member(member, scene)).collect();
+    let ready = report.members.iter().filter(|member| member.state == MemberState::Ready).count();
+    status.ready_members = i32::try_from(ready).ok();
+    let conditions = report.conditions.iter().map(|wanted| self::condition(wanted, status, scene)).collect();
+    status.conditions = conditions;
+}
+
+fn member(report: &MemberReport, scene: &Scene<'_>) -> MemberStatus {
+    let MemberReport { ordinal, role, state, reason, message, lag_s } = report;
+    let index = usize::from(ordinal.0);
+    let pod = scene.pods.get(index).copied().flatten();
+    let agent = scene.members.get(index).and_then(MemberView::state);
+    let mut told = MemberStatus {
+        name: member_name(&scene.wish.cluster.name, *ordinal),
+        role: Some(role_word(*role).to_owned()),
+        state: state.to_string(),
+        reason: reason.map(|reason| reason.to_string()),
+        message: message.clone(),
+        node: pod.and_then(|pod| pod.node.clone()),
+        lag: lag_s.map(lag),
+        version: None,
+        agent: agent.map(|state| state.version.clone()),
+    };
+    if let Some(trouble) = pod.and_then(|pod| pod.trouble.as_ref()).filter(|_| agent.is_none()) {
+        told.state = MemberState::Pending.to_string();
+        told.reason = Some(trouble.reason.clone());
+        told.message = Some(with_remedy(trouble));
+    }
+    told
+}
+
+/// The word for a role in status, labels and metrics.
+#[must_use]
+pub fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Primary => "Primary",
+        Role::Replica => "Replica",
+    }
+}
+
+fn lag(seconds: u64) -> String {
+    let step = LAG_STEPS_S.into_iter().rev().find(|step| seconds >= *step).unwrap_or_default();
+    format!("{:?}", Duration::from_secs(step))
+}
+
+fn condition(wanted: &report::Condition, status: &ClusterStatus, scene: &Scene<'_>) -> Condition {
+    let mut told = Condition {
+        type_: wanted.kind.to_owned(),
+        status: if wanted.status { "True" } else { "False" }.to_owned(),
+        reason: wanted.reason.to_string(),
+        message: wanted.message.clone(),
+        observed_generation: Some(scene.wish.generation),
+        last_transition_time: Time(scene.now),
+    };
+    if wanted.kind == ConditionType::Stalled.as_str() {
+        stall(&mut told, scene);
+    }
+    since(&mut told, &status.conditions);
+    told
+}
+
+/// What only Kubernetes or the spec knows and a human must mend.
+fn stall(condition: &mut Condition, scene: &Scene<'_>) {
+    if let Some(invalid) = &scene.wish.invalid {
+        (condition.status, condition.reason, condition.message) =
+            ("True".to_owned(), INVALID_SPEC.to_owned(), invalid.to_string());
+        return;
+    }
+    let troubles = scene.troubles.iter().enumerate();
+    let troubled = troubles.filter_map(|(index, trouble)| trouble.map(|trouble| (index, trouble))).next();
+    // Why members have not come is known better here.
+    let waits = condition.status != "True" || condition.reason == Reason::WaitingForMembers.as_str();
+    if let Some((index, trouble)) = troubled.filter(|_| waits) {
+        let message = format!("{}-{index}: {}", scene.wish.cluster.name, with_remedy(trouble));
+        (condition.status, condition.reason, condition.message) = ("True".to_owned(), trouble.reason.clone(), message);
+    }
+}
+
+/// Keeps the time of the last change of `status`.
+pub fn since(condition: &mut Condition, before: &[Condition]) {
+    let same = before.iter().find(|before| before.type_ == condition.type_ && before.status == condition.status);
+    if let Some(same) = same {
+        condition.last_transition_time = same.last_transition_time.clone();
+    }
+}
+
+fn with_remedy(trouble: &Trouble) -> String {
+    let remedy = match trouble.reason.as_str() {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            "check spec.image and spec.imagePullSecrets, and that the node reaches the registry"
+        }
+        "CreateContainerConfigError" => "check that the Secrets named in the spec exist and have the named keys",
+        "StorageClassNotFound" => {
+            "create that StorageClass, or delete the cluster and its volume claims and name an existing one"
+        }
+        "Unschedulable" | "SchedulerError" => {
+            "give the cluster nodes and volumes that fit, or change spec.resources and spec.template"
+        }
+        _ => "see kubectl describe pod and kubectl logs",
+    };
+    format!("{}; {remedy}", trouble.message)
+}

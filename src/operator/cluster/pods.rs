@@ -1,0 +1,183 @@
+//! The pods of one cluster, as Kubernetes tells them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::input::Input;
+use super::link::PodTarget;
+use crate::api::validate::member_ordinal;
+use crate::orders::Ordinal;
+use crate::resources::labels;
+
+/// A watch that says nothing for this long is asked for again: kube's 290 s would leave a dead connection unnoticed.
+const WATCH_SECONDS: u32 = 20;
+
+/// What matters of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodFacts {
+    /// The member it is.
+    pub ordinal: Ordinal,
+    /// metadata.name.
+    pub name: String,
+    /// metadata.uid.
+    pub uid: String,
+    /// metadata.resourceVersion.
+    pub version: String,
+    /// status.podIP.
+    pub ip: Option<IpAddr>,
+    /// It has a deletionTimestamp.
+    pub deleting: bool,
+    /// Its node, once it has one.
+    pub node: Option<String>,
+    /// What keeps it from running.
+    pub trouble: Option<Trouble>,
+    /// Its labels for people and for NAME-replicas.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Why a pod does not run, in the kubelet's or the scheduler's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// One word, for example ImagePullBackOff.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+}
+
+impl PodFacts {
+    /// Reads a pod of `cluster`; none when its name is not that of a member.
+    #[must_use]
+    pub fn read(pod: &Pod, cluster: &str) -> Option<Self> {
+        let name = pod.name_any();
+        let status = pod.status.clone().unwrap_or_default();
+        Some(Self {
+            ordinal: member_ordinal(cluster, &name)?,
+            name,
+            uid: pod.uid().unwrap_or_default(),
+            version: pod.resource_version().unwrap_or_default(),
+            ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
+            deleting: pod.metadata.deletion_timestamp.is_some(),
+            node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+            trouble: trouble(&status),
+            labels: pod.labels().clone(),
+        })
+    }
+
+    /// Where the agent's stream goes to; none before the pod is on a node.
+    #[must_use]
+    pub fn target(&self) -> Option<PodTarget> {
+        self.node.as_ref()?;
+        Some(PodTarget { name: self.name.clone(), uid: self.uid.clone(), version: self.version.clone() })
+    }
+}
+
+fn trouble(status: &PodStatus) -> Option<Trouble> {
+    let init = status.init_container_statuses.iter().flatten();
+    let containers = init.chain(status.container_statuses.iter().flatten());
+    containers.filter_map(waiting).next().or_else(|| unscheduled(status))
+}
+
+fn waiting(container: &ContainerStatus) -> Option<Trouble> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.clone()?;
+    // The ordinary way of every start.
+    if matches!(reason.as_str(), "ContainerCreating" | "PodInitializing") {
+        return None;
+    }
+    let words = waiting.message.clone().unwrap_or_else(|| "no message".to_owned());
+    Some(Trouble { reason, message: format!("container {}: {words}", container.name) })
+}
+
+fn unscheduled(status: &PodStatus) -> Option<Trouble> {
+    let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
+    (condition.status == "False").then(|| Trouble {
+        reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
+        message: condition.message.clone().unwrap_or_else(|| "the pod has no node".to_owned()),
+    })
+}
+
+/// Tells `inputs` the pods of a cluster whenever they change. Never ends by itself.
+pub async fn watch(client: kube::Client, namespace: String, cluster: String, inputs: mpsc::UnboundedSender<Input>) {
+    let api: Api<Pod> = Api::namespaced(client, &namespace);
+    let config = watcher::Config::default().labels(&labels::selector_text(&cluster)).timeout(WATCH_SECONDS);
+    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut pods = BTreeMap::new();
+    let mut listing = false;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Init) => {
+                pods.clear();
+                listing = true;
+            }
+            Ok(watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) => {
+                if let Some(facts) = PodFacts::read(&pod, &cluster) {
+                    pods.insert(facts.name.clone(), facts);
+                }
+            }
+            Ok(watcher::Event::InitDone) => listing = false,
+            Ok(watcher::Event::Delete(pod)) => {
+                pods.remove(&pod.name_any());
+            }
+            Err(error) => {
+                warn!(%namespace, %cluster, %error, "the watch of the pods failed; the last view stays");
+                continue;
+            }
+        }
+        if !listing && inputs.send(Input::Pods(pods.values().cloned().collect())).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: serde_json::Value) -> PodFacts {
+        let pod = serde_json::json!({
+            "metadata": {"name": "shop-2", "uid": "u", "resourceVersion": "7", "deletionTimestamp": "2026-11-22T10:00:00Z"},
+            "spec": {"containers": [], "nodeName": "n1"},
+            "status": status,
+        });
+        PodFacts::read(&serde_json::from_value(pod).unwrap(), "shop").unwrap()
+    }
+
+    #[test]
+    fn reads_what_matters() {
+        let facts = read(serde_json::json!({"podIP": "10.0.0.7"}));
+        assert_eq!((facts.ordinal, facts.deleting, facts.trouble.clone()), (Ordinal(2), true, None));
+        assert_eq!(facts.ip, Some("10.0.0.7".parse().unwrap()));
+        assert_eq!(facts.target().unwrap().uid, "u");
+    }
+
+    #[test]
+    fn shows_the_reason_of_a_pod_that_does_not_start() {
+        let waits = |reason: &str| {
+            serde_json::json!({"containerStatuses": [{
+                "name": "mariadb", "ready": false, "restartCount": 0, "image": "", "imageID": "",
+                "state": {"waiting": {"reason": reason, "message": "not found"}},
+            }]})
+        };
+        let trouble = read(waits("ImagePullBackOff")).trouble.unwrap();
+        assert_eq!(
+            (trouble.reason.as_str(), trouble.message.as_str()),
+            ("ImagePullBackOff", "container mariadb: not found")
+        );
+        assert_eq!(read(waits("ContainerCreating")).trouble, None);
+    }
+
+    #[test]
+    fn shows_why_a_pod_has_no_node() {
+        let status = serde_json::json!({"conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"},
+        ]});
+        assert_eq!(read(status).trouble.unwrap().message, "0/3 nodes");
+    }
+}

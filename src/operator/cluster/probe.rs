@@ -1,0 +1,144 @@
+//! Looks at one member's mariadbd over a held SQL connection. Only reads.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use super::input::Input;
+use crate::layout::MARIADB_PORT;
+use crate::mariadb::{Session, SqlError, probe};
+use crate::operator::clock::Clock;
+use crate::orders::{Ordinal, Secret};
+use crate::topology::observation::ServerView;
+
+/// Time between two looks while something is going on: a step that waits for a reading waits for half of it on average.
+const EAGER: Duration = Duration::from_millis(50);
+
+/// Two of the clock's milliseconds are surely apart after this.
+const CLOCK_UNIT: Duration = Duration::from_millis(2);
+
+/// What one look showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// It answered; `first` on a new connection.
+    Answers { view: Box<ServerView>, first: bool },
+    /// The connection was refused or closed.
+    Refused,
+    /// No answer within the limit, or no way there.
+    Silent,
+    /// An error instead of an answer.
+    Sick { message: String },
+}
+
+/// Where and how to look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeTarget {
+    /// The pod's address, once it has one.
+    pub ip: Option<IpAddr>,
+    /// Look often.
+    pub eager: bool,
+    /// Raised to ask for a look at once.
+    pub looks: u64,
+}
+
+/// What stays the same for all looks of a cluster.
+#[derive(Debug, Clone)]
+pub struct ProbeSettings {
+    /// Of the account `beachmaster_probe`.
+    pub password: Secret,
+    /// The cluster's replication domain.
+    pub gtid_domain: u32,
+    /// Time between two looks.
+    pub interval: Duration,
+    /// Limit of connecting, and of each statement.
+    pub limit: Duration,
+    /// For the time at which a reading began.
+    pub clock: Clock,
+}
+
+/// Looks at one member again and again.
+pub struct Probe {
+    ordinal: Ordinal,
+    settings: ProbeSettings,
+    target: watch::Receiver<ProbeTarget>,
+    inputs: mpsc::UnboundedSender<Input>,
+    session: Option<(IpAddr, Session)>,
+}
+
+impl Probe {
+    /// A probe that tells `inputs` what it reads, and the sender that directs it.
+    #[must_use]
+    pub fn new(
+        ordinal: Ordinal,
+        settings: ProbeSettings,
+        inputs: mpsc::UnboundedSender<Input>,
+    ) -> (Self, watch::Sender<ProbeTarget>) {
+        let (sender, target) = watch::channel(ProbeTarget { ip: None, eager: false, looks: 0 });
+        (Self { ordinal, settings, target, inputs, session: None }, sender)
+    }
+
+    /// Works until its director is dropped.
+    pub async fn run(mut self) {
+        loop {
+            let ProbeTarget { ip, eager, looks: _ } = self.target.borrow_and_update().clone();
+            let reading = match ip {
+                Some(ip) => self.look(ip).await,
+                None => Reading::Silent,
+            };
+            if self.inputs.send(Input::Probe { ordinal: self.ordinal, reading }).is_err() {
+                return;
+            }
+            let pause = if eager { EAGER.min(self.settings.interval) } else { self.settings.interval };
+            tokio::select! {
+                () = sleep(pause) => {}
+                changed = self.target.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // A look that was asked for because of an answer must begin after it in the clock's own unit.
+                    sleep(CLOCK_UNIT).await;
+                }
+            }
+        }
+    }
+
+    /// One look. A held connection that turns out to be closed is opened again at once: only then it is known whether
+    /// somebody listens.
+    async fn look(&mut self, ip: IpAddr) -> Reading {
+        if let Some((_, session)) = self.session.take_if(|(held, _)| *held == ip)
+            && let Some(reading) = self.read(ip, session, false).await
+        {
+            return reading;
+        }
+        self.session = None;
+        let connected =
+            probe::connect(&ip.to_string(), MARIADB_PORT, self.settings.password.clone(), self.settings.limit).await;
+        match connected {
+            Ok(session) => self.read(ip, session, true).await.unwrap_or(Reading::Refused),
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// Reads over a connection and keeps it when it is still good; none when it was closed.
+    async fn read(&mut self, ip: IpAddr, mut session: Session, first: bool) -> Option<Reading> {
+        let begun = self.settings.clock.now();
+        match probe::read(&mut session, begun, self.settings.gtid_domain).await {
+            Ok(view) => {
+                self.session = Some((ip, session));
+                Some(Reading::Answers { view: Box::new(view), first })
+            }
+            Err(error) if error.is_gone() => None,
+            Err(error) => Some(failed(&error)),
+        }
+    }
+}
+
+fn failed(error: &SqlError) -> Reading {
+    match error {
+        SqlError::Refused { .. } | SqlError::Closed { .. } => Reading::Refused,
+        SqlError::Silent { .. } => Reading::Silent,
+        SqlError::Server { .. } | SqlError::Unexpected { .. } => Reading::Sick { message: error.to_string() },
+    }
+}

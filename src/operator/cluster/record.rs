@@ -1,0 +1,252 @@
+//! The record decisions are made from, in the words of the object's status and back. No I/O.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+use thiserror::Error;
+
+use crate::api::failover::record_name;
+use crate::api::status::{self, ClusterStatus};
+use crate::api::validate::{member_name, member_ordinal};
+use crate::orders::{Ordinal, Term};
+use crate::topology::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
+
+/// A status that this operator cannot continue from.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("status.{field} is {value:?}, which this version does not know: a newer operator wrote it, run that version")]
+pub struct RecordError {
+    /// Where.
+    pub field: &'static str,
+    /// What stands there.
+    pub value: String,
+}
+
+/// Reads the record out of a status.
+///
+/// # Errors
+/// When the status has words or names this version does not know: acting on a guess could lose data.
+pub fn read(cluster: &str, status: Option<&ClusterStatus>) -> Result<Record, RecordError> {
+    let Some(status) = status else { return Ok(Record::default()) };
+    Ok(Record {
+        data_uid: status.data_uid.clone(),
+        term: status.term.unwrap_or_default(),
+        primary: optional(cluster, "currentPrimary", status.current_primary.as_deref())?,
+        promoted_in: status.promoted_in.unwrap_or_default(),
+        durability: status.durability.as_ref().map_or(Ok(Durability::default()), durability)?,
+        ackers: status.ackers.iter().map(|acker| read_acker(cluster, acker)).collect::<Result<_, _>>()?,
+        transition: status.transition.as_ref().map(|transition| read_transition(cluster, transition)).transpose()?,
+    })
+}
+
+/// Writes the record into a status; what does not belong to the record stays.
+pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Timestamp) {
+    let Record { data_uid, term, primary, promoted_in, durability, ackers, transition } = record;
+    let primary = primary.map(|ordinal| member_name(cluster, ordinal));
+    if status.current_primary != primary || status.promoted_in.unwrap_or_default() != *promoted_in {
+        status.current_primary_since = primary.is_some().then_some(Time(now));
+    }
+    status.data_uid.clone_from(data_uid);
+    status.term = Some(*term);
+    status.current_primary = primary;
+    status.promoted_in = (*promoted_in != Term::default()).then_some(*promoted_in);
+    status.durability = Some(write_durability(*durability));
+    status.ackers = ackers.iter().map(|acker| write_acker(cluster, acker)).collect();
+    let before = status.transition.take();
+    status.transition = transition.as_ref().map(|transition| {
+        let same = before.filter(|before| before.kind == write_kind(transition.kind));
+        let started_at = same.map_or(MicroTime(now), |before| before.started_at);
+        write_transition(cluster, *term, transition, started_at)
+    });
+}
+
+fn unknown(field: &'static str, value: &str) -> RecordError {
+    RecordError { field, value: value.to_owned() }
+}
+
+fn ordinal(cluster: &str, field: &'static str, name: &str) -> Result<Ordinal, RecordError> {
+    member_ordinal(cluster, name).ok_or_else(|| unknown(field, name))
+}
+
+fn optional(cluster: &str, field: &'static str, name: Option<&str>) -> Result<Option<Ordinal>, RecordError> {
+    name.map(|name| ordinal(cluster, field, name)).transpose()
+}
+
+fn durability(word: &status::Durability) -> Result<Durability, RecordError> {
+    Ok(match word {
+        status::Durability::Enforced => Durability::Enforced,
+        status::Durability::CatchingUp => Durability::CatchingUp,
+        status::Durability::Degraded => Durability::Degraded,
+        status::Durability::Async => Durability::Async,
+        status::Durability::Unknown(word) => return Err(unknown("durability", word)),
+    })
+}
+
+fn write_durability(durability: Durability) -> status::Durability {
+    match durability {
+        Durability::Enforced => status::Durability::Enforced,
+        Durability::CatchingUp => status::Durability::CatchingUp,
+        Durability::Degraded => status::Durability::Degraded,
+        Durability::Async => status::Durability::Async,
+    }
+}
+
+fn read_acker(cluster: &str, acker: &status::Acker) -> Result<Acker, RecordError> {
+    let status::Acker { member, pod_uid, boot_id, incarnation } = acker;
+    Ok(Acker {
+        member: ordinal(cluster, "ackers", member)?,
+        pod_uid: pod_uid.clone(),
+        boot_id: boot_id.clone(),
+        incarnation: *incarnation,
+    })
+}
+
+fn write_acker(cluster: &str, acker: &Acker) -> status::Acker {
+    let Acker { member, pod_uid, boot_id, incarnation } = acker;
+    status::Acker {
+        member: member_name(cluster, *member),
+        pod_uid: pod_uid.clone(),
+        boot_id: boot_id.clone(),
+        incarnation: *incarnation,
+    }
+}
+
+fn read_transition(cluster: &str, transition: &status::Transition) -> Result<Transition, RecordError> {
+    let target = transition.target_gtid.as_deref().map(str::parse).transpose();
+    Ok(Transition {
+        kind: kind(&transition.kind)?,
+        step: step(&transition.step)?,
+        from: optional(cluster, "transition.from", transition.from.as_deref())?,
+        to: optional(cluster, "transition.to", transition.to.as_deref())?,
+        target: target
+            .map_err(|_| unknown("transition.targetGtid", transition.target_gtid.as_deref().unwrap_or("")))?,
+    })
+}
+
+fn write_transition(cluster: &str, term: Term, transition: &Transition, started_at: MicroTime) -> status::Transition {
+    let Transition { kind, step, from, to, target } = transition;
+    let name = |ordinal: &Option<Ordinal>| ordinal.map(|ordinal| member_name(cluster, ordinal));
+    status::Transition {
+        kind: write_kind(*kind),
+        name: (*kind == TransitionKind::Failover).then(|| record_name(cluster, term)),
+        term,
+        step: step_word(*step).to_owned(),
+        from: name(from),
+        to: name(to),
+        target_gtid: target.as_ref().map(ToString::to_string),
+        started_at,
+    }
+}
+
+fn kind(word: &status::TransitionKind) -> Result<TransitionKind, RecordError> {
+    Ok(match word {
+        status::TransitionKind::Initialise => TransitionKind::Initialise,
+        status::TransitionKind::Failover => TransitionKind::Failover,
+        status::TransitionKind::Resume => TransitionKind::Resume,
+        other => return Err(unknown("transition.kind", other.as_str())),
+    })
+}
+
+fn write_kind(kind: TransitionKind) -> status::TransitionKind {
+    match kind {
+        TransitionKind::Initialise => status::TransitionKind::Initialise,
+        TransitionKind::Failover => status::TransitionKind::Failover,
+        TransitionKind::Resume => status::TransitionKind::Resume,
+    }
+}
+
+fn step(word: &str) -> Result<Step, RecordError> {
+    [Step::Decided, Step::Promoting]
+        .into_iter()
+        .find(|step| step_word(*step) == word)
+        .ok_or_else(|| unknown("transition.step", word))
+}
+
+fn step_word(step: Step) -> &'static str {
+    match step {
+        Step::Decided => "Decided",
+        Step::Promoting => "Promoting",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orders::{DataUid, Incarnation};
+
+    fn full() -> Record {
+        Record {
+            data_uid: Some(DataUid("0b6f".to_owned())),
+            term: Term(9),
+            primary: Some(Ordinal(1)),
+            promoted_in: Term(7),
+            durability: Durability::Enforced,
+            ackers: vec![
+                Acker {
+                    member: Ordinal(0),
+                    pod_uid: "p".to_owned(),
+                    boot_id: "b".to_owned(),
+                    incarnation: Incarnation(4),
+                },
+                Acker {
+                    member: Ordinal(0),
+                    pod_uid: "p".to_owned(),
+                    boot_id: "b".to_owned(),
+                    incarnation: Incarnation(5),
+                },
+            ],
+            transition: Some(Transition {
+                kind: TransitionKind::Failover,
+                step: Step::Promoting,
+                from: Some(Ordinal(1)),
+                to: Some(Ordinal(2)),
+                target: Some("0-17-4711,1-2-3".parse().unwrap()),
+            }),
+        }
+    }
+
+    fn there_and_back(record: &Record) -> Record {
+        let mut status = ClusterStatus::default();
+        write("shop", record, &mut status, Timestamp::UNIX_EPOCH);
+        let json = serde_json::to_string(&status).unwrap();
+        read("shop", Some(&serde_json::from_str(&json).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_lost_between_record_and_status() {
+        assert_eq!(there_and_back(&full()), full());
+        assert_eq!(there_and_back(&Record::default()), Record::default());
+        for durability in [Durability::Enforced, Durability::CatchingUp, Durability::Degraded, Durability::Async] {
+            for kind in [TransitionKind::Initialise, TransitionKind::Failover, TransitionKind::Resume] {
+                for step in [Step::Decided, Step::Promoting] {
+                    let transition = Transition { kind, step, from: None, to: None, target: None };
+                    let record = Record { durability, transition: Some(transition), ..full() };
+                    assert_eq!(there_and_back(&record), record);
+                }
+            }
+        }
+        assert_eq!(read("shop", None).unwrap(), Record::default());
+    }
+
+    #[test]
+    fn what_a_newer_operator_wrote_is_not_guessed_at() {
+        let mut status = ClusterStatus::default();
+        write("shop", &full(), &mut status, Timestamp::UNIX_EPOCH);
+        status.durability = Some(status::Durability::Unknown("Quorum".to_owned()));
+        assert_eq!(read("shop", Some(&status)).unwrap_err().field, "durability");
+        status.durability = None;
+        status.current_primary = Some("other-1".to_owned());
+        assert!(read("shop", Some(&status)).unwrap_err().to_string().contains("other-1"));
+    }
+
+    #[test]
+    fn times_tell_since_when() {
+        let mut status = ClusterStatus::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        write("shop", &full(), &mut status, at(10));
+        write("shop", &Record { term: Term(10), ..full() }, &mut status, at(20));
+        assert_eq!(status.current_primary_since, Some(Time(at(10))));
+        assert_eq!(status.transition.as_ref().unwrap().started_at, MicroTime(at(10)));
+        write("shop", &Record { promoted_in: Term(10), transition: None, ..full() }, &mut status, at(30));
+        assert_eq!(status.current_primary_since, Some(Time(at(30))));
+        assert_eq!(status.transition, None);
+    }
+}

@@ -1,0 +1,425 @@
+//! The loop: on any input put the observation together, decide, act.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::book::{Book, BookError};
+use super::chronicle::{Chapter, Chronicle};
+use super::crew::Crew;
+use super::input::Input;
+use super::member::{self, News};
+use super::narrator::Narrator;
+use super::people::{self, Scene};
+use super::pod_labels::{PodLabels, SETTLED_MS, Wanted};
+use super::record;
+use super::router::Router;
+use super::wish::Wish;
+use crate::api::{ClusterStatus, Failover};
+use crate::operator::clock::Clock;
+use crate::operator::lease::Leadership;
+use crate::operator::passwords;
+use crate::orders::{DataUid, Order, Ordinal, Secret, Token};
+use crate::topology::ackers;
+use crate::topology::decide::{Act, Decision, decide};
+use crate::topology::observation::{Millis, Observation};
+use crate::topology::record::{Record, TransitionKind};
+use crate::topology::report::report;
+
+/// A decision is taken at least this often, for what changes by the mere passing of time.
+const TICK: Duration = Duration::from_millis(500);
+/// Probes go on looking often for this long after a transition: members are being brought back.
+const EAGER_AFTER_MS: u64 = 3_000;
+/// Writes that follow from one another are done without waiting for news in between; more in a row would be a fault.
+const WRITES_IN_A_ROW: usize = 8;
+/// Pause after a status write or read that failed.
+const BOOK_PAUSE: Duration = Duration::from_millis(200);
+/// Status for people is written at most this often.
+const PEOPLE_MS: u64 = 1_000;
+
+/// What the loop works with.
+pub struct Parts {
+    /// The members.
+    pub crew: Crew,
+    /// The record.
+    pub book: Book,
+    /// The primary's Service.
+    pub router: Router,
+    /// The pods' labels.
+    pub labels: PodLabels,
+    /// Logs, Events, metrics.
+    pub narrator: Narrator,
+    /// Where failovers are recorded.
+    pub failovers: kube::Api<Failover>,
+}
+
+/// Facts about this leader.
+#[derive(Clone)]
+pub struct Leader {
+    /// Its name, unique among all processes that ever ran.
+    pub identity: String,
+    /// Its Lease.
+    pub manager: String,
+    /// Until when it may act.
+    pub leadership: Leadership,
+    /// Its clock.
+    pub clock: Clock,
+}
+
+/// The task of one cluster.
+pub struct ClusterTask {
+    parts: Parts,
+    leader: Leader,
+    wish: Arc<Wish>,
+    inputs: mpsc::UnboundedReceiver<Input>,
+    chronicle: Chronicle,
+    seq: u64,
+    login: (String, Secret),
+    no_acker_since: Option<Millis>,
+    transition_seen: Option<Millis>,
+    routed_at: Option<Millis>,
+    people_at: Option<Millis>,
+}
+
+impl ClusterTask {
+    /// A task that has not begun.
+    #[must_use]
+    pub fn new(parts: Parts, leader: Leader, wish: Arc<Wish>, inputs: mpsc::UnboundedReceiver<Input>) -> Self {
+        Self {
+            parts,
+            leader,
+            wish,
+            inputs,
+            chronicle: Chronicle::default(),
+            seq: 0,
+            login: login(),
+            no_acker_since: None,
+            transition_seen: None,
+            routed_at: None,
+            people_at: None,
+        }
+    }
+
+    /// Works until the object is gone.
+    pub async fn run(mut self) {
+        self.resume().await;
+        loop {
+            if self.step().await.is_err() {
+                return;
+            }
+            self.wait().await;
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.leader.clock.now()
+    }
+
+    /// Takes up what an earlier leader left: the record as it stands.
+    async fn resume(&mut self) {
+        while let Err(error) = self.parts.router.look().await {
+            warn!(cluster = %self.wish.cluster, %error, "cannot read where clients are led");
+            sleep(BOOK_PAUSE).await;
+        }
+        self.note_record(true, "taken over");
+    }
+
+    /// Waits for an input, at most until something changes by itself, and takes in everything that has come.
+    async fn wait(&mut self) {
+        let now = self.now();
+        let due = self.parts.crew.wakes_at(now).map_or(TICK, |at| self.leader.clock.until(at));
+        if let Ok(Some(input)) = timeout(due.min(TICK), self.inputs.recv()).await {
+            self.take_in(input);
+        }
+        self.take_in_all();
+    }
+
+    fn take_in_all(&mut self) {
+        while let Ok(input) = self.inputs.try_recv() {
+            self.take_in(input);
+        }
+        let now = self.now();
+        for (ordinal, news) in self.parts.crew.tick(now) {
+            self.note(ordinal, &news, now);
+        }
+    }
+
+    fn take_in(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Link { ordinal, event } => {
+                for news in self.parts.crew.heard(ordinal, event, now) {
+                    self.note(ordinal, &news, now);
+                }
+            }
+            Input::Probe { ordinal, reading } => self.parts.crew.probed(ordinal, reading, now),
+            Input::Pods(pods) => self.parts.crew.pods_seen(&pods, now),
+            Input::Wish(wish) => {
+                self.parts.book.refresh(&wish.object);
+                self.wish = wish;
+            }
+            Input::Routed(result) => self.note_route(result, now),
+        }
+    }
+
+    fn note(&mut self, ordinal: Ordinal, news: &News, now: Millis) {
+        let term = self.parts.book.record().term;
+        self.parts.narrator.news(term, ordinal, news);
+        if let News::Done { order, answer, .. } = news
+            && let Some(chapter) = self.chronicle.carried_out(ordinal, order, answer, now)
+        {
+            self.parts.narrator.chapter(term, &chapter, "");
+        }
+    }
+
+    fn note_route(&mut self, result: Result<Ordinal, String>, now: Millis) {
+        self.parts.router.ended(&result);
+        match result {
+            Ok(_) => {
+                self.routed_at = Some(now);
+                if let Some(chapter) = self.chronicle.routed(now) {
+                    self.parts.narrator.chapter(self.parts.book.record().term, &chapter, "");
+                }
+            }
+            Err(error) => {
+                warn!(cluster = %self.wish.cluster, %error, "NAME-primary was not written; it is tried again")
+            }
+        }
+    }
+
+    /// Decides and acts until there is nothing more to do at once.
+    ///
+    /// # Errors
+    /// When the object is gone.
+    async fn step(&mut self) -> Result<(), Gone> {
+        for _ in 0..WRITES_IN_A_ROW {
+            if !self.parts.book.is_certain() && !self.reload().await? {
+                return Ok(());
+            }
+            let seen = self.observe();
+            let decision = decide(&self.wish.policy, self.parts.book.record(), &seen);
+            self.parts.narrator.decided(self.parts.book.record().term, &decision, seen.now);
+            let written = match decision.acts.first() {
+                Some(Act::Write { record, why }) => self.write(record, why, &seen, &decision).await,
+                _ => {
+                    self.act(&decision);
+                    self.settle(&seen, &decision).await;
+                    return Ok(());
+                }
+            };
+            if !written {
+                sleep(BOOK_PAUSE).await;
+            }
+            self.take_in_all();
+        }
+        Ok(())
+    }
+
+    async fn reload(&mut self) -> Result<bool, Gone> {
+        let before = self.parts.book.record().clone();
+        match self.parts.book.reload().await {
+            Ok(()) => {
+                self.record_changed(&before);
+                if before != *self.parts.book.record() {
+                    self.note_record(true, "read again");
+                }
+                Ok(true)
+            }
+            Err(BookError::Gone { name }) => {
+                info!(name, "the object is gone; its task ends");
+                Err(Gone)
+            }
+            Err(error) => {
+                error!(cluster = %self.wish.cluster, %error, "the record cannot be read");
+                sleep(BOOK_PAUSE).await;
+                Ok(false)
+            }
+        }
+    }
+
+    fn observe(&mut self) -> Observation {
+        let now = self.now();
+        let mut seen = Observation {
+            members: self.parts.crew.views(now),
+            routed: self.parts.router.routed(),
+            now,
+            no_acker_since: None,
+            my_term: self.parts.book.my_term(),
+            fresh_uid: DataUid(Uuid::new_v4().to_string()),
+            fresh_login: self.login.clone(),
+        };
+        let record = self.parts.book.record();
+        let any = ackers::any_active(record, &seen);
+        self.no_acker_since = (!any).then(|| self.no_acker_since.unwrap_or(now));
+        seen.no_acker_since = self.no_acker_since;
+        if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
+            let healthy = primary.view().is_some() && !primary.is_proven_dead();
+            self.chronicle.primary_looks(healthy, now, Timestamp::now());
+        }
+        if record.transition.is_some() || self.chronicle.trouble_since().is_some() {
+            self.transition_seen = Some(now);
+        }
+        let eager = self.transition_seen.is_some_and(|at| now.since(at) < EAGER_AFTER_MS);
+        self.parts.crew.watch_closely(eager);
+        seen
+    }
+
+    /// One status write with the next record; true when it surely succeeded.
+    async fn write(&mut self, next: &Record, why: &str, seen: &Observation, decision: &Decision) -> bool {
+        let before = self.parts.book.record().clone();
+        let mut status = self.compose(next, seen, decision);
+        record::write(&self.wish.cluster.name, next, &mut status, Timestamp::now());
+        match self.parts.book.write(next.clone(), status).await {
+            Ok(()) => {
+                self.people_at = Some(self.now());
+                self.parts.narrator.written(&before, next, why);
+                self.record_changed(&before);
+                self.note_record(false, why);
+                true
+            }
+            Err(error) => {
+                warn!(cluster = %self.wish.cluster, term = %next.term, why, %error, "status not written; it is read again");
+                false
+            }
+        }
+    }
+
+    fn record_changed(&mut self, before: &Record) {
+        if before.term != self.parts.book.record().term {
+            self.parts.crew.enter_term();
+            self.login = login();
+        }
+    }
+
+    /// Follows the record into the chronicle.
+    fn note_record(&mut self, resumed: bool, why: &str) {
+        let (now, wall) = (self.now(), Timestamp::now());
+        let record = self.parts.book.record();
+        for chapter in self.chronicle.recorded(record, resumed, now, wall) {
+            self.parts.narrator.chapter(record.term, &chapter, why);
+            match chapter {
+                Chapter::Began => {
+                    self.chronicle.because(why.to_owned());
+                    let failover = self.chronicle.story().filter(|story| story.kind == TransitionKind::Failover);
+                    if let Some(story) = failover.filter(|_| !resumed) {
+                        self.parts.narrator.failover_began(story, why);
+                    }
+                }
+                Chapter::Passed(..) => {}
+                Chapter::Ended(story) => self.keep_record(&story),
+            }
+        }
+    }
+
+    /// Writes the Failover object in the background.
+    fn keep_record(&self, story: &super::chronicle::Story) {
+        if story.kind != TransitionKind::Failover {
+            return;
+        }
+        let (api, leadership) = (self.parts.failovers.clone(), self.leader.leadership.clone());
+        let (object, story) = (self.wish.object.clone(), story.clone());
+        tokio::spawn(async move {
+            /// A record is worth some tries; it is written at rest.
+            const TRIES: u32 = 5;
+            for attempt in 1..=TRIES {
+                match super::failover_record::write(&api, &leadership, &object, &story).await {
+                    Ok(()) => return,
+                    Err(error) => warn!(term = %story.term, %error, attempt, "the Failover record was not written"),
+                }
+                sleep(BOOK_PAUSE * attempt).await;
+            }
+        });
+    }
+
+    /// Starts orders and routes.
+    fn act(&mut self, decision: &Decision) {
+        for act in &decision.acts {
+            match act {
+                Act::Write { .. } => {}
+                Act::Order { member, order } => self.order(*member, order.clone()),
+                Act::Route { member } => self.parts.router.lead_to(*member),
+            }
+        }
+    }
+
+    fn order(&mut self, ordinal: Ordinal, order: Order) {
+        let record = self.parts.book.record();
+        let Some(data_uid) = record.data_uid.clone() else {
+            error!(cluster = %self.wish.cluster, order = order.name(), "an order without data identity is not given");
+            return;
+        };
+        let now = self.now();
+        self.seq += 1;
+        let token = Token { data_uid, term: record.term, seq: self.seq };
+        let id = member::order_id(token.term, token.seq, &self.leader.identity);
+        self.parts.narrator.ordered(token.term, token.seq, ordinal, order.name());
+        self.parts.crew.order(ordinal, id, token, order, now);
+    }
+
+    /// What may wait: status for people, labels. Not while a transition has its own writes to do.
+    async fn settle(&mut self, seen: &Observation, decision: &Decision) {
+        let told = report(&self.wish.policy, self.parts.book.record(), seen, decision);
+        self.parts.narrator.reported(self.parts.book.record(), &told);
+        let promoting = self.chronicle.story().is_some_and(|story| story.kind != TransitionKind::Initialise);
+        if promoting && decision.blocked.is_none() {
+            return;
+        }
+        self.put_labels(seen);
+        if self.people_at.is_some_and(|at| seen.now.since(at) < PEOPLE_MS) {
+            return;
+        }
+        let record = self.parts.book.record().clone();
+        let status = self.compose(&record, seen, decision);
+        if status == self.parts.book.status() {
+            return;
+        }
+        self.people_at = Some(seen.now);
+        if let Err(error) = self.parts.book.write(record, status).await {
+            warn!(cluster = %self.wish.cluster, %error, "status not written; it is read again");
+        }
+    }
+
+    fn compose(&self, record: &Record, seen: &Observation, decision: &Decision) -> ClusterStatus {
+        let told = report(&self.wish.policy, record, seen, decision);
+        let scene = Scene {
+            wish: &self.wish,
+            manager: &self.leader.manager,
+            members: &seen.members,
+            pods: self.parts.crew.members().map(super::member::Member::pod).collect(),
+            troubles: self.parts.crew.members().map(|member| member.trouble(seen.now)).collect(),
+            now: Timestamp::now(),
+        };
+        let mut status = self.parts.book.status();
+        people::tell(&mut status, &told, &scene);
+        status
+    }
+
+    fn put_labels(&mut self, seen: &Observation) {
+        let settled = self.routed_at.is_none_or(|at| seen.now.since(at) >= SETTLED_MS);
+        let record = self.parts.book.record();
+        if !settled || record.transition.is_some() || self.chronicle.trouble_since().is_some() {
+            return;
+        }
+        let Some(primary) = record.primary else { return };
+        let max_lag = self.wish.cluster.spec.max_lag.as_secs();
+        for view in &seen.members {
+            let pod = self.parts.crew.member(view.ordinal).and_then(super::member::Member::pod);
+            if let (Some(pod), Some(wanted)) = (pod, Wanted::of(view, view.ordinal == primary, max_lag)) {
+                self.parts.labels.put(pod, wanted, seen.now);
+            }
+        }
+    }
+}
+
+/// The object was deleted.
+struct Gone;
+
+/// A login for binlog servers, new in every term.
+fn login() -> (String, Secret) {
+    (format!("beachmaster_tail_{}", passwords::random(8)), Secret(passwords::random(32)))
+}

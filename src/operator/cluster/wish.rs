@@ -1,0 +1,115 @@
+//! What the user wants of a cluster, in the values decisions are made with.
+
+use std::time::Duration;
+
+use crate::api::ReplicationCluster;
+use crate::api::validate::{Cluster, Commits, FailoverSettings, Invalid};
+use crate::topology::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
+
+/// The newest valid spec of a cluster, and what was said about it.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The object as the watch showed it.
+    pub object: ReplicationCluster,
+    /// The newest spec that could be used.
+    pub cluster: Cluster,
+    /// The same for decisions.
+    pub policy: Policy,
+    /// Generation of that spec.
+    pub generation: i64,
+    /// The object's present spec cannot be used: the one before stays in force.
+    pub invalid: Option<Invalid>,
+}
+
+impl Wish {
+    /// The wish of an object whose spec can be used.
+    #[must_use]
+    pub fn new(object: ReplicationCluster, cluster: Cluster, cluster_domain: &str) -> Self {
+        let generation = object.metadata.generation.unwrap_or_default();
+        let policy = policy(&cluster, cluster_domain);
+        Self { object, cluster, policy, generation, invalid: None }
+    }
+
+    /// The wish that stays in force when the object is changed into one that cannot be used.
+    #[must_use]
+    pub fn refused(&self, object: ReplicationCluster, invalid: Invalid) -> Self {
+        Self { object, invalid: Some(invalid), ..self.clone() }
+    }
+}
+
+/// What decisions see of a spec.
+#[must_use]
+pub fn policy(cluster: &Cluster, cluster_domain: &str) -> Policy {
+    let (mode, when_no_acker) = commits(cluster.spec.commits);
+    let FailoverSettings { enabled, max_candidate_lag, .. } = cluster.spec.failover;
+    let member = |ordinal| {
+        let preference = cluster.preference(ordinal);
+        MemberPolicy { priority: preference.priority, never_primary: preference.never_primary }
+    };
+    Policy {
+        members: cluster.ordinals().map(member).collect(),
+        mode,
+        when_no_acker,
+        failover_enabled: enabled,
+        paused: cluster.spec.paused,
+        max_candidate_lag_s: max_candidate_lag.as_secs(),
+        cluster: cluster.path(),
+        hosts: cluster.ordinals().map(|ordinal| cluster.host(ordinal, cluster_domain)).collect(),
+    }
+}
+
+fn commits(commits: Commits) -> (Mode, WhenNoAcker) {
+    match commits {
+        Commits::Async => (Mode::Async, WhenNoAcker::Wait),
+        Commits::SemiSyncWait => (Mode::SemiSync, WhenNoAcker::Wait),
+        Commits::SemiSyncDegrade { after } => (Mode::SemiSync, WhenNoAcker::Degrade { after_ms: millis(after) }),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::orders::Ordinal;
+
+    /// A cluster of three members as a user would write it.
+    pub fn example() -> ReplicationCluster {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "beachmaster.dev/v1alpha1", "kind": "ReplicationCluster",
+            "metadata": {"name": "shop", "namespace": "prod", "uid": "u-1", "generation": 4, "resourceVersion": "7"},
+            "spec": {
+                "image": "localhost/mariadb:10.11", "storage": {"size": "1Gi"},
+                "replication": {"whenNoAcker": "Degrade", "degradeAfter": "30s"},
+                "memberPolicies": [{"ordinal": 1, "priority": 10}, {"ordinal": 2, "neverPrimary": true}],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn decisions_see_what_the_user_wrote() {
+        let cluster = Cluster::parse(&example()).unwrap();
+        let policy = policy(&cluster, "cluster.local");
+        assert_eq!(policy.cluster, "prod/shop");
+        assert_eq!(policy.hosts[2], "shop-2.shop-members.prod.svc.cluster.local.");
+        assert_eq!(policy.when_no_acker, WhenNoAcker::Degrade { after_ms: 30_000 });
+        assert_eq!(policy.member(Ordinal(1)).priority, 10);
+        assert!(policy.member(Ordinal(2)).never_primary && policy.failover_enabled && !policy.paused);
+    }
+
+    #[test]
+    fn a_spec_that_cannot_be_used_leaves_the_one_before_in_force() {
+        let cluster = Cluster::parse(&example()).unwrap();
+        let wish = Wish::new(example(), cluster, "cluster.local");
+        let mut broken = example();
+        broken.spec.members = 12;
+        broken.metadata.generation = Some(5);
+        let invalid = Cluster::parse(&broken).unwrap_err();
+        let refused = wish.refused(broken, invalid);
+        assert_eq!((refused.cluster.spec.members, refused.generation), (3, 4));
+        assert!(refused.invalid.unwrap().to_string().contains("spec.members"));
+    }
+}

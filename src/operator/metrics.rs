@@ -1,0 +1,174 @@
+//! Numbers for Prometheus.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+type Number = Gauge<f64, AtomicU64>;
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ClusterLabels {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub cluster: String,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MemberLabels {
+    /// Namespace of its cluster.
+    pub namespace: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// Its name.
+    pub member: String,
+}
+
+/// One of several words about a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WordLabels {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub cluster: String,
+    /// The word.
+    pub value: String,
+}
+
+/// One of several words about a member.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RoleLabels {
+    /// Namespace of its cluster.
+    pub namespace: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// Its name.
+    pub member: String,
+    /// primary or replica.
+    pub role: String,
+}
+
+/// Bounds in seconds: a failover takes tenths of a second, a bad one minutes.
+const SECONDS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.5, 3.0, 10.0, 60.0, 600.0];
+
+/// All metrics of this process.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// 1 while this process leads.
+    pub lease_held: Gauge,
+    /// 1 for the role a member has.
+    pub role: Family<RoleLabels, Gauge>,
+    /// Seconds behind the primary.
+    pub lag: Family<MemberLabels, Number>,
+    /// 1 while a member answers SQL.
+    pub member_up: Family<MemberLabels, Gauge>,
+    /// mariadbd ended, for whatever reason.
+    pub mariadbd_exits: Family<MemberLabels, Counter>,
+    /// 1 while the death of the primary would be survived.
+    pub failover_ready: Family<ClusterLabels, Gauge>,
+    /// 1 for what an acknowledgement means.
+    pub durability: Family<WordLabels, Gauge>,
+    /// Failovers by how they ended.
+    pub failovers: Family<WordLabels, Counter>,
+    /// Seconds from the first sign of trouble to a point of the transition.
+    pub transition_seconds: Family<WordLabels, Histogram, SecondsConstructor>,
+    /// For how long the next step has not been possible.
+    pub blocked_seconds: Family<ClusterLabels, Number>,
+}
+
+/// Makes the histograms of [`Metrics::transition_seconds`].
+#[derive(Clone)]
+pub struct SecondsConstructor;
+
+impl MetricConstructor<Histogram> for SecondsConstructor {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(SECONDS)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("beachmaster")),
+            lease_held: Gauge::default(),
+            role: Family::default(),
+            lag: Family::default(),
+            member_up: Family::default(),
+            mariadbd_exits: Family::default(),
+            failover_ready: Family::default(),
+            durability: Family::default(),
+            failovers: Family::default(),
+            transition_seconds: Family::new_with_constructor(SecondsConstructor),
+            blocked_seconds: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&self) {
+        let mut registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        registry.register("lease_held", "1 while this process leads", self.lease_held.clone());
+        registry.register("role", "1 for the role a member has", self.role.clone());
+        registry.register("lag_seconds", "How far a replica is behind its primary", self.lag.clone());
+        registry.register("member_up", "1 while a member answers SQL", self.member_up.clone());
+        registry.register("mariadbd_exits", "Ends of mariadbd, for whatever reason", self.mariadbd_exits.clone());
+        let help = "1 while the death of the primary would be survived";
+        registry.register("failover_ready", help, self.failover_ready.clone());
+        registry.register("durability", "1 for what an acknowledged commit means now", self.durability.clone());
+        registry.register("failovers", "Failovers by how they ended", self.failovers.clone());
+        let help = "Seconds from the first sign of trouble to a point of the transition";
+        registry.register("transition_seconds", help, self.transition_seconds.clone());
+        let help = "For how long the next step has not been possible; 0 when it is";
+        registry.register("blocked_seconds", help, self.blocked_seconds.clone());
+    }
+
+    /// The text Prometheus reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_every_metric_that_was_touched() {
+        let metrics = Metrics::default();
+        let cluster = ClusterLabels { namespace: "prod".to_owned(), cluster: "shop".to_owned() };
+        let word = |value: &str| WordLabels {
+            namespace: "prod".to_owned(),
+            cluster: "shop".to_owned(),
+            value: value.to_owned(),
+        };
+        metrics.lease_held.set(1);
+        metrics.failover_ready.get_or_create(&cluster).set(1);
+        metrics.failovers.get_or_create(&word("Promoted")).inc();
+        metrics.transition_seconds.get_or_create(&word("routed")).observe(0.398);
+        let text = metrics.text();
+        for line in [
+            "beachmaster_lease_held 1",
+            r#"beachmaster_failover_ready{namespace="prod",cluster="shop"} 1"#,
+            r#"beachmaster_failovers_total{namespace="prod",cluster="shop",value="Promoted"} 1"#,
+            r#"beachmaster_transition_seconds_bucket{le="0.5",namespace="prod",cluster="shop",value="routed"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in:\n{text}");
+        }
+    }
+}
