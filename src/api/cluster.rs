@@ -109,7 +109,8 @@ pub struct ReplicationClusterSpec {
     #[schemars(range(min = 1, max = 9))]
     pub members: i32,
 
-    /// Image of MariaDB 10.6 to 11.8, with a tag other than latest or with a digest.
+    /// Image of MariaDB 10.6 to 11.8, with a tag other than latest or with a digest. A change reaches a member when its
+    /// pod is next deleted.
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("!self.endsWith(':latest') && (self.contains('@') || self.matches(':[^/]+$'))")
         .message("the image needs a tag other than latest, or a digest: with latest two members could run different versions"))]
@@ -123,11 +124,12 @@ pub struct ReplicationClusterSpec {
     /// Volumes of the members.
     pub storage: Storage,
 
-    /// CPU and memory of mariadbd's container.
+    /// CPU and memory of mariadbd's container. A change reaches a member when its pod is next deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Options of mariadbd, one a line, without a section. Options that the operator owns are refused.
+    /// Options of mariadbd, one a line, without a section. Options that the operator owns are refused. A change reaches a
+    /// member when its mariadbd is next started.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16384))]
     #[x_kube(
@@ -164,7 +166,8 @@ pub struct ReplicationClusterSpec {
     #[serde(default)]
     pub services: Services,
 
-    /// Labels, annotations, placement and further containers of the members' pods.
+    /// Labels, annotations, placement and further containers of the members' pods. A change reaches a member when its pod
+    /// is next deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PodTemplate>,
 

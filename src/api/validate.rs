@@ -120,8 +120,6 @@ pub struct FailoverSettings {
     pub interval: Duration,
     /// Limit of one read.
     pub timeout: Duration,
-    /// Failed reads until silence counts.
-    pub threshold: u32,
     /// How far behind a preferred member may be.
     pub max_candidate_lag: Duration,
 }
@@ -307,12 +305,11 @@ fn policies(raw: &[MemberPolicy], members: u8) -> Result<BTreeMap<Ordinal, Prefe
 
 fn failover(raw: &FailoverPolicy) -> Result<FailoverSettings, Invalid> {
     let FailoverPolicy { enabled, detection, max_candidate_lag } = raw;
-    let Detection { interval, timeout, threshold } = detection;
+    let Detection { interval, timeout } = detection;
     let settings = FailoverSettings {
         enabled: *enabled,
         interval: duration("spec.failover.detection.interval", interval)?,
         timeout: duration("spec.failover.detection.timeout", timeout)?,
-        threshold: number("spec.failover.detection.threshold", (*threshold).into(), 1..=100)?,
         max_candidate_lag: duration("spec.failover.maxCandidateLag", max_candidate_lag)?,
     };
     if settings.interval < MIN_INTERVAL {

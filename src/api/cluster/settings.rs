@@ -13,13 +13,13 @@ use crate::api::duration::DurationText;
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0")
-        .message("a volume cannot shrink: keep or raise the size").field_path(".size"),
+    validation = Rule::new("quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) == 0")
+        .message("size cannot change in this version: raise the size of the PersistentVolumeClaims data-NAME-i instead").field_path(".size"),
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
         .message("storageClassName cannot change: the volumes exist already").field_path(".storageClassName")
 )]
 pub struct Storage {
-    /// Size of each member's volume, for example 100Gi. It may only grow.
+    /// Size of each member's volume, for example 100Gi. Cannot be changed later in this version.
     #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
         .message("size must be a quantity above zero, for example 100Gi"))]
     pub size: Quantity,
@@ -173,7 +173,7 @@ pub struct FailoverPolicy {
     /// False: the operator says what it would do, and does not do it.
     #[serde(default = "default_true")]
     pub enabled: bool,
-    /// How the death of the primary is found out.
+    /// How the members are watched. A mariadbd that exited is noticed at once, whatever stands here.
     #[serde(default)]
     pub detection: Detection,
     /// A member that is preferred by its priority may be this far behind the best one: it catches up first.
@@ -199,7 +199,7 @@ impl Default for FailoverPolicy {
     }
 }
 
-/// How the death of the primary is found out.
+/// How the members are watched. A mariadbd that exited is noticed at once, whatever stands here.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -215,10 +215,6 @@ pub struct Detection {
     /// A read that takes longer than this has failed.
     #[serde(default = "default_timeout")]
     pub timeout: DurationText,
-    /// So many reads must fail one after the other before silence counts. A mariadbd that exited is noticed at once.
-    #[serde(default = "default_threshold")]
-    #[schemars(range(min = 1, max = 100))]
-    pub threshold: i32,
 }
 
 fn default_interval() -> DurationText {
@@ -229,13 +225,9 @@ fn default_timeout() -> DurationText {
     "1s".into()
 }
 
-fn default_threshold() -> i32 {
-    3
-}
-
 impl Default for Detection {
     fn default() -> Self {
-        Self { interval: default_interval(), timeout: default_timeout(), threshold: default_threshold() }
+        Self { interval: default_interval(), timeout: default_timeout() }
     }
 }
 
