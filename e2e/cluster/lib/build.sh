@@ -11,11 +11,12 @@ binaries_build() {
   local kubernetes helm
   kubernetes=$CACHE/bin/kubernetes-$(module_key kubernetes)
   helm=$CACHE/bin/helm-$(module_key helm)
+  build_lock "$kubernetes" "$helm"
   if [ ! -d "$kubernetes" ]; then
-    long "building Kubernetes, etcd and CoreDNS from source: 6 minutes on 2 cores, once" "$CACHE/log/build-kubernetes.log" build_kubernetes "$kubernetes"
+    GOFLAGS="$GOFLAGS -v" long "building Kubernetes, etcd and CoreDNS from source: 6 minutes on 2 cores, once" "$CACHE/log/build-kubernetes.log" build_kubernetes "$kubernetes"
   fi
   if [ ! -d "$helm" ]; then
-    long "building helm from source: 2 minutes on 2 cores, once" "$CACHE/log/build-helm.log" build_helm "$helm"
+    GOFLAGS="$GOFLAGS -v" long "building helm from source: 2 minutes on 2 cores, once" "$CACHE/log/build-helm.log" build_helm "$helm"
   fi
   BIN=$CACHE/bin/all-$(basename "$kubernetes")-$(basename "$helm")
   if [ ! -d "$BIN" ]; then
@@ -26,13 +27,21 @@ binaries_build() {
   fi
 }
 
+# Two work trees may want the same binaries at the same time: the second waits and finds them.
+build_lock() {
+  if [ -d "$1" ] && [ -d "$2" ]; then return; fi
+  mkdir -p "$CACHE"
+  exec 8>"$CACHE/build.lock"
+  flock 8
+}
+
 # A new go.sum, Go version, source of ours or way of building makes a new key.
 module_key() {
   local dir=$HERE/$1
   {
     go version
     find "$dir" -type f -name '*.go' -o -type f -name 'go.*' | sort | xargs cat
-    cat "$HERE/lib/build.sh"
+    declare -f "build_$1"
   } | hash_of
 }
 
@@ -49,15 +58,7 @@ build_kubernetes() {
     -ldflags "-s -w -X $v.gitVersion=$version -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$version") -X $c=$version" \
     "${KUBERNETES_PACKAGES[@]}"
   mv "$out.new/server" "$out.new/etcd" # its package is called server
-  pause_build "$out.new/pause"
   mv -T "$out.new" "$out"
-}
-
-# The container that holds a pod's network namespace: one C file of Kubernetes' own.
-pause_build() {
-  local source
-  source=$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)/build/pause/linux/pause.c
-  gcc -Os -static -DVERSION=beachmaster -o "$1" "$source"
 }
 
 build_helm() {

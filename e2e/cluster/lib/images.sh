@@ -11,7 +11,7 @@ OWN_IMAGES=$STATE/images
 # Sets TEMPLATE to a containerd root that holds the base images, unpacked; makes it when the cache has none.
 base_images_build() {
   local pause mariadb
-  pause=$CACHE/images/pause-$(hash_of <"$BIN/pause").tar
+  pause=$CACHE/images/pause-$(module_version k8s.io/kubernetes kubernetes).tar
   mariadb=$CACHE/images/mariadb-$(cat "$HERE/lib/mariadb-image.sh" "$HERE/lib/archive.sh" | hash_of).tar
   mkdir -p "$CACHE/images"
   if [ ! -e "$pause" ]; then
@@ -26,10 +26,12 @@ base_images_build() {
   fi
 }
 
+# The container that holds a pod's network namespace is one C file of Kubernetes' own.
 pause_image() {
-  local dir
+  local dir source
   dir=$(mktemp -d -p "$CACHE/images")
-  cp "$BIN/pause" "$dir/pause"
+  source=$(cd "$HERE/kubernetes" && go mod download -json k8s.io/kubernetes | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  gcc -Os -static -DVERSION=beachmaster -o "$dir/pause" "$source/build/pause/linux/pause.c"
   archive_tar "$dir/layer.tar" "$dir" pause
   archive "$1" "$PAUSE_IMAGE" '{"User":"65535:65535","Entrypoint":["/pause"]}' "$dir/layer.tar"
   rm -rf "$dir"

@@ -7,7 +7,7 @@ spawn() { # NAME COMMAND...
   shift
   mkdir -p "$RUN" "$LOGS"
   ulimit -n "$(ulimit -Hn)"
-  setsid "$@" >>"$LOGS/$name.log" 2>&1 </dev/null 9>&- &
+  setsid "$@" >>"$LOGS/$name.log" 2>&1 </dev/null 8>&- 9>&- &
   pid=$!
   echo "$pid $(process_start "$pid")" >"$RUN/$name.pid"
 }
