@@ -1,13 +1,11 @@
 //! What users may get wrong: refused by the API server with words that help, or shown in the status with a remedy.
 //!
-//! `cases/*.yaml` are manifests with a comment `# expect: TEXT`: the API server must refuse them, saying TEXT.
-//! What only shows when pods start is tried here, beside a healthy cluster that must not suffer.
+//! What only shows when pods start is tried beside a healthy cluster that must not suffer.
 
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
 
 use crate::harness::cluster::{Cluster, Status};
 use crate::harness::failover::Watch;
@@ -15,10 +13,11 @@ use crate::harness::pods::Load;
 use crate::harness::stage::Stage;
 use crate::harness::wait;
 
+mod refusals;
 mod volumes;
 
-const CASES: &str = "e2e/bad-input/cases";
-const EXPECT: &str = "# expect:";
+use refusals::Refusal;
+
 /// The kubelet reports a failed pull after some seconds, an event of the provisioner likewise.
 const SHOWN_LIMIT: Duration = Duration::from_secs(60);
 
@@ -27,9 +26,9 @@ const SHOWN_LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// When it cannot go on.
 pub async fn run(stage: &mut Stage) -> Result<()> {
-    for case in cases()? {
-        let outcome = case.refused(stage).await;
-        stage.report.check(&case.name, outcome)?;
+    for refusal in Refusal::all()? {
+        let outcome = refusal.happens(&stage.kube).await;
+        stage.report.check(&refusal.name, outcome)?;
     }
     let healthy = stage.cluster(json!({"members": 2, "replication": {"mode": "SemiSync"}})).await?;
     let image = image_that_does_not_exist(stage).await;
@@ -42,42 +41,6 @@ pub async fn run(stage: &mut Stage) -> Result<()> {
     stage.report.check("a blank volume in a running cluster", outcome)?;
     let outcome = still_works(stage, healthy).await;
     stage.report.check("the operator goes on with other clusters", outcome)
-}
-
-struct Case {
-    name: String,
-    expect: String,
-    manifest: Value,
-}
-
-fn cases() -> Result<Vec<Case>> {
-    let mut paths: Vec<_> = std::fs::read_dir(CASES)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    paths.sort();
-    ensure!(!paths.is_empty(), "no cases in {CASES}");
-    paths.iter().map(|path| Case::read(path).with_context(|| path.display().to_string())).collect()
-}
-
-impl Case {
-    fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)?;
-        let expect = text
-            .lines()
-            .find_map(|line| line.strip_prefix(EXPECT))
-            .with_context(|| format!("no line `{EXPECT} TEXT`"))?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { name, expect: expect.trim().into(), manifest: serde_saphyr::from_str(&text)? })
-    }
-
-    /// What the API server said, when it refused with the expected words.
-    async fn refused(&self, stage: &Stage) -> Result<String> {
-        let Err(error) = stage.kube.apply(&self.manifest).await else {
-            bail!("it was accepted; expected a refusal that says: {}", self.expect);
-        };
-        let said = format!("{error:#}");
-        ensure!(said.contains(&self.expect), "refused, but not with `{}`: {said}", self.expect);
-        Ok(format!("refused: {}", self.expect))
-    }
 }
 
 async fn image_that_does_not_exist(stage: &Stage) -> Result<String> {
