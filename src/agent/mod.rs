@@ -1,4 +1,29 @@
-//! The agent: one daemon beside each member's mariadbd, the only part that touches its volume.
+//! The agent: one daemon beside each member's mariadbd. It owns the member's volume (record, kept relay logs), starts
+//! and ends mariadbd through launch, and carries out orders, one at a time, the highest token first.
+//!
+//! `slots`, `record` and `volume` say what is on disk; `launcher`, `locks` and `supervisor` whether mariadbd lives;
+//! `access` holds the SQL sessions; `court` decides which order may act; `orders/` has one file for each kind of order.
+//! It decides nothing about the cluster and has no Kubernetes credentials.
 
+pub mod access;
+pub mod accounts;
 pub mod binlog_files;
 pub mod binlog_server;
+pub mod clock;
+pub mod config;
+pub mod court;
+pub mod daemon;
+pub mod launcher;
+pub mod locks;
+pub mod orders;
+pub mod readyz;
+pub mod record;
+pub mod relay;
+pub mod relay_logs;
+pub mod slots;
+pub mod stream;
+pub mod supervisor;
+pub mod volume;
+
+pub use config::Config;
+pub use daemon::run;

@@ -2,6 +2,7 @@
 //!
 //! No logic that another part could need belongs here.
 
+pub mod agent;
 pub mod crd;
 pub mod operator;
 
@@ -19,6 +20,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs or reaches the agent of a member.
+    Agent(agent::AgentArgs),
     /// Prints the CustomResourceDefinitions, or writes them into folders.
     Crd(crd::Args),
     /// Runs the operator.
@@ -29,6 +32,7 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     match Cli::parse().command {
+        Command::Agent(args) => agent::run(args),
         Command::Crd(args) => crd::run(&args),
         Command::Operator(args) => operator::run(args),
     }

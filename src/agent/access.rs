@@ -1,0 +1,272 @@
+//! The agent's SQL sessions: one that watches whether mariadbd answers, one for the order that is carried out.
+//!
+//! A session that was lent to an order and did not come back may still run a statement. It is killed, and seen to be
+//! gone, before the next one is lent: an overtaken order changes nothing any more once the newer one begins.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::accounts;
+use super::config::Config;
+use super::supervisor::Supervisor;
+use crate::mariadb::session::STATEMENT_LIMIT;
+use crate::mariadb::{Address, Login, Session, SqlError, read};
+use crate::orders::{Incarnation, OrderError, Reason};
+
+/// Account of the agent over the socket: the user both containers run as.
+const USER: &str = "mysql";
+/// Between two tries to connect to a starting server.
+const RETRY: Duration = Duration::from_millis(10);
+/// Between two looks whether it still answers; `/readyz` is asked every 2 s.
+const LOOK: Duration = Duration::from_millis(500);
+/// A look that takes longer means that clients get no answer either.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
+/// Between two tries to set up accounts, and two looks for kept relay logs that are no longer needed.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// A killed session ends within milliseconds, unless its statement cannot be interrupted.
+const KILLED: Duration = Duration::from_secs(2);
+/// Between two looks whether it has.
+const KILLED_LOOK: Duration = Duration::from_millis(2);
+
+/// Sessions of the running mariadbd.
+#[derive(Debug)]
+pub struct Access {
+    config: Arc<Config>,
+    supervisor: Arc<Supervisor>,
+    login: Login,
+    observer: Mutex<Option<Session>>,
+    /// A session that waits for the next order.
+    parked: std::sync::Mutex<Option<Loan>>,
+    /// The session an order has, or had and did not give back.
+    lent: std::sync::Mutex<Option<(Incarnation, u32)>>,
+}
+
+/// A session of one run of mariadbd, lent to an order.
+#[derive(Debug)]
+pub struct Loan {
+    run: Incarnation,
+    /// The session.
+    pub session: Session,
+}
+
+impl Access {
+    /// Over the socket of this member.
+    #[must_use]
+    pub fn new(config: Arc<Config>, supervisor: Arc<Supervisor>) -> Self {
+        let address = Address::Socket(config.mariadbd_socket());
+        let login = Login { address, user: USER.to_owned(), password: None, unlogged: true };
+        Self {
+            config,
+            supervisor,
+            login,
+            observer: Mutex::new(None),
+            parked: std::sync::Mutex::new(None),
+            lent: std::sync::Mutex::new(None),
+        }
+    }
+
+    /// A session for an order, after what an older order left has ended.
+    ///
+    /// # Errors
+    /// [`Reason::NotRunning`] or [`Reason::Sql`].
+    pub async fn lend(&self) -> Result<Loan, OrderError> {
+        let run = self.running()?;
+        self.settle().await?;
+        let parked = locked(&self.parked).take_if(|loan| loan.run == run && !loan.session.is_broken());
+        let loan = match parked {
+            Some(loan) => loan,
+            None => Loan { run, session: Session::connect(&self.login, STATEMENT_LIMIT).await.map_err(sql_error)? },
+        };
+        *locked(&self.lent) = Some((run, loan.session.id()));
+        Ok(loan)
+    }
+
+    /// Takes a session back. A broken one stays marked, and is killed before the next is lent.
+    pub fn give_back(&self, loan: Loan) {
+        if !loan.session.is_broken() {
+            *locked(&self.lent) = None;
+            *locked(&self.parked) = Some(loan);
+        }
+    }
+
+    /// Ends the session an older order still has.
+    ///
+    /// # Errors
+    /// [`Reason::Sql`] when its statement cannot be ended: then nothing else may be done over SQL yet.
+    pub async fn settle(&self) -> Result<(), OrderError> {
+        let lent = *locked(&self.lent);
+        let Some((run, id)) = lent else { return Ok(()) };
+        if self.supervisor.incarnation() == Some(run) {
+            let mut observer = self.observer().await?;
+            let session = observer.as_mut().ok_or_else(not_answering)?;
+            end_sessions(session, &[id]).await?;
+        }
+        *locked(&self.lent) = None;
+        Ok(())
+    }
+
+    /// Connection ids of the agent itself.
+    pub async fn own_ids(&self) -> Vec<u32> {
+        let observer = self.observer.lock().await.as_ref().map(Session::id);
+        let lent = locked(&self.lent).map(|(_, id)| id);
+        observer.into_iter().chain(lent).collect()
+    }
+
+    fn running(&self) -> Result<Incarnation, OrderError> {
+        use crate::orders::Mariadbd;
+        match self.supervisor.view() {
+            Mariadbd::Running { incarnation, sql: true } => Ok(incarnation),
+            Mariadbd::Running { sql: false, .. } => Err(not_answering()),
+            view => Err(OrderError {
+                reason: Reason::NotRunning,
+                message: format!("mariadbd does not run ({view:?}): give `start` first"),
+            }),
+        }
+    }
+
+    async fn observer(&self) -> Result<MutexGuard<'_, Option<Session>>, OrderError> {
+        let mut observer = self.observer.lock().await;
+        if observer.as_ref().is_none_or(Session::is_broken) {
+            *observer = Some(Session::connect(&self.login, LOOK_LIMIT).await.map_err(sql_error)?);
+        }
+        Ok(observer)
+    }
+}
+
+/// The watch.
+impl Access {
+    /// For ever: connects to each run of mariadbd, prepares it, and notes whether it answers.
+    pub async fn keep(&self) {
+        let mut view = self.supervisor.subscribe();
+        loop {
+            let run = self.supervisor.incarnation();
+            if let Some(run) = run {
+                self.keep_run(run).await;
+            }
+            *self.observer.lock().await = None;
+            *locked(&self.parked) = None;
+            if self.supervisor.incarnation().is_none() && view.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn keep_run(&self, run: Incarnation) {
+        while let Err(error) = self.prepare(run).await {
+            if self.supervisor.incarnation() != Some(run) {
+                return;
+            }
+            if !error.is_gone() {
+                warn!(%error, "mariadbd cannot be prepared yet");
+            }
+            sleep(RETRY).await;
+        }
+        info!(incarnation = run.0, "mariadbd answers");
+        self.supervisor.note_sql(run, true);
+        let mut upkeep = Instant::now();
+        while self.supervisor.incarnation() == Some(run) {
+            let answers = self.look().await;
+            self.supervisor.note_sql(run, answers);
+            if answers && upkeep.elapsed() > UPKEEP {
+                self.upkeep().await;
+                upkeep = Instant::now();
+            }
+            // An exit ends the wait at once.
+            let mut view = self.supervisor.subscribe();
+            let gone = view.wait_for(|_| self.supervisor.incarnation() != Some(run));
+            let _ = tokio::time::timeout(LOOK, gone).await;
+        }
+    }
+
+    /// Before the first order: whatever an earlier agent left is ended, and the accounts are as the Secret says.
+    async fn prepare(&self, run: Incarnation) -> Result<(), SqlError> {
+        let mut session = Session::connect(&self.login, STATEMENT_LIMIT).await?;
+        let theirs = format!(
+            "SELECT id FROM information_schema.processlist WHERE user = '{USER}' AND id <> {}",
+            session.id()
+        );
+        let left: Vec<u32> = session.rows(&theirs).await?;
+        end_sessions(&mut session, &left).await.map_err(|error| SqlError::Unexpected {
+            what: "sessions of an earlier agent".to_owned(),
+            message: error.message,
+        })?;
+        if let Err(error) = accounts::ensure(&mut session, &self.config).await {
+            warn!(%error, "accounts cannot be set; tried again");
+        }
+        let parked = Session::connect(&self.login, STATEMENT_LIMIT).await?;
+        *self.observer.lock().await = Some(session);
+        *locked(&self.lent) = None;
+        *locked(&self.parked) = Some(Loan { run, session: parked });
+        Ok(())
+    }
+
+    async fn look(&self) -> bool {
+        let looked = async {
+            let mut observer = self.observer().await.ok()?;
+            observer.as_mut()?.row::<u8>("SELECT 1").await.ok()
+        };
+        tokio::time::timeout(LOOK_LIMIT, looked).await.ok().flatten().is_some()
+    }
+
+    async fn upkeep(&self) {
+        let Ok(mut observer) = self.observer().await else { return };
+        let Some(session) = observer.as_mut() else { return };
+        if let Err(error) = accounts::ensure(session, &self.config).await {
+            warn!(%error, "accounts cannot be set; tried again");
+        }
+        if let Ok(globals) = read::globals(session).await
+            && let Err(error) = self.supervisor.relay_logs().forget(&globals.binlog_position)
+        {
+            warn!(%error, "kept relay logs cannot be removed");
+        }
+    }
+}
+
+/// Kills sessions and waits until they are gone.
+///
+/// # Errors
+/// [`Reason::Sql`] when one is still there after the limit.
+pub async fn end_sessions(session: &mut Session, ids: &[u32]) -> Result<(), OrderError> {
+    /// ER_NO_SUCH_THREAD: it ended by itself.
+    const GONE: u16 = 1094;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    for id in ids {
+        match session.execute(&format!("KILL CONNECTION {id}")).await {
+            Err(error) if error.code() != Some(GONE) => return Err(sql_error(error)),
+            _ => {}
+        }
+    }
+    let list = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let query = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id IN ({list})");
+    let began = Instant::now();
+    while session.row::<u64>(&query).await.map_err(sql_error)? > 0 {
+        if began.elapsed() > KILLED {
+            let message = format!("sessions {list} were killed {KILLED:?} ago and their statements still run");
+            return Err(OrderError { reason: Reason::Sql, message });
+        }
+        sleep(KILLED_LOOK).await;
+    }
+    Ok(())
+}
+
+/// A failed statement as the answer to an order.
+#[must_use]
+pub fn sql_error(error: SqlError) -> OrderError {
+    let reason = if error.is_gone() { Reason::NotRunning } else { Reason::Sql };
+    OrderError { reason, message: error.to_string() }
+}
+
+fn not_answering() -> OrderError {
+    OrderError { reason: Reason::NotRunning, message: "mariadbd runs but does not answer yet: try again".to_owned() }
+}
+
+/// Every change is one assignment, so a panic elsewhere left the value whole.
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

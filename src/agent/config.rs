@@ -1,0 +1,135 @@
+//! Who this agent is and where its things are. In a pod all of it follows from `layout`; tests set it themselves.
+
+use std::path::{Path, PathBuf};
+
+use crate::api::owned::{Boot, command_line};
+use crate::layout;
+use crate::orders::{Ordinal, Secret};
+
+/// An agent's surroundings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `namespace/name` of the cluster.
+    pub cluster: String,
+    /// The member.
+    pub ordinal: Ordinal,
+    /// Uid of its pod.
+    pub pod_uid: String,
+    /// The cluster's replication domain.
+    pub gtid_domain_id: u32,
+    /// Mount of the volume.
+    pub volume: PathBuf,
+    /// Folder of the sockets.
+    pub run_dir: PathBuf,
+    /// Folder for mariadbd's temporary files.
+    pub tmp_dir: PathBuf,
+    /// mariadbd, as launch finds it.
+    pub mariadbd: String,
+    /// mariadb-install-db, as launch finds it.
+    pub install_db: String,
+    /// The only option file mariadbd reads.
+    pub my_cnf: PathBuf,
+    /// Folder with the passwords of the operator's accounts.
+    pub accounts: PathBuf,
+    /// Database and user to make at the initialisation.
+    pub bootstrap: Bootstrap,
+    /// File with root's password, when there is one.
+    pub root_password: PathBuf,
+    /// Where mariadbd listens.
+    pub mariadb_port: u16,
+    /// Where the binlog server listens.
+    pub binlog_port: u16,
+    /// Where `/readyz` is.
+    pub http_port: u16,
+}
+
+/// What users want a new cluster to hold.
+#[derive(Debug, Clone, Default)]
+pub struct Bootstrap {
+    /// Database to create.
+    pub database: Option<String>,
+    /// User to create, with all rights on that database.
+    pub username: Option<String>,
+    /// File with the user's password.
+    pub password: PathBuf,
+}
+
+impl Config {
+    /// mariadbd's datadir.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.volume.join("data")
+    }
+
+    /// Where a datadir is made before it gets its name.
+    #[must_use]
+    pub fn new_data_dir(&self) -> PathBuf {
+        self.volume.join("data.init")
+    }
+
+    /// Our own files on the volume.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.volume.join("beachmaster")
+    }
+
+    /// mariadbd's socket.
+    #[must_use]
+    pub fn mariadbd_socket(&self) -> PathBuf {
+        self.in_run_dir(layout::MARIADBD_SOCKET)
+    }
+
+    /// launch's socket.
+    #[must_use]
+    pub fn launch_socket(&self) -> PathBuf {
+        self.in_run_dir(layout::LAUNCH_SOCKET)
+    }
+
+    /// The agent's own socket.
+    #[must_use]
+    pub fn agent_socket(&self) -> PathBuf {
+        self.in_run_dir(layout::AGENT_SOCKET)
+    }
+
+    /// mariadbd's arguments.
+    #[must_use]
+    pub fn command_line(&self) -> Vec<String> {
+        command_line(&Boot {
+            ordinal: self.ordinal,
+            gtid_domain_id: self.gtid_domain_id,
+            defaults_file: text(&self.my_cnf),
+            data_dir: text(&self.data_dir()),
+            socket: text(&self.mariadbd_socket()),
+            pid_file: text(&self.in_run_dir(layout::PID_FILE)),
+            tmp_dir: text(&self.tmp_dir),
+            port: self.mariadb_port,
+        })
+    }
+
+    /// A password from the mounted Secret.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is empty; the text says which and what to do.
+    pub fn account_password(&self, key: &str) -> Result<Secret, String> {
+        password(&self.accounts.join(key))
+    }
+
+    fn in_run_dir(&self, pod_path: &str) -> PathBuf {
+        self.run_dir.join(Path::new(pod_path).file_name().unwrap_or_default())
+    }
+}
+
+/// A password from a file, without the line end editors leave.
+///
+/// # Errors
+/// When the file cannot be read or is empty; the text says which and what to do.
+pub fn password(file: &Path) -> Result<Secret, String> {
+    let remedy = "check the Secret that is mounted there";
+    let content = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}; {remedy}", file.display()))?;
+    let password = content.trim_end_matches(['\r', '\n']);
+    if password.is_empty() { Err(format!("{} is empty; {remedy}", file.display())) } else { Ok(Secret(password.to_owned())) }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

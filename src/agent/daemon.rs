@@ -1,0 +1,203 @@
+//! The daemon: its parts, its state, and the way of an order through them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+use tokio::net::UnixListener;
+use tokio::sync::broadcast;
+use tracing::{info, warn};
+
+use super::access::Access;
+use super::clock;
+use super::config::Config;
+use super::court::{Case, Court, Verdict};
+use super::launcher::Launcher;
+use super::orders::{self, Donor};
+use super::supervisor::Supervisor;
+use super::volume::{Volume, superseded};
+use super::{readyz, stream};
+use crate::orders::{AgentState, Answer, Event, MemberRole, Outcome, Secret, SignedOrder, Volume as VolumeView};
+
+/// Events a slow stream may be behind before it loses some; each stream's next line has the whole state anyway.
+const EVENTS: usize = 64;
+
+/// One member's agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its surroundings.
+    pub config: Arc<Config>,
+    /// Its volume.
+    pub volume: Arc<Volume>,
+    /// launch.
+    pub launcher: Arc<Launcher>,
+    /// mariadbd.
+    pub supervisor: Arc<Supervisor>,
+    /// SQL sessions.
+    pub access: Arc<Access>,
+    /// Held by the order that acts.
+    pub turn: tokio::sync::Mutex<()>,
+    court: Mutex<Court>,
+    serving: Mutex<Option<Donor>>,
+    events: broadcast::Sender<Event>,
+    boot_id: String,
+}
+
+/// The daemon cannot begin.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// Its socket cannot be opened.
+    #[error("the agent's socket {path}: {source}; is the folder mounted and writable for this user?")]
+    Socket { path: String, source: io::Error },
+}
+
+/// Runs the daemon. Ends only when it cannot begin: whatever goes wrong later is an answer or an event.
+///
+/// # Errors
+/// When its socket cannot be opened.
+pub async fn run(config: Config) -> Result<(), AgentError> {
+    let agent = Arc::new(Agent::new(config));
+    let path = agent.config.agent_socket();
+    let listener = listen(&path).map_err(|source| AgentError::Socket { path: path.display().to_string(), source })?;
+    info!(member = %agent.config.ordinal, cluster = agent.config.cluster, "agent runs");
+    let parts = Arc::clone(&agent);
+    tokio::spawn(async move { parts.launcher.watch().await });
+    let parts = Arc::clone(&agent);
+    tokio::spawn(async move { parts.supervisor.watch().await });
+    let parts = Arc::clone(&agent);
+    tokio::spawn(async move { parts.access.keep().await });
+    tokio::spawn(readyz::serve(Arc::clone(&agent)));
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => drop(tokio::spawn(stream::serve(Arc::clone(&agent), connection))),
+            Err(error) => {
+                warn!(%error, "a stream cannot be accepted");
+                // Out of descriptors: the next try would fail at once, too.
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn listen(path: &std::path::Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+impl Agent {
+    fn new(config: Config) -> Self {
+        let config = Arc::new(config);
+        let volume = Arc::new(Volume::open(&config.volume));
+        let launcher = Arc::new(Launcher::new(config.launch_socket()));
+        let events = broadcast::Sender::new(EVENTS);
+        let supervisor = Arc::new(Supervisor::new(
+            Arc::clone(&config),
+            Arc::clone(&volume),
+            Arc::clone(&launcher),
+            events.clone(),
+        ));
+        let access = Arc::new(Access::new(Arc::clone(&config), Arc::clone(&supervisor)));
+        let highest = volume.stored().and_then(|stored| Some((stored.record.token?, stored.order_id)));
+        Self {
+            config,
+            volume,
+            launcher,
+            supervisor,
+            access,
+            turn: tokio::sync::Mutex::new(()),
+            court: Mutex::new(Court::new(highest)),
+            serving: Mutex::new(None),
+            events,
+            boot_id: clock::boot_id(),
+        }
+    }
+
+    /// The whole state, without waiting for anything.
+    #[must_use]
+    pub fn state(&self) -> AgentState {
+        AgentState {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pod_uid: self.config.pod_uid.clone(),
+            boot_id: self.boot_id.clone(),
+            boot_ms: clock::now(),
+            volume: self.volume.view(),
+            mariadbd: self.supervisor.view(),
+            serving: locked(&self.serving).as_ref().map(|donor| donor.port),
+            running: locked(&self.court).running().map(|case| case.order.order.name().to_owned()),
+        }
+    }
+
+    /// Role last ordered.
+    #[must_use]
+    pub fn role(&self) -> Option<MemberRole> {
+        match self.volume.view() {
+            VolumeView::Recorded { record } => Some(record.role),
+            VolumeView::Blank | VolumeView::Unusable { .. } => None,
+        }
+    }
+
+    /// Events from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Judges an order at once, in the order of arrival; carries it out on its own.
+    pub fn submit(self: &Arc<Self>, order: SignedOrder) -> Result<Arc<Case>, Outcome> {
+        let identity = self.volume.stored().map(|stored| stored.record.identity);
+        let name = order.order.name();
+        let verdict = locked(&self.court).judge(order, identity.as_ref(), clock::now());
+        match verdict {
+            Err(error) => {
+                info!(order = name, %error, "order refused");
+                Err(Outcome::Error(error))
+            }
+            Ok(Verdict::Same(case)) => Ok(case),
+            Ok(Verdict::CarryOut(case)) => {
+                let (agent, carried) = (Arc::clone(self), Arc::clone(&case));
+                tokio::spawn(async move { agent.carry_out(&carried).await });
+                Ok(case)
+            }
+        }
+    }
+
+    async fn carry_out(self: &Arc<Self>, case: &Arc<Case>) {
+        let began = std::time::Instant::now();
+        let (agent, carried) = (Arc::clone(self), Arc::clone(case));
+        // A task of its own: a defect in one order must not leave its stream without an answer.
+        let done = tokio::spawn(async move { orders::carry_out(&agent, &carried).await }).await;
+        let outcome = done.unwrap_or_else(|_| Outcome::Error(superseded()));
+        let term = case.order.token.term.0;
+        let took = began.elapsed();
+        info!(order = case.order.order.name(), term, seq = case.order.token.seq, ?took, ?outcome, "order done");
+        case.close(outcome);
+    }
+
+    /// The answer of the binlog server that serves this login.
+    #[must_use]
+    pub fn serving_to(&self, user: &str, password: &Secret) -> Option<Answer> {
+        locked(&self.serving).as_ref()?.answer_to(user, password)
+    }
+
+    /// From now on this binlog server serves.
+    pub fn set_serving(&self, donor: Donor) {
+        *locked(&self.serving) = Some(donor);
+    }
+
+    /// Ends the binlog server.
+    pub fn stop_serving(&self) {
+        *locked(&self.serving) = None;
+    }
+}
+
+/// Every change under these locks is one step, so a panic elsewhere left the value whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

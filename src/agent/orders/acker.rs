@@ -1,0 +1,141 @@
+//! Who acknowledges: `set-acker` and `unstick` on a replica, `evict-acker`, `readmit-acker` and `semi-sync` on a primary.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::work::Work;
+use crate::agent::access::sql_error;
+use crate::layout::repl_user;
+use crate::mariadb::text::quote;
+use crate::orders::{Answer, OrderError, Ordinal, Reason};
+use crate::topology::observation::IoThread;
+
+/// A reconnect takes milliseconds; the source may be gone.
+const CONNECTED: Duration = Duration::from_secs(2);
+/// How long unstick lets the SQL thread finish before it restarts it: what it drops is fetched again.
+const DRAINED: Duration = Duration::from_secs(1);
+/// A killed dump thread is gone within 200 ms (measured 165 ms).
+const DUMP_GONE: Duration = Duration::from_secs(2);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Only a restart of the IO thread makes the variable real.
+pub(super) async fn set(work: &mut Work<'_>, on: bool) -> Result<Answer, OrderError> {
+    if work.slave().await?.is_none() {
+        return Err(unsupported("the member replicates from nobody: give `follow` first"));
+    }
+    let now = (work.globals().await?.acker_wanted, work.is_acknowledging().await?);
+    if now == (on, on) && is_connected(work).await? {
+        return Ok(Answer::Done);
+    }
+    work.persist(|_| {}).await?;
+    work.execute(&format!("SET GLOBAL rpl_semi_sync_slave_enabled={}", u8::from(on))).await?;
+    work.keep_relay_logs(None)?;
+    work.stop("STOP SLAVE IO_THREAD").await?.map_err(sql_error)?;
+    work.execute("START SLAVE IO_THREAD").await?;
+    if on {
+        return acknowledges(work).await.map(|()| Answer::Done);
+    }
+    // Off at once: the thread that acknowledged is gone, and the next one reads the variable.
+    if work.is_acknowledging().await? {
+        return Err(OrderError { reason: Reason::Sql, message: "the IO thread still acknowledges".to_owned() });
+    }
+    Ok(Answer::Done)
+}
+
+/// In GTID mode a source never counts an acknowledgement of what was sent before a reconnect; the start position of a
+/// connection without GTID it does count (measured: commits flow after 8 to 16 ms).
+pub(super) async fn unstick(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+    if work.slave().await?.is_none() || !work.globals().await?.acker_wanted {
+        return Err(unsupported("the member is no acker: nothing waits for it"));
+    }
+    work.persist(|_| {}).await?;
+    drain(work).await?;
+    for mode in ["no", "slave_pos"] {
+        work.stop_replication().await?;
+        work.execute(&format!("CHANGE MASTER TO MASTER_USE_GTID={mode}")).await?;
+        work.execute("START SLAVE").await?;
+        acknowledges(work).await?;
+    }
+    Ok(Answer::Done)
+}
+
+/// On the primary: `ordinal` can acknowledge nothing any more, whether it can be reached or not.
+pub(super) async fn evict(work: &mut Work<'_>, ordinal: Ordinal) -> Result<Answer, OrderError> {
+    work.persist(|_| {}).await?;
+    let user = quote(&repl_user(ordinal.0));
+    work.execute(&format!("ALTER USER {user}@'%' ACCOUNT LOCK")).await?;
+    let query = format!("SELECT id FROM information_schema.processlist WHERE user = {user}");
+    let began = Instant::now();
+    loop {
+        let left: Vec<u32> = work.sql().await?.rows(&query).await.map_err(sql_error)?;
+        if left.is_empty() {
+            return Ok(Answer::Done);
+        }
+        if began.elapsed() > DUMP_GONE {
+            let message = format!("sessions {left:?} of {user} were killed and are still there: repeat the order");
+            return Err(OrderError { reason: Reason::Sql, message });
+        }
+        for id in left {
+            // It may have ended by itself; the next look tells.
+            if let Err(error) = work.sql().await?.execute(&format!("KILL CONNECTION {id}")).await
+                && error.code().is_none()
+            {
+                return Err(sql_error(error));
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// On the primary: the account may log in again.
+pub(super) async fn readmit(work: &mut Work<'_>, ordinal: Ordinal) -> Result<Answer, OrderError> {
+    work.persist(|_| {}).await?;
+    work.execute(&format!("ALTER USER {}@'%' ACCOUNT UNLOCK", quote(&repl_user(ordinal.0)))).await?;
+    Ok(Answer::Done)
+}
+
+/// On a replica it would make the SQL thread wait for acknowledgements.
+pub(super) async fn semi_sync(work: &mut Work<'_>, on: bool) -> Result<Answer, OrderError> {
+    if on && (work.slave().await?.is_some() || work.globals().await?.read_only) {
+        return Err(unsupported("semi-sync is switched on by `promote`; the member is no primary"));
+    }
+    work.persist(|_| {}).await?;
+    work.execute(&format!("SET GLOBAL rpl_semi_sync_master_enabled={}", u8::from(on))).await?;
+    let is = work.globals().await?.source_enabled;
+    if is == on { Ok(Answer::Done) } else { Err(unsupported("the server did not take the setting: repeat the order")) }
+}
+
+async fn is_connected(work: &mut Work<'_>) -> Result<bool, OrderError> {
+    Ok(work.slave().await?.is_some_and(|slave| slave.status.io == IoThread::Yes))
+}
+
+async fn acknowledges(work: &mut Work<'_>) -> Result<(), OrderError> {
+    let began = Instant::now();
+    while !(is_connected(work).await? && work.is_acknowledging().await?) {
+        if began.elapsed() > CONNECTED {
+            let status = work.slave().await?.map(|slave| slave.status);
+            let message = format!("the IO thread did not connect within {CONNECTED:?}: {status:?}; repeat the order");
+            return Err(OrderError { reason: Reason::Sql, message });
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+async fn drain(work: &mut Work<'_>) -> Result<(), OrderError> {
+    let began = Instant::now();
+    while began.elapsed() < DRAINED {
+        let Some(slave) = work.slave().await? else { return Ok(()) };
+        if work.globals().await?.applied().covers(&slave.status.io_position) {
+            return Ok(());
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+fn unsupported(message: &str) -> OrderError {
+    OrderError { reason: Reason::Unsupported, message: message.to_owned() }
+}

@@ -1,0 +1,25 @@
+//! `fence`: SIGKILL first, then the hold on the volume, then where the binary logs end.
+//!
+//! SIGKILL because every gentler way answers waiting clients or commits what waits.
+
+use super::work::Work;
+use crate::agent::binlog_files::scan_end;
+use crate::orders::{Answer, LogEvidence, OrderError};
+
+/// Base name of the binary logs (option `log_bin`).
+pub(super) const BINLOGS: &str = "bin";
+
+pub(super) async fn kill(work: &Work<'_>) -> Result<(), OrderError> {
+    let supervisor = &work.agent().supervisor;
+    supervisor.fence();
+    supervisor.kill(work.remaining()).await
+}
+
+pub(super) async fn hold_and_read(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+    work.persist(|stored| stored.record.hold = true).await?;
+    let logs = match scan_end(&work.agent().config.data_dir(), BINLOGS).await {
+        Ok(end) => LogEvidence::Readable { end: end.position, torn: end.torn.map(|torn| torn.to_string()) },
+        Err(error) => LogEvidence::Unreadable { message: error.to_string() },
+    };
+    Ok(Answer::Fenced { logs })
+}

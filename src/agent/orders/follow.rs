@@ -1,0 +1,110 @@
+//! `follow`: replicate from a member or from a binlog server, by GTID.
+
+use super::wait::until_applied;
+use super::work::Work;
+use crate::gtid::GtidPosition;
+use crate::layout::{repl_key, repl_user};
+use crate::mariadb::read::Globals;
+use crate::mariadb::text::quote;
+use crate::orders::{Answer, MemberRole, OrderError, Reason, Secret, Source};
+use crate::topology::observation::IoThread;
+
+/// Between two tries to connect, in seconds: the least MariaDB takes.
+const CONNECT_RETRY: u32 = 1;
+/// Seconds between signs of life of an idle source: a silent one is noticed within `slave_net_timeout`.
+const HEARTBEAT: &str = "0.5";
+
+pub(super) async fn follow(
+    work: &mut Work<'_>,
+    source: &Source,
+    semi_sync: bool,
+    wait: Option<GtidPosition>,
+) -> Result<Answer, OrderError> {
+    let login = Login::of(work, source)?;
+    refuse_a_primary(&work.globals().await?)?;
+    if replicates(work, &login, semi_sync).await? {
+        work.persist(|stored| stored.record.role = MemberRole::Replica).await?;
+    } else {
+        work.persist(|_| {}).await?;
+        switch(work, &login, semi_sync).await?;
+    }
+    match wait {
+        Some(position) => until_applied(work, &position).await,
+        None => Ok(Answer::Done),
+    }
+}
+
+/// Where to connect, and as whom.
+struct Login {
+    host: String,
+    port: u16,
+    user: String,
+    password: Secret,
+}
+
+impl Login {
+    /// From another member it takes its own replication account, which there can be locked without touching others.
+    fn of(work: &Work<'_>, source: &Source) -> Result<Self, OrderError> {
+        match source.clone() {
+            Source::Donor { host, port, user, password } => Ok(Self { host, port, user, password }),
+            Source::Member { host, port } => {
+                let config = &work.agent().config;
+                let unsupported = |message| OrderError { reason: Reason::Unsupported, message };
+                let password = config.account_password(&repl_key(config.ordinal.0)).map_err(unsupported)?;
+                Ok(Self { host, port, user: repl_user(config.ordinal.0), password })
+            }
+        }
+    }
+
+    fn change_master(&self) -> String {
+        format!(
+            "CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
+             MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY={CONNECT_RETRY}, \
+             MASTER_HEARTBEAT_PERIOD={HEARTBEAT}, MASTER_SSL=0",
+            quote(&self.host),
+            self.port,
+            quote(&self.user),
+            quote(&self.password.0),
+        )
+    }
+}
+
+/// A primary that takes writes is never turned into a replica: switching its semi-sync off would acknowledge what waits.
+fn refuse_a_primary(globals: &Globals) -> Result<(), OrderError> {
+    if globals.read_only && !globals.source_enabled {
+        return Ok(());
+    }
+    let message = "the member is a running primary: fence it, then start it, then let it follow".to_owned();
+    Err(OrderError { reason: Reason::StillRunning, message })
+}
+
+async fn replicates(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<bool, OrderError> {
+    let Some(slave) = work.slave().await? else { return Ok(false) };
+    let status = &slave.status;
+    let same_source = status.host == login.host && status.port == login.port && slave.user == login.user;
+    let healthy = status.io == IoThread::Yes && status.sql && status.by_gtid;
+    let acker = (work.globals().await?.acker_wanted, work.is_acknowledging().await?);
+    Ok(same_source && healthy && acker == (semi_sync, semi_sync))
+}
+
+async fn switch(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<(), OrderError> {
+    work.stop_replication().await?;
+    work.execute(&format!("SET GLOBAL rpl_semi_sync_slave_enabled={}", u8::from(semi_sync))).await?;
+    if work.agent().role() == Some(MemberRole::Primary) {
+        take_over_own_position(work).await?;
+    }
+    work.execute(&login.change_master()).await?;
+    work.persist(|stored| stored.record.role = MemberRole::Replica).await?;
+    work.execute("START SLAVE").await
+}
+
+/// A former primary has applied what it wrote itself. On a member that was no primary the two positions may differ for
+/// other reasons, and setting one from the other would lose transactions.
+async fn take_over_own_position(work: &mut Work<'_>) -> Result<(), OrderError> {
+    let globals = work.globals().await?;
+    let both = globals.applied();
+    if both == globals.slave_position {
+        return Ok(());
+    }
+    work.execute(&format!("SET GLOBAL gtid_slave_pos={}", quote(&both.to_string()))).await
+}

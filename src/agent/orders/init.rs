@@ -1,0 +1,111 @@
+//! `init`: the datadir of a blank volume.
+//!
+//! The identity is recorded first, so data never lies on a volume that does not say whose it is; the datadir gets its
+//! name when it is complete. A crash at any point leaves a volume on which `init` continues.
+
+use std::fs::{self, File};
+use std::io;
+
+use launch::protocol::Command;
+use tokio::task::block_in_place;
+
+use super::work::Work;
+use crate::agent::access::sql_error;
+use crate::agent::accounts::{self, AccountError};
+use crate::agent::config::Config;
+use crate::orders::{Answer, Identity, OrderError, Reason, Volume};
+
+pub(super) async fn init(work: &mut Work<'_>, identity: Identity) -> Result<Answer, OrderError> {
+    claim(work, identity).await?;
+    if !work.agent().config.data_dir().exists() {
+        make_datadir(work).await?;
+    }
+    super::start::run_mariadbd(work).await?;
+    if !work.agent().volume.stored().is_some_and(|stored| stored.initialised) {
+        let bootstrap = work.agent().config.bootstrap.clone();
+        let done = accounts::bootstrap(work.sql().await?, &bootstrap).await;
+        done.map_err(account_error)?;
+        work.persist(|stored| stored.initialised = true).await?;
+    }
+    Ok(Answer::Done)
+}
+
+/// Writes whose the volume is, or finds that it is ours already.
+async fn claim(work: &mut Work<'_>, identity: Identity) -> Result<(), OrderError> {
+    let config = &work.agent().config;
+    let order = work.order();
+    let for_us = identity.cluster == config.cluster
+        && identity.ordinal == config.ordinal
+        && identity.data_uid == order.token.data_uid;
+    if !for_us {
+        let message = format!("init for {identity:?} came to member {} of {}", config.ordinal, config.cluster);
+        return Err(OrderError { reason: Reason::Unsupported, message });
+    }
+    match work.agent().volume.view() {
+        Volume::Recorded { record } if record.identity == identity => work.persist(|_| {}).await.map(drop),
+        Volume::Recorded { record } => {
+            let message = format!("the volume belongs to {:?}: it is not initialised over", record.identity);
+            Err(OrderError { reason: Reason::Volume, message })
+        }
+        Volume::Unusable { message } => Err(OrderError { reason: Reason::Volume, message }),
+        Volume::Blank => {
+            work.check()?;
+            let (volume, token, id) = (&work.agent().volume, order.token.clone(), order.id.clone());
+            block_in_place(|| volume.create(identity, token, id))?;
+            work.note_persisted();
+            Ok(())
+        }
+    }
+}
+
+async fn make_datadir(work: &Work<'_>) -> Result<(), OrderError> {
+    let config = &work.agent().config;
+    // What a crash has left of an earlier try: it never became a datadir.
+    block_in_place(|| clear(config)).map_err(volume_error)?;
+    let (exit, output) = work.agent().launcher.run(install_command(config)).await?;
+    if !exit.success() {
+        let message = format!("{} ended with {exit}:\n{}", config.install_db, output.join("\n"));
+        return Err(OrderError { reason: Reason::Launch, message });
+    }
+    work.check()?;
+    block_in_place(|| name(config)).map_err(volume_error)
+}
+
+fn install_command(config: &Config) -> Command {
+    let args = vec![
+        format!("--defaults-file={}", config.my_cnf.display()),
+        format!("--datadir={}", config.new_data_dir().display()),
+        "--skip-test-db".to_owned(),
+        "--auth-root-authentication-method=socket".to_owned(),
+        // Without it the agent's user would be locked out.
+        "--auth-root-socket-user=mysql".to_owned(),
+    ];
+    let env = vec![("TMPDIR".to_owned(), config.tmp_dir.display().to_string())];
+    Command { program: config.install_db.clone(), args, env }
+}
+
+fn clear(config: &Config) -> io::Result<()> {
+    match fs::remove_dir_all(config.new_data_dir()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Everything on disk first, then the name, then the name on disk.
+fn name(config: &Config) -> io::Result<()> {
+    let root = File::open(&config.volume)?;
+    rustix::fs::syncfs(&root)?;
+    fs::rename(config.new_data_dir(), config.data_dir())?;
+    root.sync_all()
+}
+
+fn volume_error(error: io::Error) -> OrderError {
+    OrderError { reason: Reason::Volume, message: format!("the datadir cannot be made: {error}") }
+}
+
+fn account_error(error: AccountError) -> OrderError {
+    match error {
+        AccountError::Sql(error) => sql_error(error),
+        AccountError::Password(message) => OrderError { reason: Reason::Unsupported, message },
+    }
+}

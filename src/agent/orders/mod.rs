@@ -1,0 +1,88 @@
+//! Carrying out orders: one file for each kind. Each reads the state first, does nothing that is done already, and may
+//! be repeated. [`Work`] is what they act through: it looks at the token again before every statement and every write.
+
+mod acker;
+mod fence;
+mod follow;
+mod freeze;
+mod init;
+mod promote;
+mod serve;
+mod start;
+mod wait;
+mod work;
+
+pub use serve::Donor;
+pub use work::Work;
+
+use super::clock;
+use super::court::Case;
+use super::daemon::Agent;
+use super::volume::superseded;
+use crate::orders::{Answer, Order, OrderError, Outcome, Reason};
+
+/// Carries out an admitted order. Ends early when a newer one is admitted or its deadline has passed.
+pub async fn carry_out(agent: &Agent, case: &Case) -> Outcome {
+    let mut work = Work::new(agent, case);
+    let limit = clock::until(case.order.deadline);
+    let ended = tokio::select! {
+        biased;
+        () = case.overtaken() => Err(superseded()),
+        done = tokio::time::timeout(limit, run(&mut work)) => done.map_err(|_| expired(case)),
+    };
+    match ended {
+        // The session may be in the middle of a statement: it is not given back, so that it is killed.
+        Err(cut_short) => Outcome::Error(cut_short),
+        Ok(done) => {
+            work.finish();
+            done.map_or_else(Outcome::Error, Outcome::Ok)
+        }
+    }
+}
+
+async fn run(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+    let order = work.order().order.clone();
+    if matches!(order, Order::Fence) {
+        // Before anything that could wait for a disk or for an older order.
+        fence::kill(work).await?;
+    }
+    let _turn = work.agent().turn.lock().await;
+    work.check()?;
+    if !matches!(order, Order::ServeBinlog { .. }) {
+        work.agent().stop_serving();
+    }
+    work.check_identity()?;
+    // Also before orders that say nothing over SQL themselves.
+    work.agent().access.settle().await?;
+    let done = obey(work, order).await;
+    // Also an order that was refused has overtaken all before it.
+    if work.check().is_ok() && work.agent().volume.stored().is_some() && !work.is_persisted() {
+        work.persist(|_| {}).await?;
+    }
+    done
+}
+
+async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
+    match order {
+        Order::Init { identity } => init::init(work, identity).await,
+        Order::Start => start::start(work).await,
+        Order::Fence => fence::hold_and_read(work).await,
+        Order::Freeze => freeze::freeze(work).await,
+        Order::Follow { source, semi_sync, wait } => follow::follow(work, &source, semi_sync, wait).await,
+        Order::Await { position } => wait::until_applied(work, &position).await,
+        Order::ServeBinlog { user, password } => serve::serve(work, user, password).await,
+        Order::Promote { min, server_id, semi_sync } => {
+            promote::promote(work, &promote::Promotion { min, server_id, semi_sync }).await
+        }
+        Order::SetAcker { on } => acker::set(work, on).await,
+        Order::Unstick => acker::unstick(work).await,
+        Order::EvictAcker { ordinal } => acker::evict(work, ordinal).await,
+        Order::ReadmitAcker { ordinal } => acker::readmit(work, ordinal).await,
+        Order::SemiSync { on } => acker::semi_sync(work, on).await,
+    }
+}
+
+fn expired(case: &Case) -> OrderError {
+    let name = case.order.order.name();
+    OrderError { reason: Reason::Expired, message: format!("{name} was not done at its deadline: give it again") }
+}

@@ -1,0 +1,89 @@
+//! `promote`: makes the member the primary.
+//!
+//! The order of statements: the new `server_id` before client sessions are killed, because a session keeps the id it
+//! began with (docs/server-id.md); semi-sync before writes are let in; what costs time and changes nothing for clients
+//! after that.
+
+use super::work::Work;
+use crate::agent::access::sql_error;
+use crate::gtid::GtidPosition;
+use crate::layout::{PROBE_USER, repl_user};
+use crate::orders::{Answer, MemberRole, OrderError, Reason};
+
+/// Binary logs are kept this long from the first promotion on; before it nothing is purged.
+const KEEP_BINLOGS_SECONDS: u32 = 7 * 24 * 60 * 60;
+
+pub(super) struct Promotion {
+    pub min: GtidPosition,
+    pub server_id: u32,
+    pub semi_sync: bool,
+}
+
+pub(super) async fn promote(work: &mut Work<'_>, promotion: &Promotion) -> Result<Answer, OrderError> {
+    let globals = work.globals().await?;
+    if !globals.binlog_position.covers(&promotion.min) {
+        let message = format!(
+            "the binary log ends at {}, the primary must have {}: let the member catch up first",
+            globals.binlog_position, promotion.min
+        );
+        return Err(OrderError { reason: Reason::MissingTransactions, message });
+    }
+    // From here on it never starts by itself again: its files may hold the tail.
+    work.persist(|stored| stored.record.role = MemberRole::Primary).await?;
+    let promoted = !globals.read_only && globals.server_id == promotion.server_id;
+    if !promoted || globals.source_enabled != promotion.semi_sync {
+        open(work, promotion).await?;
+    }
+    close_the_past(work).await?;
+    Ok(Answer::Promoted { position: work.globals().await?.binlog_position })
+}
+
+/// Until clients can write.
+async fn open(work: &mut Work<'_>, promotion: &Promotion) -> Result<(), OrderError> {
+    if work.slave().await?.is_some() {
+        work.stop_replication().await?;
+    }
+    work.execute(&format!("SET GLOBAL server_id={}", promotion.server_id)).await?;
+    kill_clients(work).await?;
+    work.execute("SET GLOBAL rpl_semi_sync_slave_enabled=0").await?;
+    work.execute(&format!("SET GLOBAL rpl_semi_sync_master_enabled={}", u8::from(promotion.semi_sync))).await?;
+    let set = work.globals().await?;
+    let durable = set.source_enabled && set.wait_no_slave;
+    if set.server_id != promotion.server_id || promotion.semi_sync && !durable {
+        let message = format!("the server did not take what a primary needs: {set:?}; somebody else changes settings");
+        return Err(OrderError { reason: Reason::Sql, message });
+    }
+    work.execute("SET GLOBAL read_only=0").await
+}
+
+/// What may come after clients can write.
+async fn close_the_past(work: &mut Work<'_>) -> Result<(), OrderError> {
+    work.execute("SET GLOBAL event_scheduler=ON").await?;
+    if work.slave().await?.is_some() {
+        work.execute("RESET SLAVE ALL").await?;
+    }
+    work.execute(&format!("SET GLOBAL binlog_expire_logs_seconds={KEEP_BINLOGS_SECONDS}")).await
+}
+
+/// Every session that could still write with the old id. They need not be gone: a killed session starts nothing new.
+async fn kill_clients(work: &mut Work<'_>) -> Result<(), OrderError> {
+    /// ER_NO_SUCH_THREAD: it ended by itself.
+    const GONE: u16 = 1094;
+    let own = work.agent().access.own_ids().await;
+    let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let replicas = repl_user(0);
+    let replicas = replicas.trim_end_matches('0').replace('_', "\\_");
+    let query = format!(
+        "SELECT id FROM information_schema.processlist WHERE id NOT IN ({own}) \
+         AND user NOT IN ('system user', 'event_scheduler', '{PROBE_USER}') AND user NOT LIKE '{replicas}%' \
+         AND command NOT IN ('Binlog Dump', 'Daemon')"
+    );
+    let clients: Vec<u32> = work.sql().await?.rows(&query).await.map_err(sql_error)?;
+    for id in clients {
+        match work.sql().await?.execute(&format!("KILL CONNECTION {id}")).await {
+            Err(error) if error.code() != Some(GONE) => return Err(sql_error(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}

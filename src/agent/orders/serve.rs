@@ -1,0 +1,81 @@
+//! `serve-binlog`: the binlog server over a dead, held mariadbd's files, until the next order of another kind.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::fence::BINLOGS;
+use super::work::Work;
+use crate::agent::binlog_server::BinlogServer;
+use crate::gtid::GtidPosition;
+use crate::orders::{Answer, OrderError, Reason, Secret};
+use crate::protocol::Login;
+
+/// A binlog server that serves; dropped, it ends.
+#[derive(Debug)]
+pub struct Donor {
+    /// Its port.
+    pub port: u16,
+    user: String,
+    password: Secret,
+    end: GtidPosition,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Donor {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Donor {
+    /// The first answer again, when it serves the same login.
+    #[must_use]
+    pub fn answer_to(&self, user: &str, password: &Secret) -> Option<Answer> {
+        let same = self.user == user && self.password == *password && !self.task.is_finished();
+        same.then(|| Answer::Serving { port: self.port, end: self.end.clone() })
+    }
+}
+
+pub(super) async fn serve(work: &mut Work<'_>, user: String, password: Secret) -> Result<Answer, OrderError> {
+    let agent = work.agent();
+    let view = agent.supervisor.view();
+    if !view.is_dead() {
+        return Err(refusal(Reason::StillRunning, format!("mariadbd is not proven dead ({view:?}): fence it first")));
+    }
+    let stored = work.persist(|_| {}).await?;
+    if !stored.record.hold {
+        return Err(refusal(Reason::Unsupported, "the volume is not held: give `fence` first".to_owned()));
+    }
+    if let Some(answer) = agent.serving_to(&user, &password) {
+        return Ok(answer);
+    }
+    agent.stop_serving();
+    let login = Login::new(user.clone(), password.0.clone());
+    let login = login.ok_or_else(|| refusal(Reason::Unsupported, "a login without password".to_owned()))?;
+    let server = BinlogServer::open(&agent.config.data_dir(), BINLOGS).await;
+    let server = server.map_err(|error| refusal(Reason::Volume, error.to_string()))?;
+    let end = server.end().position;
+    let (listener, port) = listen(agent.config.binlog_port).await?;
+    work.check()?;
+    let task = tokio::spawn(async move { server.serve(listener, login, std::future::pending()).await });
+    agent.set_serving(Donor { port, user, password, end: end.clone(), task });
+    Ok(Answer::Serving { port, end })
+}
+
+async fn listen(port: u16) -> Result<(TcpListener, u16), OrderError> {
+    let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Ok(listener) => Ok(listener),
+        // A kernel without IPv6.
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+    };
+    let failed = |error| refusal(Reason::Unsupported, format!("port {port} of the binlog server: {error}"));
+    let listener = listener.map_err(failed)?;
+    let port = listener.local_addr().map_err(failed)?.port();
+    Ok((listener, port))
+}
+
+fn refusal(reason: Reason, message: String) -> OrderError {
+    OrderError { reason, message }
+}

@@ -1,0 +1,34 @@
+//! `start`: lifts the hold and starts mariadbd, read-only and quiet (its command line says so).
+
+use super::work::Work;
+use crate::orders::{Answer, Mariadbd, OrderError, Reason};
+
+pub(super) async fn start(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+    work.persist(|stored| stored.record.hold = false).await?;
+    run_mariadbd(work).await?;
+    Ok(Answer::Done)
+}
+
+/// Starts mariadbd unless it runs, and waits until it answers.
+pub(super) async fn run_mariadbd(work: &Work<'_>) -> Result<(), OrderError> {
+    work.check()?;
+    let supervisor = &work.agent().supervisor;
+    supervisor.lift_fence();
+    let run = supervisor.start(Some(&work.order().token)).await?;
+    let mut view = supervisor.subscribe();
+    let settled = view.wait_for(|view| match view {
+        Mariadbd::Running { incarnation, sql } => *incarnation != run || *sql,
+        _ => true,
+    });
+    match settled.await.map(|view| view.clone()) {
+        Ok(Mariadbd::Running { incarnation, .. }) if incarnation == run => Ok(()),
+        Ok(Mariadbd::Exited { status, message, .. }) => Err(OrderError {
+            reason: Reason::NotRunning,
+            message: format!("mariadbd ended with {status} while it started; its last words:\n{message}"),
+        }),
+        other => Err(OrderError {
+            reason: Reason::NotRunning,
+            message: format!("mariadbd was started and is not there any more: {other:?}"),
+        }),
+    }
+}

@@ -1,0 +1,206 @@
+//! What an order acts through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agent::access::{Loan, sql_error};
+use crate::agent::clock;
+use crate::agent::court::Case;
+use crate::agent::daemon::Agent;
+use crate::agent::record::Stored;
+use crate::agent::supervisor::unkept;
+use crate::agent::volume::superseded;
+use crate::gtid::GtidPosition;
+use crate::mariadb::read::{self, Globals, Slave};
+use crate::mariadb::{Session, SqlError};
+use crate::orders::{Incarnation, OrderError, Reason, SignedOrder, Volume};
+
+/// STOP SLAVE waits for the IO thread's farewell to its source, which has a limit of a second of its own; more means
+/// that it hangs (full disk, name look-up).
+const STOP_LIMIT: Duration = Duration::from_secs(4);
+
+/// One order being carried out.
+pub struct Work<'a> {
+    agent: &'a Agent,
+    case: &'a Case,
+    loan: Option<Loan>,
+    persisted: bool,
+}
+
+impl<'a> Work<'a> {
+    /// Nothing done yet.
+    #[must_use]
+    pub fn new(agent: &'a Agent, case: &'a Case) -> Self {
+        Self { agent, case, loan: None, persisted: false }
+    }
+
+    /// The agent.
+    #[must_use]
+    pub fn agent(&self) -> &'a Agent {
+        self.agent
+    }
+
+    /// The order.
+    #[must_use]
+    pub fn order(&self) -> &'a SignedOrder {
+        &self.case.order
+    }
+
+    /// Time left until the deadline.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        clock::until(self.case.order.deadline)
+    }
+
+    /// True once this order's token is on the volume.
+    #[must_use]
+    pub fn is_persisted(&self) -> bool {
+        self.persisted
+    }
+
+    /// The token is on the volume already.
+    pub fn note_persisted(&mut self) {
+        self.persisted = true;
+    }
+
+    /// An order that was overtaken does nothing more.
+    ///
+    /// # Errors
+    /// [`Reason::Superseded`].
+    pub fn check(&self) -> Result<(), OrderError> {
+        if self.case.is_overtaken() { Err(superseded()) } else { Ok(()) }
+    }
+
+    /// A volume that was copied from another member or moved here is not obeyed for.
+    ///
+    /// # Errors
+    /// [`Reason::Volume`].
+    pub fn check_identity(&self) -> Result<(), OrderError> {
+        let config = &self.agent.config;
+        let Volume::Recorded { record } = self.agent.volume.view() else { return Ok(()) };
+        let identity = record.identity;
+        if identity.cluster == config.cluster && identity.ordinal == config.ordinal {
+            return Ok(());
+        }
+        let message = format!(
+            "the volume belongs to member {} of {}, not to member {} of {}: give the member its own volume",
+            identity.ordinal, identity.cluster, config.ordinal, config.cluster
+        );
+        Err(OrderError { reason: Reason::Volume, message })
+    }
+
+    /// Stores the token, and what else the order changes of the record, before the order acts.
+    ///
+    /// # Errors
+    /// As [`crate::agent::volume::Volume::update`].
+    pub async fn persist(&mut self, change: impl FnOnce(&mut Stored) + Send + 'static) -> Result<Stored, OrderError> {
+        self.check()?;
+        let (volume, order) = (Arc::clone(&self.agent.volume), self.order());
+        let (token, id) = (order.token.clone(), order.id.clone());
+        // Not in this task: a disk that hangs must not keep the deadline from being noticed.
+        let written = tokio::task::spawn_blocking(move || {
+            volume.update(Some(&token.clone()), |stored| {
+                stored.record.token = Some(token);
+                stored.order_id = id;
+                change(stored);
+            })
+        });
+        let cut_off = |error| OrderError { reason: Reason::Volume, message: format!("the write was cut off: {error}") };
+        let stored = written.await.map_err(cut_off)??;
+        self.persisted = true;
+        Ok(stored)
+    }
+
+    /// The order's SQL session, looked at the token first.
+    ///
+    /// # Errors
+    /// [`Reason::Superseded`], [`Reason::NotRunning`] or [`Reason::Sql`].
+    pub async fn sql(&mut self) -> Result<&mut Session, OrderError> {
+        self.check()?;
+        let loan = match self.loan.take() {
+            Some(loan) => loan,
+            None => self.agent.access.lend().await?,
+        };
+        Ok(&mut self.loan.insert(loan).session)
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// As [`Self::sql`], and as the statement fails.
+    pub async fn execute(&mut self, statement: &str) -> Result<(), OrderError> {
+        self.sql().await?.execute(statement).await.map_err(sql_error)
+    }
+
+    /// STOP SLAVE or STOP SLAVE IO_THREAD.
+    ///
+    /// # Errors
+    /// The outer as [`Self::sql`]; the inner one as the statement fails.
+    pub async fn stop(&mut self, statement: &str) -> Result<Result<(), SqlError>, OrderError> {
+        Ok(self.sql().await?.execute_within(statement, STOP_LIMIT).await)
+    }
+
+    /// Variables of the server.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn globals(&mut self) -> Result<Globals, OrderError> {
+        read::globals(self.sql().await?).await.map_err(sql_error)
+    }
+
+    /// Its replica side.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn slave(&mut self) -> Result<Option<Slave>, OrderError> {
+        read::slave(self.sql().await?).await.map_err(sql_error)
+    }
+
+    /// True when its IO thread's connection acknowledges.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn is_acknowledging(&mut self) -> Result<bool, OrderError> {
+        read::is_acknowledging(self.sql().await?).await.map_err(sql_error)
+    }
+
+    /// The run of mariadbd this order acts on.
+    ///
+    /// # Errors
+    /// [`Reason::NotRunning`].
+    pub fn incarnation(&self) -> Result<Incarnation, OrderError> {
+        self.agent.supervisor.incarnation().ok_or_else(|| OrderError {
+            reason: Reason::NotRunning,
+            message: format!("mariadbd does not run ({:?}): give `start` first", self.agent.supervisor.view()),
+        })
+    }
+
+    /// Links the relay logs. `received` is what they hold when the IO thread stands still and has received something
+    /// since it was started; else what they hold is not known.
+    ///
+    /// # Errors
+    /// [`Reason::Volume`]: then nothing that drops them may follow.
+    pub fn keep_relay_logs(&self, received: Option<&GtidPosition>) -> Result<(), OrderError> {
+        let run = self.incarnation()?;
+        let received = received.filter(|position| !position.is_empty());
+        tokio::task::block_in_place(|| self.agent.supervisor.relay_logs().keep(run, received)).map_err(unkept)
+    }
+
+    /// Stops both replica threads, with every relay log kept.
+    ///
+    /// # Errors
+    /// As [`Self::execute`] and [`Self::keep_relay_logs`].
+    pub async fn stop_replication(&mut self) -> Result<(), OrderError> {
+        self.keep_relay_logs(None)?;
+        self.stop("STOP SLAVE").await?.map_err(sql_error)?;
+        let slave = self.slave().await?;
+        self.keep_relay_logs(slave.as_ref().map(|slave| &slave.status.io_position))
+    }
+
+    /// Gives the session back.
+    pub fn finish(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            self.agent.access.give_back(loan);
+        }
+    }
+}

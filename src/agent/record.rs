@@ -1,0 +1,97 @@
+//! The record file of a volume: preallocated, overwritten in place, so that a full disk cannot stop a fence.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::slots::{self, FILE, SLOT, Slots};
+use crate::orders::VolumeRecord;
+
+/// What the agent keeps on the volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    /// What others are told.
+    #[serde(flatten)]
+    pub record: VolumeRecord,
+    /// Id of the order with the highest token.
+    #[serde(default)]
+    pub order_id: String,
+    /// True once `init` was carried out to its end.
+    #[serde(default)]
+    pub initialised: bool,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct RecordFile {
+    file: File,
+    counter: u64,
+    next: usize,
+}
+
+/// What the file says.
+#[derive(Debug)]
+pub enum Found {
+    /// Never written.
+    Empty,
+    /// A record, and the file to write the next one to.
+    Record(Box<Stored>, RecordFile),
+    /// Not readable as a record, and why.
+    Damaged(String),
+}
+
+impl RecordFile {
+    /// Reads the record of a volume.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn open(path: &Path) -> io::Result<Found> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Empty),
+            Err(error) => return Err(error),
+        };
+        Ok(match slots::read(&fs::read(path)?) {
+            Slots::Empty => Found::Empty,
+            Slots::Damaged => Found::Damaged("neither slot of the record has a valid checksum".to_owned()),
+            Slots::Newest { counter, text, next } => match serde_json::from_slice(&text) {
+                Ok(stored) => Found::Record(stored, Self { file, counter, next }),
+                Err(error) => Found::Damaged(format!("the record has another form: {error}")),
+            },
+        })
+    }
+
+    /// Makes the file with its first record. Both slots are allocated before one is written.
+    ///
+    /// # Errors
+    /// When a step fails; then no record was made.
+    pub fn create(path: &Path, stored: &Stored) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        file.write_all_at(&[0; FILE], 0)?;
+        file.sync_all()?;
+        if let Some(folder) = path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        let mut record = Self { file, counter: 0, next: 0 };
+        record.write(stored)?;
+        Ok(record)
+    }
+
+    /// Writes over the older slot and waits until it is on disk.
+    ///
+    /// # Errors
+    /// When it is not known to be on disk; the next write tries the same slot again.
+    pub fn write(&mut self, stored: &Stored) -> io::Result<()> {
+        let text = serde_json::to_vec(stored)?;
+        let slot = slots::encode(self.counter + 1, &text).map_err(io::Error::other)?;
+        self.file.write_all_at(&slot, if self.next == 0 { 0 } else { SLOT as u64 })?;
+        self.file.sync_data()?;
+        self.counter += 1;
+        self.next = 1 - self.next;
+        Ok(())
+    }
+}

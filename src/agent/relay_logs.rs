@@ -1,0 +1,206 @@
+//! Keeping relay logs. MariaDB throws received but unapplied relay logs away at START SLAVE once both threads were
+//! stopped; so at every exit of mariadbd and before every statement that may drop them the files get a second name in
+//! `beachmaster/relay/<incarnation>/`.
+//!
+//! Hard links only: a freeze waits for this. No fsync: a link and the later removal of the first name are made durable
+//! in the order they happened, and a relay log itself is in the page cache only.
+
+use std::fs::{self, DirEntry};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::gtid::GtidPosition;
+use crate::orders::Incarnation;
+
+/// Names what the files of the folder hold at most, when that is known.
+const RECEIVED: &str = "received";
+/// The list of files, as mariadbd writes it.
+const INDEX: &str = "relay.index";
+
+/// Where relay logs are and where they are kept.
+#[derive(Debug, Clone)]
+pub struct RelayLogs {
+    /// mariadbd's datadir.
+    pub data_dir: PathBuf,
+    /// `beachmaster/relay`.
+    pub kept: PathBuf,
+}
+
+impl RelayLogs {
+    /// Links what is there. `received` is the last transaction these files hold, when that is known.
+    ///
+    /// # Errors
+    /// When a link cannot be made: then nothing may drop the relay logs.
+    pub fn keep(&self, incarnation: Incarnation, received: Option<&GtidPosition>) -> io::Result<()> {
+        let files = self.files()?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let folder = self.folder(incarnation, &files)?;
+        fs::create_dir_all(&folder)?;
+        // What stood there said less than the files may hold from now on.
+        remove_if_there(&folder.join(RECEIVED))?;
+        for file in &files {
+            match fs::hard_link(file.path(), folder.join(file.file_name())) {
+                // Purged by the SQL thread in this moment: applied.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        write_index(&folder)?;
+        received.map_or(Ok(()), |received| fs::write(folder.join(RECEIVED), received.to_string()))
+    }
+
+    /// Removes the kept folders whose content the member's own binary log covers. What they hold must be known.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or removed.
+    pub fn forget(&self, binlog_position: &GtidPosition) -> io::Result<()> {
+        for folder in entries(&self.kept)? {
+            let received = fs::read_to_string(folder.path().join(RECEIVED)).ok();
+            let received = received.and_then(|text| text.parse::<GtidPosition>().ok());
+            if received.is_some_and(|received| binlog_position.covers(&received)) {
+                fs::remove_dir_all(folder.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> io::Result<Vec<DirEntry>> {
+        let mut files = entries(&self.data_dir)?;
+        files.retain(|file| is_relay_log(&file.file_name().to_string_lossy()));
+        Ok(files)
+    }
+
+    /// The folder of this run, or the next one of it where a name was used again (CHANGE MASTER begins with 1 again).
+    fn folder(&self, incarnation: Incarnation, files: &[DirEntry]) -> io::Result<PathBuf> {
+        for generation in 1.. {
+            let name = if generation == 1 { incarnation.to_string() } else { format!("{incarnation}.{generation}") };
+            let folder = self.kept.join(name);
+            if !self.has_other_files(&folder, files)? {
+                return Ok(folder);
+            }
+        }
+        unreachable!("one of all numbers is free")
+    }
+
+    fn has_other_files(&self, folder: &Path, files: &[DirEntry]) -> io::Result<bool> {
+        for file in files {
+            let (Ok(kept), Ok(present)) = (fs::metadata(folder.join(file.file_name())), file.metadata()) else {
+                continue;
+            };
+            if kept.ino() != present.ino() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn is_relay_log(name: &str) -> bool {
+    name.strip_prefix("relay.").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<DirEntry>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_index(folder: &Path) -> io::Result<()> {
+    let names = entries(folder)?.into_iter().map(|file| file.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| is_relay_log(name)).collect();
+    names.sort();
+    fs::write(folder.join(INDEX), names.iter().map(|name| format!("./{name}\n")).collect::<String>())
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    struct Case {
+        home: TempDir,
+        logs: RelayLogs,
+    }
+
+    impl Case {
+        fn new(names: &[&str]) -> Self {
+            let home = TempDir::new().unwrap();
+            let logs = RelayLogs { data_dir: home.path().join("data"), kept: home.path().join("relay") };
+            fs::create_dir(&logs.data_dir).unwrap();
+            names.iter().for_each(|name| fs::write(logs.data_dir.join(name), name).unwrap());
+            Self { home, logs }
+        }
+
+        fn kept(&self) -> Vec<String> {
+            let folders = entries(&self.logs.kept).unwrap().into_iter();
+            let mut names: Vec<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    fn at(text: &str) -> GtidPosition {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn links_survive_the_removal_of_the_files() {
+        let case = Case::new(&["relay.000001", "relay.000002", "relay.index", "relay-log.info", "ibdata1"]);
+        for _ in 0..2 {
+            case.logs.keep(Incarnation(3), None).unwrap();
+        }
+        fs::remove_dir_all(&case.logs.data_dir).unwrap();
+        let folder = case.home.path().join("relay/3");
+        assert_eq!(fs::read_to_string(folder.join("relay.000002")).unwrap(), "relay.000002");
+        assert_eq!(fs::read_to_string(folder.join("relay.index")).unwrap(), "./relay.000001\n./relay.000002\n");
+        assert_eq!(entries(&folder).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn names_used_again_do_not_hide_older_files() {
+        let case = Case::new(&["relay.000001"]);
+        case.logs.keep(Incarnation(3), None).unwrap();
+        fs::write(case.logs.data_dir.join("new"), "second life").unwrap();
+        fs::rename(case.logs.data_dir.join("new"), case.logs.data_dir.join("relay.000001")).unwrap();
+        case.logs.keep(Incarnation(3), None).unwrap();
+        assert_eq!(case.kept(), ["3", "3.2"]);
+        let content = |folder: &str| fs::read_to_string(case.logs.kept.join(folder).join("relay.000001")).unwrap();
+        assert_eq!((content("3").as_str(), content("3.2").as_str()), ("relay.000001", "second life"));
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_covered_is_removed() {
+        let case = Case::new(&["relay.000001"]);
+        case.logs.keep(Incarnation(1), Some(&at("0-1-10"))).unwrap();
+        case.logs.keep(Incarnation(2), None).unwrap();
+        case.logs.forget(&at("0-1-9")).unwrap();
+        assert_eq!(case.kept(), ["1", "2"]);
+        case.logs.forget(&at("0-1-10")).unwrap();
+        assert_eq!(case.kept(), ["2"], "what 2 holds is not known");
+        case.logs.keep(Incarnation(2), Some(&at("0-1-11"))).unwrap();
+        case.logs.keep(Incarnation(2), None).unwrap();
+        case.logs.forget(&at("0-1-99")).unwrap();
+        assert_eq!(case.kept(), ["2"], "it may have received more since");
+    }
+
+    #[test]
+    fn a_member_that_never_replicated_keeps_nothing() {
+        let case = Case::new(&["ibdata1"]);
+        case.logs.keep(Incarnation(1), None).unwrap();
+        assert!(case.kept().is_empty());
+    }
+}

@@ -1,0 +1,341 @@
+//! mariadbd's life: what is known of it, starting it, killing it, and starting a replica again by itself.
+
+use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use launch::protocol::{Command, Request, Server};
+use tokio::sync::{Mutex, broadcast, watch};
+use tokio::task::block_in_place;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use super::config::Config;
+use super::launcher::{Launcher, Seen};
+use super::locks;
+use super::relay_logs::RelayLogs;
+use super::volume::{Volume, superseded};
+use crate::orders::{
+    Event, ExitStatus, Incarnation, Mariadbd, MemberRole, OrderError, Reason, Token, Volume as VolumeView,
+};
+
+/// How long a replica waits before each start by itself: at once after a crash, slower while it keeps failing.
+const START_DELAYS: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];
+/// A run that lasted this long was no failed start.
+const GOOD_RUN: Duration = Duration::from_secs(60);
+/// Between two looks at mariadbd's file locks while launch is away.
+const LOCK_CHECK: Duration = Duration::from_millis(20);
+/// A start that is under way has spawned mariadbd by then, or will look at the hold before it does.
+const START_TURN: Duration = Duration::from_secs(1);
+/// launch tells a spawn or an exit within a millisecond.
+const NOTICE: Duration = Duration::from_secs(2);
+
+/// Watches and moves one mariadbd.
+#[derive(Debug)]
+pub struct Supervisor {
+    config: Arc<Config>,
+    volume: Arc<Volume>,
+    launcher: Arc<Launcher>,
+    relay_logs: RelayLogs,
+    view: watch::Sender<Mariadbd>,
+    events: broadcast::Sender<Event>,
+    /// One start at a time.
+    starting: Mutex<()>,
+    /// A fence was obeyed whose hold may not be on disk yet.
+    fenced: AtomicBool,
+    /// The run that was seen alive and not dead since.
+    alive: std::sync::Mutex<Option<Incarnation>>,
+}
+
+impl Supervisor {
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        volume: Arc<Volume>,
+        launcher: Arc<Launcher>,
+        events: broadcast::Sender<Event>,
+    ) -> Self {
+        let relay_logs = RelayLogs { data_dir: config.data_dir(), kept: config.state_dir().join("relay") };
+        let unknown = Mariadbd::Unknown { message: "launch has not been asked yet".to_owned() };
+        let view = watch::Sender::new(unknown);
+        Self {
+            config,
+            volume,
+            launcher,
+            relay_logs,
+            view,
+            events,
+            starting: Mutex::new(()),
+            fenced: AtomicBool::new(false),
+            alive: std::sync::Mutex::new(None),
+        }
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn view(&self) -> Mariadbd {
+        self.view.borrow().clone()
+    }
+
+    /// What is known, and every change.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Mariadbd> {
+        self.view.subscribe()
+    }
+
+    /// The run that is alive.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        match *self.view.borrow() {
+            Mariadbd::Running { incarnation, .. } => Some(incarnation),
+            _ => None,
+        }
+    }
+
+    /// The member's relay logs.
+    #[must_use]
+    pub fn relay_logs(&self) -> &RelayLogs {
+        &self.relay_logs
+    }
+
+    /// Notes whether that run answers SQL.
+    pub fn note_sql(&self, run: Incarnation, answers: bool) {
+        let changed = self.view.send_if_modified(|view| match view {
+            Mariadbd::Running { incarnation, sql } if *incarnation == run => std::mem::replace(sql, answers) != answers,
+            _ => false,
+        });
+        if changed && answers {
+            self.tell(Event::Answers);
+        }
+    }
+
+    /// Follows launch for ever, and starts a member that may start by itself.
+    pub async fn watch(&self) {
+        let mut launch = self.launcher.subscribe();
+        let mut failures = 0_usize;
+        let mut started: Option<Instant> = None;
+        loop {
+            let seen = launch.borrow_and_update().clone();
+            self.digest(&seen);
+            let proven = !matches!(self.view(), Mariadbd::Unknown { .. });
+            if self.may_start_by_itself(&seen) {
+                if started.is_some_and(|at| at.elapsed() > GOOD_RUN) {
+                    failures = 0;
+                }
+                let delay = START_DELAYS[failures.min(START_DELAYS.len() - 1)];
+                failures += 1;
+                // An order may change what may be, so it is looked at again after the delay.
+                let _ = timeout(delay, launch.wait_for(|now| *now != seen)).await;
+                if self.may_start_by_itself(&launch.borrow().clone()) {
+                    started = Some(Instant::now());
+                    self.start_by_itself().await;
+                }
+            } else if proven {
+                // launch changes, or an order lifted the hold: the latter starts mariadbd itself.
+                let _ = launch.changed().await;
+            } else {
+                let _ = timeout(LOCK_CHECK, launch.changed()).await;
+            }
+        }
+    }
+
+    async fn start_by_itself(&self) {
+        match self.start(None).await {
+            Ok(incarnation) => info!(incarnation = incarnation.0, "started a replica by itself"),
+            Err(error) => warn!(%error, "cannot start by itself"),
+        }
+    }
+
+    fn may_start_by_itself(&self, seen: &Seen) -> bool {
+        let VolumeView::Recorded { record } = self.volume.view() else { return false };
+        let ours = record.identity.cluster == self.config.cluster && record.identity.ordinal == self.config.ordinal;
+        let ready = matches!(seen, Seen::Present(state) if !state.stopping);
+        let wanted = record.role == MemberRole::Replica && !record.hold && !self.fenced.load(Ordering::SeqCst);
+        ours && ready && wanted && self.view().is_dead()
+    }
+
+    /// Takes over what launch says, or what the file locks say without it.
+    fn digest(&self, seen: &Seen) {
+        match seen {
+            Seen::Present(state) => match &state.server {
+                Server::Running { run, .. } => self.is_running(Incarnation(*run)),
+                Server::Exited { run, exit, output, .. } => {
+                    let status = ExitStatus { code: exit.code, signal: exit.signal };
+                    self.is_dead(Incarnation(*run), status, output.join("\n"));
+                }
+                Server::Idle => self.look_at_locks("launch was restarted, and mariadbd ended with it"),
+            },
+            Seen::Away => self.look_at_locks("launch ended, and mariadbd with it"),
+        }
+    }
+
+    fn is_running(&self, run: Incarnation) {
+        self.note_alive(Some(run));
+        let before = self.view();
+        if !matches!(before, Mariadbd::Running { incarnation, .. } if incarnation == run) {
+            self.view.send_replace(Mariadbd::Running { incarnation: run, sql: false });
+            self.tell(Event::Started);
+        }
+    }
+
+    fn is_dead(&self, run: Incarnation, status: ExitStatus, message: String) {
+        self.note_alive(None);
+        if matches!(self.view(), Mariadbd::Exited { incarnation, .. } if incarnation == run) {
+            return;
+        }
+        // Told before anything is written: the disk may be what killed it.
+        self.view.send_replace(Mariadbd::Exited { incarnation: run, status, message });
+        self.tell(Event::Exited);
+        info!(incarnation = run.0, %status, "mariadbd ended");
+        block_in_place(|| {
+            if let Err(error) = self.relay_logs.keep(run, None) {
+                error!(%error, "relay logs could not be linked");
+            }
+            let clean = status.code == Some(0);
+            if let Err(error) = self.volume.update(None, |stored| stored.record.clean_stop = clean) {
+                warn!(%error, "the exit could not be recorded");
+            }
+        });
+    }
+
+    fn look_at_locks(&self, why: &str) {
+        let unknown = |message: String| {
+            self.view.send_if_modified(|view| {
+                let now = Mariadbd::Unknown { message };
+                std::mem::replace(view, now.clone()) != now
+            });
+        };
+        match locks::are_held(&self.config.data_dir()) {
+            Ok(true) => unknown("launch does not know mariadbd, yet its files are locked".to_owned()),
+            Err(error) => unknown(format!("mariadbd's file locks cannot be asked: {error}")),
+            Ok(false) => {
+                let alive = *self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(run) = alive {
+                    self.is_dead(run, ExitStatus { code: None, signal: None }, why.to_owned());
+                } else if matches!(self.view(), Mariadbd::Unknown { .. }) {
+                    self.view.send_replace(Mariadbd::NotStarted);
+                }
+            }
+        }
+    }
+
+    fn note_alive(&self, run: Option<Incarnation>) {
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = run;
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listening is no error: the next stream begins with the whole state.
+        let _ = self.events.send(event);
+    }
+}
+
+/// Starting and killing.
+impl Supervisor {
+    /// Starts mariadbd unless it runs; with `token`, only while no higher one is stored. Returns its run.
+    ///
+    /// # Errors
+    /// When it may not start, the start cannot be recorded, or launch does not start it.
+    pub async fn start(&self, token: Option<&Token>) -> Result<Incarnation, OrderError> {
+        let _turn = self.starting.lock().await;
+        match self.view() {
+            Mariadbd::Running { incarnation, .. } => return Ok(incarnation),
+            Mariadbd::Unknown { message } => return Err(refusal(Reason::StillRunning, message)),
+            Mariadbd::NotStarted | Mariadbd::Exited { .. } => {}
+        }
+        if !self.config.data_dir().is_dir() {
+            return Err(refusal(Reason::Volume, "there is no datadir: give the member `init` first".to_owned()));
+        }
+        let count = |stored: &mut super::record::Stored| {
+            if !stored.record.hold {
+                stored.record.incarnation.0 += 1;
+                stored.record.clean_stop = false;
+            }
+        };
+        let stored = block_in_place(|| {
+            // What a run before the agent's own start has left.
+            if let Some(stored) = self.volume.stored() {
+                self.relay_logs.keep(stored.record.incarnation, None).map_err(unkept)?;
+            }
+            self.volume.update(token, count)
+        })?;
+        // A fence may have come while the disk was written to.
+        if self.fenced.load(Ordering::SeqCst) {
+            return Err(superseded());
+        }
+        if stored.record.hold {
+            return Err(refusal(Reason::Unsupported, "the volume is held: give `start` to lift it".to_owned()));
+        }
+        self.spawn(stored.record.incarnation).await
+    }
+
+    async fn spawn(&self, run: Incarnation) -> Result<Incarnation, OrderError> {
+        let mut view = self.subscribe();
+        let command =
+            Command { program: self.config.mariadbd.clone(), args: self.config.command_line(), env: Vec::new() };
+        self.launcher.ask(Request::Spawn { run: run.0, command }).await?;
+        let seen = |view: &Mariadbd| match view {
+            Mariadbd::Running { incarnation, .. } | Mariadbd::Exited { incarnation, .. } => *incarnation == run,
+            _ => false,
+        };
+        match timeout(NOTICE, view.wait_for(seen)).await {
+            Ok(Ok(_)) => Ok(run),
+            _ => Err(refusal(Reason::Launch, "launch did not tell that mariadbd was started".to_owned())),
+        }
+    }
+
+    /// Lets mariadbd start again after a fence.
+    pub fn lift_fence(&self) {
+        self.fenced.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on nothing starts mariadbd, whatever the record says.
+    pub fn fence(&self) {
+        self.fenced.store(true, Ordering::SeqCst);
+    }
+
+    /// SIGKILLs mariadbd and waits until it is proven dead, for `limit` at most.
+    ///
+    /// # Errors
+    /// [`Reason::StillRunning`] when that is not proven in time.
+    pub async fn kill(&self, limit: Duration) -> Result<(), OrderError> {
+        // A start under way either has spawned mariadbd by the end of this, or looks at the fence before it does.
+        let turn = timeout(START_TURN, self.starting.lock()).await;
+        let killed = timeout(limit, self.kill_until_dead()).await;
+        drop(turn);
+        killed.map_err(|_| {
+            let view = self.view();
+            refusal(Reason::StillRunning, format!("mariadbd is not proven dead within {limit:?}: {view:?}"))
+        })
+    }
+
+    async fn kill_until_dead(&self) {
+        const SIGKILL: i32 = 9;
+        let mut view = self.subscribe();
+        loop {
+            if view.borrow_and_update().is_dead() {
+                return;
+            }
+            // launch may be away or see no process any more; then the locks decide.
+            let _ = self.launcher.ask(Request::Signal { signal: SIGKILL }).await;
+            let _ = timeout(LOCK_CHECK, view.changed()).await;
+        }
+    }
+}
+
+fn refusal(reason: Reason, message: String) -> OrderError {
+    OrderError { reason, message }
+}
+
+/// Relay logs that cannot be kept must not be dropped.
+#[must_use]
+pub fn unkept(error: std::io::Error) -> OrderError {
+    refusal(Reason::Volume, format!("relay logs cannot be linked, so nothing is done that would drop them: {error}"))
+}

@@ -1,0 +1,237 @@
+//! What a member's volume is, and the changes of its record. An empty, foreign or damaged volume is never taken for data
+//! and never overwritten.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::record::{Found, RecordFile, Stored};
+use crate::orders::{Identity, Incarnation, MemberRole, OrderError, Reason, Token, Volume as View, VolumeRecord};
+
+/// A mounted volume.
+#[derive(Debug)]
+pub struct Volume {
+    root: PathBuf,
+    /// Locked while a write runs, which lasts as long as the disk wants.
+    contents: Mutex<Contents>,
+    /// What was true after the last write: readable while a write hangs.
+    seen: RwLock<Seen>,
+}
+
+#[derive(Debug)]
+enum Contents {
+    Blank,
+    Recorded(Box<Stored>, RecordFile),
+    Unusable,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    view: View,
+    stored: Option<Stored>,
+}
+
+impl Volume {
+    /// Looks at the volume mounted at `root`.
+    #[must_use]
+    pub fn open(root: &Path) -> Self {
+        let (contents, seen) = match look(root) {
+            Ok(Found::Empty) => (Contents::Blank, Seen { view: View::Blank, stored: None }),
+            Ok(Found::Record(stored, file)) => {
+                let view = View::Recorded { record: stored.record.clone() };
+                (Contents::Recorded(stored.clone(), file), Seen { view, stored: Some(*stored) })
+            }
+            Ok(Found::Damaged(message)) | Err(message) => {
+                (Contents::Unusable, Seen { view: View::Unusable { message }, stored: None })
+            }
+        };
+        Self { root: root.to_owned(), contents: Mutex::new(contents), seen: RwLock::new(seen) }
+    }
+
+    /// What others are told.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.seen().view
+    }
+
+    /// The record, when there is one.
+    #[must_use]
+    pub fn stored(&self) -> Option<Stored> {
+        self.seen().stored
+    }
+
+    /// Writes the first record of a blank volume.
+    ///
+    /// # Errors
+    /// [`Reason::Volume`] when the volume is not blank or cannot be written.
+    pub fn create(&self, identity: Identity, token: Token, order_id: String) -> Result<(), OrderError> {
+        let mut contents = lock(&self.contents);
+        if !matches!(*contents, Contents::Blank) {
+            return Err(volume_error("the volume is not blank: nothing is initialised over it".to_owned()));
+        }
+        let record = VolumeRecord {
+            identity,
+            token: Some(token),
+            // Starts nothing by itself until its first `follow`.
+            role: MemberRole::Primary,
+            hold: false,
+            clean_stop: true,
+            incarnation: Incarnation(0),
+        };
+        let stored = Stored { record, order_id, initialised: false };
+        let folder = self.root.join("beachmaster");
+        let path = folder.join("record");
+        let made = fs::create_dir_all(&folder).and_then(|()| RecordFile::create(&path, &stored));
+        let file = made.map_err(|error| volume_error(format!("{}: {error}", path.display())))?;
+        *contents = Contents::Recorded(Box::new(stored.clone()), file);
+        self.show(stored);
+        Ok(())
+    }
+
+    /// Changes the record and waits until it is on disk. With `token`, only while no higher one is stored.
+    ///
+    /// # Errors
+    /// [`Reason::Superseded`] or [`Reason::Volume`]; the record on disk may then be the old or the new one, the one in
+    /// memory is the old one.
+    pub fn update(&self, token: Option<&Token>, change: impl FnOnce(&mut Stored)) -> Result<Stored, OrderError> {
+        let mut contents = lock(&self.contents);
+        let Contents::Recorded(stored, file) = &mut *contents else {
+            return Err(volume_error("the volume has no record: give it `init` first".to_owned()));
+        };
+        let highest = stored.record.token.as_ref().map(Token::rank);
+        if token.is_some_and(|token| highest.is_some_and(|highest| highest > token.rank())) {
+            return Err(superseded());
+        }
+        let mut changed = (**stored).clone();
+        change(&mut changed);
+        if changed != **stored {
+            file.write(&changed).map_err(|error| {
+                volume_error(format!("the record of {} cannot be written: {error}", self.root.display()))
+            })?;
+            **stored = changed.clone();
+            self.show(changed.clone());
+        }
+        Ok(changed)
+    }
+
+    fn show(&self, stored: Stored) {
+        let view = View::Recorded { record: stored.record.clone() };
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Seen { view, stored: Some(stored) };
+    }
+
+    fn seen(&self) -> Seen {
+        self.seen.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The answer to an order that a newer one has overtaken.
+#[must_use]
+pub fn superseded() -> OrderError {
+    OrderError { reason: Reason::Superseded, message: "a newer order has taken over".to_owned() }
+}
+
+fn volume_error(message: String) -> OrderError {
+    OrderError { reason: Reason::Volume, message }
+}
+
+/// A panic while it was locked leaves the contents as they were before: every change is one assignment.
+fn lock(contents: &Mutex<Contents>) -> MutexGuard<'_, Contents> {
+    contents.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn look(root: &Path) -> Result<Found, String> {
+    let record = root.join("beachmaster/record");
+    let found = RecordFile::open(&record).map_err(|error| format!("{}: {error}", record.display()))?;
+    let remedy = "it is never overwritten; empty the volume or restore its record";
+    let has_data = is_filled(&root.join("data"))?;
+    match found {
+        Found::Empty if has_data => {
+            Err(format!("{} has a datadir but no record of whose it is: {remedy}", root.display()))
+        }
+        // A first write that a crash has torn: nothing was made yet.
+        Found::Damaged(_) if !has_data && !is_filled(&root.join("beachmaster/relay"))? => Ok(Found::Empty),
+        Found::Damaged(message) => Ok(Found::Damaged(format!("{}: {message}; {remedy}", record.display()))),
+        found => Ok(found),
+    }
+}
+
+fn is_filled(folder: &Path) -> Result<bool, String> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(format!("{}: {error}", folder.display())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::orders::{DataUid, Ordinal, Term};
+    use tempfile::TempDir;
+
+    fn identity() -> Identity {
+        Identity { cluster: "prod/shop".to_owned(), data_uid: DataUid("d".to_owned()), ordinal: Ordinal(1) }
+    }
+
+    fn token(term: u64, seq: u64) -> Token {
+        Token { data_uid: DataUid("d".to_owned()), term: Term(term), seq }
+    }
+
+    fn recorded() -> (TempDir, Volume) {
+        let home = TempDir::new().unwrap();
+        let volume = Volume::open(home.path());
+        assert_eq!(volume.view(), View::Blank);
+        volume.create(identity(), token(1, 1), "a".to_owned()).unwrap();
+        (home, volume)
+    }
+
+    #[test]
+    fn what_was_written_is_found_again() {
+        let (home, volume) = recorded();
+        for n in 1..=5 {
+            volume.update(None, |stored| stored.record.incarnation = Incarnation(n)).unwrap();
+            assert_eq!(Volume::open(home.path()).stored(), volume.stored());
+            assert_eq!(volume.stored().unwrap().record.incarnation, Incarnation(n));
+        }
+        assert_eq!(fs::metadata(home.path().join("beachmaster/record")).unwrap().len(), super::super::slots::FILE as u64);
+    }
+
+    #[test]
+    fn an_overtaken_order_changes_nothing() {
+        let (_home, volume) = recorded();
+        volume.update(Some(&token(2, 1)), |stored| stored.record.token = Some(token(2, 1))).unwrap();
+        let late = volume.update(Some(&token(1, 9)), |stored| stored.record.hold = true).unwrap_err();
+        assert_eq!(late.reason, Reason::Superseded);
+        assert!(!volume.stored().unwrap().record.hold);
+    }
+
+    #[test]
+    fn data_without_a_record_and_damaged_records_are_left_alone() {
+        let home = TempDir::new().unwrap();
+        fs::create_dir(home.path().join("data")).unwrap();
+        assert_eq!(Volume::open(home.path()).view(), View::Blank, "an empty folder is no data");
+        fs::write(home.path().join("data/ibdata1"), "x").unwrap();
+        let foreign = Volume::open(home.path());
+        assert!(matches!(foreign.view(), View::Unusable { .. }));
+        assert_eq!(foreign.create(identity(), token(1, 1), "a".to_owned()).unwrap_err().reason, Reason::Volume);
+
+        let (home, volume) = recorded();
+        volume.update(None, |stored| stored.initialised = true).unwrap();
+        fs::create_dir(home.path().join("data")).unwrap();
+        fs::write(home.path().join("data/ibdata1"), "x").unwrap();
+        fs::write(home.path().join("beachmaster/record"), [1; 8192]).unwrap();
+        let View::Unusable { message } = Volume::open(home.path()).view() else { panic!() };
+        assert!(message.contains("checksum"), "{message}");
+    }
+
+    #[test]
+    fn a_first_write_that_was_torn_leaves_a_blank_volume() {
+        let (home, _volume) = recorded();
+        let path = home.path().join("beachmaster/record");
+        let mut file = fs::read(&path).unwrap();
+        file[40] ^= 1;
+        fs::write(&path, file).unwrap();
+        assert_eq!(Volume::open(home.path()).view(), View::Blank);
+    }
+}

@@ -1,0 +1,352 @@
+//! A member without a pod: a real launch, a real agent and the mariadbd they start, in a temporary directory.
+//!
+//! Use it as `#[path = "common/member.rs"] mod member;`. As root the processes run as the mysql user, because the agent
+//! logs in by its user's name.
+#![allow(dead_code)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use beachmaster::gtid::GtidPosition;
+use beachmaster::orders::{
+    AgentState, Answer, BootMillis, DataUid, Down, Event, Identity, Mariadbd, Order, OrderError, Ordinal, Outcome,
+    PROTOCOL_VERSION, SignedOrder, Source, Term, Token, Up,
+};
+use tempfile::TempDir;
+
+/// Starting a server on a busy machine takes seconds.
+pub const LIMIT: Duration = Duration::from_secs(60);
+pub const CLUSTER: &str = "prod/shop";
+
+/// One member.
+pub struct Member {
+    pub home: TempDir,
+    pub ordinal: u8,
+    pub port: u16,
+    pub http_port: u16,
+    pub binlog_port: u16,
+    launch: Option<Child>,
+    agent: Option<Child>,
+}
+
+impl Member {
+    /// With a blank volume.
+    pub fn start(ordinal: u8) -> Self {
+        let home = TempDir::with_prefix("beachmaster-member-").unwrap();
+        for folder in ["volume", "run", "tmp", "accounts"] {
+            fs::create_dir(home.path().join(folder)).unwrap();
+        }
+        let keys = (0..9).map(|ordinal| format!("repl-{ordinal}")).chain(["probe".to_owned()]);
+        keys.for_each(|key| fs::write(home.path().join("accounts").join(&key), format!("secret{key}\n")).unwrap());
+        // Small and quick; what is owned stands on the command line.
+        let options = "[mariadbd]\ninnodb_buffer_pool_size=32M\ninnodb_log_file_size=32M\nslave_parallel_threads=4\n";
+        fs::write(home.path().join("my.cnf"), options).unwrap();
+        give_all_to_server(home.path());
+        let [port, http_port, binlog_port] = free_ports();
+        let mut member = Self { home, ordinal, port, http_port, binlog_port, launch: None, agent: None };
+        member.start_launch();
+        member.start_agent();
+        member
+    }
+
+    pub fn start_launch(&mut self) {
+        let mut command = as_server(launch_program());
+        command.arg("--socket").arg(self.path("run/launch.sock"));
+        self.launch = Some(self.spawn(command, "launch.log"));
+    }
+
+    pub fn start_agent(&mut self) {
+        let mut command = as_server(env!("CARGO_BIN_EXE_beachmaster"));
+        command.args(["agent", "run", "--pod-namespace=prod", "--cluster=shop", "--pod-uid=pod"]);
+        command.arg(format!("--pod-name=shop-{}", self.ordinal));
+        for (flag, place) in [
+            ("volume", "volume"),
+            ("run-dir", "run"),
+            ("tmp-dir", "tmp"),
+            ("accounts", "accounts"),
+            ("my-cnf", "my.cnf"),
+            ("bootstrap-password", "bootstrap"),
+            ("root-password", "root"),
+        ] {
+            command.arg(format!("--{flag}={}", self.path(place).display()));
+        }
+        command.arg(format!("--mariadb-port={}", self.port));
+        command.arg(format!("--http-port={}", self.http_port));
+        command.arg(format!("--binlog-port={}", self.binlog_port));
+        if self.path("bootstrap").exists() {
+            command.args(["--bootstrap-database=shop", "--bootstrap-username=app"]);
+        }
+        command.env("RUST_LOG", "info,beachmaster=debug");
+        self.agent = Some(self.spawn(command, "agent.log"));
+        let socket = self.path("run/agent.sock");
+        until("the agent listens", || UnixStream::connect(&socket).is_ok());
+    }
+
+    fn spawn(&self, mut command: Command, log: &str) -> Child {
+        let log = fs::File::options().create(true).append(true).open(self.path(log)).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    pub fn path(&self, place: &str) -> PathBuf {
+        self.home.path().join(place)
+    }
+
+    pub fn kill_agent(&mut self) {
+        kill(self.agent.take());
+    }
+
+    pub fn kill_launch(&mut self) {
+        kill(self.launch.take());
+    }
+
+    /// kill -9 of mariadbd, past its agent.
+    pub fn kill_mariadbd(&self) {
+        assert!(Command::new("kill").args(["-9", &self.mariadbd_pid()]).status().unwrap().success());
+    }
+
+    pub fn mariadbd_pid(&self) -> String {
+        fs::read_to_string(self.path("run/mysqld.pid")).unwrap().trim().to_owned()
+    }
+
+    pub fn stream(&self) -> Stream {
+        Stream::open(&self.path("run/agent.sock"))
+    }
+
+    pub fn state(&self) -> AgentState {
+        self.stream().state
+    }
+
+    /// Waits until the agent says that this is so.
+    pub fn wait_for(&self, what: &str, mut so: impl FnMut(&AgentState) -> bool) -> AgentState {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let state = self.state();
+            if so(&state) {
+                return state;
+            }
+            assert!(Instant::now() < deadline, "{what}: {state:?}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn wait_until_it_answers(&self) -> AgentState {
+        self.wait_for("mariadbd answers", |state| matches!(state.mariadbd, Mariadbd::Running { sql: true, .. }))
+    }
+
+    /// Runs statements over the socket; rows tab separated, without names.
+    pub fn sql(&self, statements: &str) -> String {
+        self.try_sql(statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
+    }
+
+    pub fn try_sql(&self, statements: &str) -> Result<String, String> {
+        let output = self.client(statements).wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// A client that runs statements.
+    pub fn client(&self, statements: &str) -> Child {
+        let mut client = as_server("mariadb");
+        client.args(["--no-defaults", "--batch", "--skip-column-names", "--execute", statements]);
+        client.arg(format!("--socket={}", self.path("run/mysqld.sock").display()));
+        client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub fn position(&self) -> GtidPosition {
+        self.sql("SELECT @@gtid_binlog_pos").parse().unwrap()
+    }
+
+    pub fn source(&self) -> Source {
+        Source::Member { host: "127.0.0.1".to_owned(), port: self.port }
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity { cluster: CLUSTER.to_owned(), data_uid: data_uid(), ordinal: Ordinal(self.ordinal) }
+    }
+
+    pub fn logs(&self) -> String {
+        let read = |name: &str| fs::read_to_string(self.path(name)).unwrap_or_default();
+        let tail = |text: String| text.lines().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+        format!("--- agent {}\n{}\n--- launch\n{}", self.ordinal, tail(read("agent.log")), tail(read("launch.log")))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+        kill(self.agent.take());
+        kill(self.launch.take());
+    }
+}
+
+/// One stream to an agent.
+pub struct Stream {
+    lines: BufReader<UnixStream>,
+    pub state: AgentState,
+}
+
+impl Stream {
+    fn open(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut lines = BufReader::new(stream);
+        match read_line(&mut lines) {
+            Up::Hello { v, state } => {
+                assert_eq!(v, PROTOCOL_VERSION);
+                Self { lines, state }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sends an order that has `limit` and does not wait for the answer.
+    pub fn send(&mut self, term: u64, seq: u64, limit: Duration, order: Order) -> String {
+        let id = format!("{term}-{seq}-{}", order.name());
+        let now = self.ping().boot_ms;
+        let deadline = BootMillis(now.0 + u64::try_from(limit.as_millis()).unwrap());
+        let token = Token { data_uid: data_uid(), term: Term(term), seq };
+        self.write(&Down::Order(SignedOrder { v: PROTOCOL_VERSION, id: id.clone(), token, deadline, order }));
+        id
+    }
+
+    /// Sends an order and returns its outcome.
+    pub fn order(&mut self, term: u64, seq: u64, order: Order) -> Outcome {
+        let began = Instant::now();
+        let name = order.name();
+        let id = self.send(term, seq, LIMIT, order);
+        let outcome = self.outcome(&id);
+        println!("{name} {term}/{seq}: {:?}: {outcome:?}", began.elapsed());
+        outcome
+    }
+
+    /// Sends an order that must be carried out.
+    pub fn obey(&mut self, term: u64, seq: u64, order: Order) -> Answer {
+        match self.order(term, seq, order) {
+            Outcome::Ok(answer) => answer,
+            Outcome::Error(error) => panic!("{error:?}"),
+        }
+    }
+
+    /// Sends an order that must be refused.
+    pub fn refuse(&mut self, term: u64, seq: u64, order: Order) -> OrderError {
+        match self.order(term, seq, order) {
+            Outcome::Error(error) => error,
+            Outcome::Ok(answer) => panic!("{answer:?}"),
+        }
+    }
+
+    /// Waits for the outcome of an order.
+    pub fn outcome(&mut self, id: &str) -> Outcome {
+        loop {
+            if let Up::Answer { re, outcome, state } = read_line(&mut self.lines) {
+                self.state = state;
+                if re == id {
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Waits for an event.
+    pub fn event(&mut self, wanted: Event) -> AgentState {
+        loop {
+            if let Up::Event { event, state } = read_line(&mut self.lines)
+                && event == wanted
+            {
+                return state;
+            }
+        }
+    }
+
+    pub fn ping(&mut self) -> AgentState {
+        self.write(&Down::Ping { n: 7 });
+        loop {
+            if let Up::Pong { n: 7, state } = read_line(&mut self.lines) {
+                return state;
+            }
+        }
+    }
+
+    fn write(&mut self, line: &Down) {
+        let mut text = serde_json::to_vec(line).unwrap();
+        text.push(b'\n');
+        self.lines.get_mut().write_all(&text).unwrap();
+    }
+}
+
+fn read_line(lines: &mut BufReader<UnixStream>) -> Up {
+    let mut line = String::new();
+    assert!(lines.read_line(&mut line).unwrap() > 0, "the agent ended the stream");
+    serde_json::from_str(&line).unwrap()
+}
+
+pub fn data_uid() -> DataUid {
+    DataUid("5ea1".to_owned())
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !so() {
+        assert!(Instant::now() < deadline, "{what}: not within {LIMIT:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn kill(child: Option<Child>) {
+    if let Some(mut child) = child {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// launch's program, built when the test run has not built it.
+fn launch_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--package=launch"]).status().unwrap();
+        assert!(built.success());
+        Path::new(env!("CARGO_BIN_EXE_beachmaster")).with_file_name("launch")
+    })
+}
+
+fn as_server(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=mysql", "--regid=mysql", "--clear-groups"]).arg(program);
+    command
+}
+
+fn give_all_to_server(home: &Path) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let id = |kind: &str| {
+        let output = Command::new("id").args([kind, "mysql"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().parse::<u32>().unwrap()
+    };
+    let (user, group) = (id("-u"), id("-g"));
+    let mut paths = vec![home.to_owned()];
+    while let Some(path) = paths.pop() {
+        chown(&path, Some(user), Some(group)).unwrap();
+        if path.is_dir() {
+            paths.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+}
+
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
