@@ -49,7 +49,8 @@ fn semi_sync_status(member: &Member, name: &str) -> String {
 }
 
 fn wait_until_equal(members: &[&Member]) {
-    let content = |member: &Member| member.sql("SELECT @@gtid_binlog_pos; CHECKSUM TABLE d.t; SELECT COUNT(*) FROM d.t");
+    let content =
+        |member: &Member| member.sql("SELECT @@gtid_binlog_pos; CHECKSUM TABLE d.t; SELECT COUNT(*) FROM d.t");
     until("the members are equal", || {
         let contents: Vec<String> = members.iter().map(|member| content(member)).collect();
         contents.windows(2).all(|pair| pair[0] == pair[1])
@@ -111,7 +112,10 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over() {
     write(candidate, 5);
     wait_until_equal(&[candidate, other, old]);
     let role = |member: &Member| member.state().record().unwrap().role;
-    assert_eq!([role(old), role(candidate), role(other)], [MemberRole::Replica, MemberRole::Primary, MemberRole::Replica]);
+    assert_eq!(
+        [role(old), role(candidate), role(other)],
+        [MemberRole::Replica, MemberRole::Primary, MemberRole::Replica]
+    );
     let before = other.sql("SHOW ALL SLAVES STATUS");
     other.stream().obey(2, 3, follow(candidate, true));
     let connection = |text: &str| text.split('\t').nth(7).map(ToOwned::to_owned);
@@ -165,7 +169,10 @@ fn processes_may_be_killed_and_tokens_are_remembered() {
     members[1].start_agent();
     members[1].wait_until_it_answers();
     let end = members[0].position();
-    assert!(matches!(members[1].stream().obey(2, 1, Order::Await { position: end }), Answer::Applied { reached: true, .. }));
+    assert!(matches!(
+        members[1].stream().obey(2, 1, Order::Await { position: end }),
+        Answer::Applied { reached: true, .. }
+    ));
     println!("agent killed, order carried out: {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(3));
     assert_eq!((members[1].mariadbd_pid(), run(&members[1])), (pid, Incarnation(1)));
@@ -207,7 +214,8 @@ fn processes_may_be_killed_and_tokens_are_remembered() {
     let Outcome::Error(error) = waiting.outcome(&id) else { panic!() };
     assert_eq!(error.reason, Reason::Superseded);
     println!("superseded and frozen: {:?}", began.elapsed());
-    let short = waiting.send(2, 6, Duration::from_millis(400), Order::Await { position: "0-17-99999".parse().unwrap() });
+    let short =
+        waiting.send(2, 6, Duration::from_millis(400), Order::Await { position: "0-17-99999".parse().unwrap() });
     assert!(matches!(waiting.outcome(&short), Outcome::Ok(Answer::Applied { reached: false, .. })));
 
     // mariadbd of the primary: its files may hold the tail.
@@ -220,7 +228,10 @@ fn processes_may_be_killed_and_tokens_are_remembered() {
     members[0].start_agent();
     let state = members[0].wait_for("the agent knows", |state| state.mariadbd.is_dead());
     assert!(matches!(state.mariadbd, Mariadbd::Exited { .. }), "{state:?}");
-    assert!(matches!(members[0].stream().obey(2, 1, Order::Fence), Answer::Fenced { logs: LogEvidence::Readable { .. } }));
+    assert!(matches!(
+        members[0].stream().obey(2, 1, Order::Fence),
+        Answer::Fenced { logs: LogEvidence::Readable { .. } }
+    ));
 }
 
 #[test]
@@ -238,6 +249,7 @@ fn volumes_that_are_not_ours_are_left_alone() {
     // A crash in the middle of an earlier try.
     fs::create_dir(member.path("volume/data.init")).unwrap();
     fs::write(member.path("volume/data.init/ibdata1"), "half").unwrap();
+    member.hand_over();
     member.start_agent();
     let order = || Order::Init { identity: member.identity() };
     let mut stream = member.stream();
@@ -252,7 +264,10 @@ fn volumes_that_are_not_ours_are_left_alone() {
         (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     assert_eq!(client("app", "app-password", "SHOW DATABASES LIKE 'shop'"), (true, "shop".to_owned()));
-    assert_eq!(client("root", "root-password", "SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'beachmaster%'"), (true, "10".to_owned()));
+    assert_eq!(
+        client("root", "root-password", "SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'beachmaster%'"),
+        (true, "10".to_owned())
+    );
     assert!(client("beachmaster_probe", "secretprobe", "SHOW ALL SLAVES STATUS; SHOW GLOBAL STATUS LIKE 'Rpl%'").0);
     assert!(!client("beachmaster_probe", "wrong", "SELECT 1").0);
     assert_eq!(member.sql("SELECT @@gtid_binlog_pos, @@read_only, @@server_id"), "\t1\t2147483653".trim());

@@ -185,10 +185,8 @@ impl Access {
     /// Before the first order: whatever an earlier agent left is ended, and the accounts are as the Secret says.
     async fn prepare(&self, run: Incarnation) -> Result<(), SqlError> {
         let mut session = Session::connect(&self.login, STATEMENT_LIMIT).await?;
-        let theirs = format!(
-            "SELECT id FROM information_schema.processlist WHERE user = '{USER}' AND id <> {}",
-            session.id()
-        );
+        let theirs =
+            format!("SELECT id FROM information_schema.processlist WHERE user = '{USER}' AND id <> {}", session.id());
         let left: Vec<u32> = session.rows(&theirs).await?;
         end_sessions(&mut session, &left).await.map_err(|error| SqlError::Unexpected {
             what: "sessions of an earlier agent".to_owned(),

@@ -109,7 +109,8 @@ async fn grant(session: &mut Session, rights: &str, account: &str, hash: &str) -
 }
 
 async fn present(session: &mut Session) -> Result<BTreeMap<(String, String), String>, SqlError> {
-    const QUERY: &str = "SELECT User, Host, Priv FROM mysql.global_priv WHERE User = 'root' OR User LIKE 'beachmaster%'";
+    const QUERY: &str =
+        "SELECT User, Host, Priv FROM mysql.global_priv WHERE User = 'root' OR User LIKE 'beachmaster%'";
     let rows: Vec<(String, String, String)> = session.rows(QUERY).await?;
     Ok(rows.into_iter().map(|(user, host, privileges)| ((user, host), privileges)).collect())
 }

@@ -127,7 +127,8 @@ impl BinlogFiles {
     pub async fn open_log(&self, index: usize) -> Result<Arc<File>, BinlogError> {
         let name = &self.catalogue.log(index).unwrap_or(self.catalogue.last()).name;
         let path = self.directory.join(name.as_str());
-        spawn_blocking(move || File::open(&path).map(Arc::new).map_err(|source| BinlogError::Io { path, source })).await?
+        spawn_blocking(move || File::open(&path).map(Arc::new).map_err(|source| BinlogError::Io { path, source }))
+            .await?
     }
 }
 

@@ -127,7 +127,11 @@ pub fn password(file: &Path) -> Result<Secret, String> {
     let remedy = "check the Secret that is mounted there";
     let content = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}; {remedy}", file.display()))?;
     let password = content.trim_end_matches(['\r', '\n']);
-    if password.is_empty() { Err(format!("{} is empty; {remedy}", file.display())) } else { Ok(Secret(password.to_owned())) }
+    if password.is_empty() {
+        Err(format!("{} is empty; {remedy}", file.display()))
+    } else {
+        Ok(Secret(password.to_owned()))
+    }
 }
 
 fn text(path: &Path) -> String {

@@ -97,12 +97,8 @@ impl Agent {
         let volume = Arc::new(Volume::open(&config.volume));
         let launcher = Arc::new(Launcher::new(config.launch_socket()));
         let events = broadcast::Sender::new(EVENTS);
-        let supervisor = Arc::new(Supervisor::new(
-            Arc::clone(&config),
-            Arc::clone(&volume),
-            Arc::clone(&launcher),
-            events.clone(),
-        ));
+        let supervisor =
+            Arc::new(Supervisor::new(Arc::clone(&config), Arc::clone(&volume), Arc::clone(&launcher), events.clone()));
         let access = Arc::new(Access::new(Arc::clone(&config), Arc::clone(&supervisor)));
         let highest = volume.stored().and_then(|stored| Some((stored.record.token?, stored.order_id)));
         Self {

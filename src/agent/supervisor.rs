@@ -1,7 +1,7 @@
 //! mariadbd's life: what is known of it, starting it, killing it, and starting a replica again by itself.
 
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use launch::protocol::{Command, Request, Server};

@@ -194,7 +194,10 @@ mod tests {
             assert_eq!(Volume::open(home.path()).stored(), volume.stored());
             assert_eq!(volume.stored().unwrap().record.incarnation, Incarnation(n));
         }
-        assert_eq!(fs::metadata(home.path().join("beachmaster/record")).unwrap().len(), super::super::slots::FILE as u64);
+        assert_eq!(
+            fs::metadata(home.path().join("beachmaster/record")).unwrap().len(),
+            super::super::slots::FILE as u64
+        );
     }
 
     #[test]

@@ -94,6 +94,11 @@ impl Member {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 
+    /// Gives what the test wrote into the member's folders to the member's user.
+    pub fn hand_over(&self) {
+        give_all_to_server(self.home.path());
+    }
+
     pub fn path(&self, place: &str) -> PathBuf {
         self.home.path().join(place)
     }
@@ -173,7 +178,9 @@ impl Member {
 
     pub fn logs(&self) -> String {
         let read = |name: &str| fs::read_to_string(self.path(name)).unwrap_or_default();
-        let tail = |text: String| text.lines().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+        let tail = |text: String| {
+            text.lines().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+        };
         format!("--- agent {}\n{}\n--- launch\n{}", self.ordinal, tail(read("agent.log")), tail(read("launch.log")))
     }
 }
