@@ -36,8 +36,6 @@ pub const CONTAINERS: [&str; 3] = [INSTALL_CONTAINER, AGENT_CONTAINER, MARIADB_C
 pub const VOLUME_DIR: &str = "/var/lib/mysql";
 /// mariadbd's datadir.
 pub const DATA_DIR: &str = "/var/lib/mysql/data";
-/// Our own files on the volume: record, kept relay logs, exported errant transactions.
-pub const STATE_DIR: &str = "/var/lib/mysql/beachmaster";
 /// Mount of the sockets, in agent and mariadb.
 pub const RUN_DIR: &str = "/run/mysqld";
 /// mariadbd's socket.

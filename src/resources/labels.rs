@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 /// Cluster of an object. The only selector label of the StatefulSet: claims inherit it for ever.
 pub const CLUSTER: &str = "beachmaster.dev/cluster";
-/// Name of the member a pod is; for people.
-pub const MEMBER: &str = "beachmaster.dev/member";
 /// `primary` or `replica`; follows a transition, for people.
 pub const ROLE: &str = "beachmaster.dev/role";
 /// `true` on replicas that NAME-replicas leads to.
