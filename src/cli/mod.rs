@@ -25,7 +25,7 @@ enum Command {
     /// Prints the CustomResourceDefinitions, or writes them into folders.
     Crd(crd::Args),
     /// Runs the operator.
-    Operator(operator::Args),
+    Operator(Box<operator::Args>),
 }
 
 /// Runs the program.
@@ -34,6 +34,6 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Agent(args) => agent::run(args),
         Command::Crd(args) => crd::run(&args),
-        Command::Operator(args) => operator::run(args),
+        Command::Operator(args) => operator::run(*args),
     }
 }

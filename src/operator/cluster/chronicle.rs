@@ -215,7 +215,8 @@ impl Chronicle {
         };
         story.to = transition.to;
         story.term = record.term;
-        if !story.points.contains_key(&passed) && !(resumed && same) {
+        let known = story.points.contains_key(&passed) || resumed && same;
+        if !known {
             let (point, ms) = story.mark(passed, now);
             chapters.push(Chapter::Passed(point, ms));
         }

@@ -26,9 +26,9 @@ pub enum Input {
 #[derive(Debug)]
 pub enum LinkEvent {
     /// A stream is open.
-    Greeted { state: AgentState },
+    Greeted { state: Box<AgentState> },
     /// The agent said something.
-    Told { up: Up },
+    Told { up: Box<Up> },
     /// No stream.
     Away { why: String },
 }

@@ -133,9 +133,9 @@ impl Member {
             LinkEvent::Greeted { state } => {
                 // A new stream does not answer the old one's orders; the first answer is given again on repetition.
                 let lost = self.unanswered("the stream to the agent was opened anew", now);
-                self.present(state, now).into_iter().chain(lost).chain([News::Look]).collect()
+                self.present(*state, now).into_iter().chain(lost).chain([News::Look]).collect()
             }
-            LinkEvent::Told { up } => self.told(up, now),
+            LinkEvent::Told { up } => self.told(*up, now),
             LinkEvent::Away { why } => {
                 if !matches!(self.agent, AgentSight::Away { .. }) {
                     self.agent = AgentSight::Away { since: now };
@@ -266,21 +266,5 @@ pub fn order_id(term: Term, seq: u64, leader: &str) -> String {
     format!("{term}-{seq}-{leader}")
 }
 
-/// A reading without content, for tests.
 #[cfg(test)]
-pub fn blank_view(begun: Millis) -> crate::topology::observation::ServerView {
-    use crate::gtid::GtidPosition;
-    use crate::topology::observation::ServerView;
-    ServerView {
-        begun,
-        server_id: 1,
-        read_only: true,
-        binlog_position: GtidPosition::empty(),
-        slave_position: GtidPosition::empty(),
-        semi_sync: crate::topology::observation::SemiSyncSource::default(),
-        acker_wanted: false,
-        acker_active: false,
-        slave: None,
-        drift: Vec::new(),
-    }
-}
+mod tests;

@@ -1,7 +1,5 @@
 //! The part of the status that people read: conditions and members. No I/O.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -83,7 +81,7 @@ pub fn role_word(role: Role) -> &'static str {
 
 fn lag(seconds: u64) -> String {
     let step = LAG_STEPS_S.into_iter().rev().find(|step| seconds >= *step).unwrap_or_default();
-    format!("{:?}", Duration::from_secs(step))
+    format!("{step}s")
 }
 
 fn condition(wanted: &report::Condition, status: &ClusterStatus, scene: &Scene<'_>) -> Condition {
@@ -143,3 +141,6 @@ fn with_remedy(trouble: &Trouble) -> String {
     };
     format!("{}; {remedy}", trouble.message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 mod exec;
 mod lines;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use exec::ExecTransport;
 

@@ -51,7 +51,7 @@ pub(super) async fn hold(link: &mut Link, pod: &PodTarget, stream: Stream) -> (b
         Err(error) => return (false, error.to_string()),
     };
     let clock = AgentClock { boot_ms: state.boot_ms, heard: Instant::now() };
-    link.tell(LinkEvent::Greeted { state });
+    link.tell(LinkEvent::Greeted { state: Box::new(state) });
     let why = match converse(link, pod, lines, down, clock).await {
         Ok(why) => why.to_owned(),
         Err(error) => error.to_string(),
@@ -94,7 +94,7 @@ async fn converse(
                 let Some(up) = line? else { return Ok("the agent closed the stream") };
                 heard = Instant::now();
                 clock.learn(state(&up));
-                link.tell(LinkEvent::Told { up });
+                link.tell(LinkEvent::Told { up: Box::new(up) });
             }
             command = link.orders.recv() => {
                 let Some(command) = command else { return Ok("no longer needed") };

@@ -1,0 +1,228 @@
+use super::*;
+use crate::gtid::GtidPosition;
+use crate::orders::{BootMillis, Frozen, LogEvidence, Secret, Volume};
+use crate::topology::observation::{SemiSyncSource, ServerView};
+
+fn state(mariadbd: Mariadbd) -> AgentState {
+    AgentState {
+        version: "0.1.0".to_owned(),
+        pod_uid: "p".to_owned(),
+        boot_id: "b".to_owned(),
+        boot_ms: BootMillis(1),
+        volume: Volume::Blank,
+        mariadbd,
+        serving: None,
+        running: None,
+    }
+}
+
+fn running(incarnation: u64) -> AgentState {
+    state(Mariadbd::Running { incarnation: Incarnation(incarnation), sql: true })
+}
+
+fn exited(incarnation: u64) -> AgentState {
+    let status = ExitStatus { code: None, signal: Some(9) };
+    state(Mariadbd::Exited { incarnation: Incarnation(incarnation), status, message: "last words".to_owned() })
+}
+
+fn greeted(now: u64) -> Member {
+    let mut member = Member::new(Ordinal(1));
+    member.heard(LinkEvent::Greeted { state: Box::new(running(4)) }, Millis(now));
+    member
+}
+
+fn answer(re: &str, outcome: Outcome, state: AgentState) -> LinkEvent {
+    LinkEvent::Told { up: Box::new(Up::Answer { re: re.to_owned(), outcome, state }) }
+}
+
+fn ok(answer: Answer) -> Outcome {
+    Outcome::Ok(answer)
+}
+
+fn refused() -> Outcome {
+    Outcome::Error(OrderError { reason: Reason::Sql, message: "no".to_owned() })
+}
+
+fn away() -> LinkEvent {
+    LinkEvent::Away { why: "cut".to_owned() }
+}
+
+fn view_begun(at: u64) -> Box<ServerView> {
+    Box::new(ServerView {
+        begun: Millis(at),
+        server_id: 1,
+        read_only: true,
+        binlog_position: GtidPosition::empty(),
+        slave_position: GtidPosition::empty(),
+        semi_sync: SemiSyncSource::default(),
+        acker_wanted: false,
+        acker_active: false,
+        slave: None,
+        drift: Vec::new(),
+    })
+}
+
+#[test]
+fn an_answer_is_progress_and_frees_the_member() {
+    let mut member = greeted(10);
+    member.ordered("a".to_owned(), Order::Freeze, Millis(20));
+    assert_eq!(member.view(Millis(21)).busy, Some("freeze"));
+    let frozen = Frozen {
+        incarnation: Incarnation(4),
+        received: GtidPosition::empty(),
+        applied: GtidPosition::empty(),
+        killed: false,
+    };
+    let news = member.heard(answer("a", ok(Answer::Frozen(frozen.clone())), running(4)), Millis(50));
+    assert!(matches!(&news[..], [News::Done { order: Order::Freeze, ms: 30, .. }]), "{news:?}");
+    let view = member.view(Millis(51));
+    assert_eq!((view.busy, view.progress.frozen, view.answered_at), (None, Some(frozen), Some(Millis(50))));
+}
+
+#[test]
+fn every_answer_finds_its_place() {
+    let mut member = greeted(1);
+    let at: GtidPosition = "0-1-5".parse().unwrap();
+    let source = Source::Member { host: "shop-2.".to_owned(), port: 3306 };
+    let login = Order::ServeBinlog { user: "u".to_owned(), password: Secret("p".to_owned()) };
+    let serving = AgentState { serving: Some(3307), ..exited(4) };
+    let logs = LogEvidence::Readable { end: at.clone(), torn: None };
+    let cases = [
+        (Order::Fence, Answer::Fenced { logs: logs.clone() }, exited(4)),
+        (login, Answer::Serving { port: 3307, end: at.clone() }, serving.clone()),
+        (Order::EvictAcker { ordinal: Ordinal(2) }, Answer::Done, serving.clone()),
+        (
+            Order::Follow { source, semi_sync: true, wait: Some(at.clone()) },
+            Answer::Applied { position: at.clone(), reached: true },
+            serving.clone(),
+        ),
+    ];
+    for (order, reply, state) in cases {
+        member.ordered("x".to_owned(), order, Millis(7));
+        member.heard(answer("x", ok(reply), state), Millis(8));
+    }
+    let progress = member.view(Millis(9)).progress;
+    assert_eq!(progress.fenced, Some(logs));
+    assert_eq!(progress.serving, Some(Serving { port: 3307, end: at.clone() }));
+    assert_eq!((progress.applied, progress.following), (Some(at), Some("shop-2.".to_owned())));
+    assert_eq!(progress.evicted.get(&Ordinal(2)), Some(&Millis(8)));
+    member.heard(LinkEvent::Told { up: Box::new(Up::Pong { n: 1, state: exited(4) }) }, Millis(10));
+    assert_eq!(member.view(Millis(11)).progress.serving, None, "the agent no longer serves");
+}
+
+#[test]
+fn failures_are_counted_and_pause_the_member_for_longer_each_time() {
+    let mut member = greeted(1);
+    for (count, pause) in [(1, 100), (2, 200), (3, 400)] {
+        member.ordered("x".to_owned(), Order::Start, Millis(1_000));
+        member.heard(answer("x", refused(), running(4)), Millis(1_000));
+        let failure = member.view(Millis(1_000)).progress.failure.unwrap();
+        assert_eq!((failure.order, failure.count), ("start", count));
+        assert_eq!(member.view(Millis(1_000 + pause - 1)).busy, Some("start"));
+        assert_eq!(member.wakes_at(Millis(1_000)), Some(Millis(1_000 + pause)));
+        assert_eq!(member.view(Millis(1_000 + pause)).busy, None);
+    }
+    member.ordered("y".to_owned(), Order::Start, Millis(5_000));
+    member.heard(answer("y", ok(Answer::Done), running(4)), Millis(5_000));
+    assert_eq!(member.view(Millis(5_000)).progress.failure, None);
+}
+
+#[test]
+fn a_missing_answer_is_unknown_never_done() {
+    for lose in [0, 1, 2] {
+        let mut member = greeted(1);
+        member.ordered("x".to_owned(), Order::Fence, Millis(10));
+        let news = match lose {
+            0 => member.heard(away(), Millis(20)),
+            1 => member.heard(LinkEvent::Greeted { state: Box::new(running(4)) }, Millis(20)),
+            _ => member.tick(Millis(6_010)).into_iter().collect(),
+        };
+        let told = |news: &News| matches!(news, News::Failed { order: "fence", error, .. } if error.message.contains("unknown"));
+        assert!(news.iter().any(told), "{news:?}");
+        assert_eq!(member.view(Millis(6_011)).progress.fenced, None);
+        let late = member.heard(answer("x", ok(Answer::Done), running(4)), Millis(6_020));
+        assert_eq!(late, [], "an answer nobody waits for any more");
+    }
+}
+
+#[test]
+fn a_new_term_forgets_progress_and_ignores_answers_of_the_old_one() {
+    let mut member = greeted(1);
+    member.ordered("old".to_owned(), Order::Init { identity: identity() }, Millis(2));
+    member.enter_term();
+    assert_eq!(member.view(Millis(3)).busy, None);
+    member.heard(answer("old", ok(Answer::Done), running(4)), Millis(4));
+    assert!(!member.view(Millis(5)).progress.initialised);
+}
+
+fn identity() -> crate::orders::Identity {
+    let data_uid = crate::orders::DataUid("d".to_owned());
+    crate::orders::Identity { cluster: "prod/shop".to_owned(), data_uid, ordinal: Ordinal(1) }
+}
+
+#[test]
+fn an_exit_is_news_once() {
+    let mut member = greeted(1);
+    let event = |state| LinkEvent::Told { up: Box::new(Up::Event { event: Event::Exited, state }) };
+    let news = member.heard(event(exited(4)), Millis(2));
+    assert!(matches!(&news[..], [News::Exited { .. }, News::Look]), "{news:?}");
+    assert_eq!(member.heard(LinkEvent::Told { up: Box::new(Up::Pong { n: 1, state: exited(4) }) }, Millis(3)), []);
+}
+
+#[test]
+fn the_time_of_a_run_is_that_of_its_first_sight() {
+    let mut member = greeted(10);
+    member.heard(LinkEvent::Told { up: Box::new(Up::Pong { n: 1, state: running(4) }) }, Millis(20));
+    assert_eq!(member.view(Millis(21)).running_since, Some(Millis(10)));
+    member.heard(LinkEvent::Told { up: Box::new(Up::Pong { n: 2, state: running(5) }) }, Millis(30));
+    assert_eq!(member.view(Millis(31)).running_since, Some(Millis(30)));
+    member.heard(LinkEvent::Told { up: Box::new(Up::Pong { n: 3, state: exited(5) }) }, Millis(40));
+    assert_eq!(member.view(Millis(41)).running_since, None);
+}
+
+#[test]
+fn a_stream_that_is_gone_is_gone_since_it_went() {
+    let mut member = greeted(1);
+    member.heard(away(), Millis(5));
+    member.heard(away(), Millis(9));
+    assert_eq!(member.view(Millis(10)).agent, AgentSight::Away { since: Millis(5) });
+}
+
+#[test]
+fn readings_keep_the_one_before_of_the_same_connection() {
+    let mut member = Member::new(Ordinal(0));
+    let answers = |at, first| Reading::Answers { view: view_begun(at), first };
+    member.probed(answers(1, true), Millis(1));
+    member.probed(answers(2, false), Millis(2));
+    let before = |member: &Member| member.view(Millis(9)).before().map(|view| view.begun);
+    assert_eq!(before(&member), Some(Millis(1)));
+    member.probed(answers(3, true), Millis(3));
+    assert_eq!(before(&member), None, "another connection, perhaps another server");
+    member.probed(Reading::Refused, Millis(4));
+    member.probed(Reading::Refused, Millis(5));
+    assert_eq!(member.view(Millis(9)).server, ServerSight::Refused { since: Millis(4) });
+    member.probed(Reading::Silent, Millis(6));
+    assert_eq!(member.view(Millis(9)).server, ServerSight::Silent { since: Millis(6) });
+}
+
+#[test]
+fn trouble_of_a_pod_counts_when_it_lasts() {
+    let pod = |troubled: bool| PodFacts {
+        ordinal: Ordinal(0),
+        name: "shop-0".to_owned(),
+        uid: "u".to_owned(),
+        version: "1".to_owned(),
+        ip: None,
+        deleting: false,
+        node: None,
+        trouble: troubled.then(|| Trouble { reason: "Unschedulable".to_owned(), message: "0/3 nodes".to_owned() }),
+        labels: std::collections::BTreeMap::new(),
+    };
+    let mut member = Member::new(Ordinal(0));
+    member.pod_seen(Some(pod(true)), Millis(100));
+    member.pod_seen(Some(pod(true)), Millis(2_000));
+    assert_eq!(member.trouble(Millis(3_000)), None);
+    assert!(member.trouble(Millis(3_100)).is_some());
+    member.pod_seen(Some(pod(false)), Millis(3_200));
+    assert_eq!(member.trouble(Millis(9_000)), None);
+}
