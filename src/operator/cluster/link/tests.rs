@@ -216,9 +216,8 @@ async fn a_pod_that_was_replaced_ends_the_stream() {
     bench.pod("p", "2");
     bench.pod("q", "3");
     loop {
-        match bench.event().await {
-            LinkEvent::Away { why } => break assert_eq!(why, "the pod is gone"),
-            _ => {}
+        if let LinkEvent::Away { why } = bench.event().await {
+            break assert_eq!(why, "the pod is gone");
         }
     }
 }
@@ -232,9 +231,8 @@ async fn two_unanswered_pings_end_the_stream() {
     agent.greet("p").await;
     bench.greeted().await;
     loop {
-        match bench.event().await {
-            LinkEvent::Away { why } => break assert_eq!(why, "two pings were not answered"),
-            _ => {}
+        if let LinkEvent::Away { why } = bench.event().await {
+            break assert_eq!(why, "two pings were not answered");
         }
     }
 }
