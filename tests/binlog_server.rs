@@ -5,6 +5,8 @@ mod mariadb;
 #[path = "common/tail.rs"]
 mod tail;
 
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use mariadb::MariaDb;
@@ -19,6 +21,7 @@ fn everything_arrives(options: &[&str], replica_options: &[&str]) {
 
     let served = Served::copy_of(&primary);
     assert_eq!(served.server.end().position.to_string(), expected);
+    assert_eq!(served.scan_end(), served.server.end());
     let replica = MariaDb::start(2, replica_options);
     let begun = Instant::now();
     follow(&replica, &served);
@@ -150,4 +153,33 @@ fn strangers_diverged_and_late_replicas_are_refused() {
     replica.sql("START SLAVE");
     tail::wait_io_errno(&replica, "1236");
     assert!(io_error(&replica).1.contains("MASTER_USE_GTID=slave_pos"));
+}
+
+#[test]
+fn silent_strangers_are_dropped_while_a_replica_goes_on_until_the_server_is_stopped() {
+    let mut primary = MariaDb::start(1, &[]);
+    primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB");
+    load(&primary, 0..10);
+    let expected = position(&primary);
+    primary.kill();
+    let mut served = Served::copy_of(&primary);
+    let replica = MariaDb::start(2, &[]);
+    follow(&replica, &served);
+    replica.wait_for("SELECT @@gtid_slave_pos", &expected, LIMIT);
+
+    let strangers: Vec<_> = (0..200).map(|_| TcpStream::connect(("127.0.0.1", served.port)).unwrap()).collect();
+    for mut stranger in strangers {
+        stranger.set_read_timeout(Some(LIMIT)).unwrap();
+        let end = stranger.read_to_end(&mut Vec::new());
+        assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    }
+    assert_eq!(replica.slave_status("Slave_IO_Running"), "Yes");
+    let late = MariaDb::start(3, &[]);
+    follow(&late, &served);
+    late.wait_for("SELECT @@gtid_slave_pos", &expected, LIMIT);
+
+    served.stop();
+    let lost = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for master to send%'";
+    replica.wait_for(lost, "0", LIMIT);
+    assert!(TcpStream::connect(("127.0.0.1", served.port)).is_err());
 }

@@ -153,19 +153,21 @@ impl Client {
     async fn scan(&mut self, file: usize, heartbeat: Option<Duration>) -> Result<(), Ended> {
         let files = Arc::clone(&self.files);
         let mut scan = std::pin::pin!(files.scan(file));
-        loop {
+        let found = loop {
             tokio::select! {
-                found = &mut scan => return Ok(match found {
-                    Ok(scan) => self.connection.scanned(file, &scan),
-                    Err(error) => self.fail(&error.to_string()),
-                }),
+                found = &mut scan => break found,
                 () = period(heartbeat) => {
                     self.connection.heartbeat();
                     let output = self.connection.take_output();
                     self.stream.write_all(&output).await?;
                 }
             }
+        };
+        match found {
+            Ok(scan) => self.connection.scanned(file, &scan),
+            Err(error) => self.fail(&error.to_string()),
         }
+        Ok(())
     }
 
     async fn read(&mut self, file: usize, offset: u64, length: u64) -> Result<(), Ended> {

@@ -161,3 +161,54 @@ impl Catalogue {
         Ok(holder.filter(|_| known))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binlog::Checksum;
+    use crate::binlog::testing::{LogFile, catalogue};
+
+    fn three_files() -> Catalogue {
+        let file = |start| LogFile::new(start, Checksum::Crc32);
+        catalogue(&[
+            file("0-1-10").transaction("0-1-11", 9).transaction("0-1-12", 9).rotated(),
+            file("0-1-12").transaction("0-1-13", 9).statement("5-1-1").rotated(),
+            file("0-1-13,5-1-1").transaction("0-2-14", 9).begun("0-2-15"),
+        ])
+    }
+
+    fn start(had: &str) -> Result<(usize, usize), NoStart> {
+        three_files().start(&had.parse().unwrap()).map(|start| (start.file, start.must_exist.len()))
+    }
+
+    #[test]
+    fn the_latest_file_that_holds_everything_missing_is_taken() {
+        assert_eq!(start("0-1-10"), Ok((0, 0)), "the GTID_LIST names it");
+        assert_eq!(start("0-1-11"), Ok((0, 1)));
+        assert_eq!(start("0-1-12"), Ok((1, 0)));
+        assert_eq!(start("0-1-13"), Ok((1, 0)), "domain 5 is missing; the next file's GTID_LIST names 0-1-13");
+        assert_eq!(start("0-1-13,5-1-1"), Ok((2, 0)));
+        assert_eq!(start("0-2-14,5-1-1"), Ok((2, 1)));
+        assert_eq!(start("0-1-13,5-1-1,9-9-9"), Ok((2, 0)), "a domain of another primary");
+    }
+
+    #[test]
+    fn purged_ahead_and_diverged_are_three_answers() {
+        assert_eq!(start(""), Err(NoStart::Purged));
+        assert_eq!(start("0-1-9"), Err(NoStart::Purged));
+        for ahead in ["0-2-15", "0-1-100"] {
+            assert_eq!(start(ahead), Err(NoStart::Ahead(ahead.parse().unwrap())));
+        }
+        for diverged in ["0-3-14", "0-3-12", "0-3-13,5-1-1"] {
+            let gtid: GtidPosition = diverged.parse().unwrap();
+            assert_eq!(start(diverged), Err(NoStart::Diverged(gtid.get(0).unwrap())), "{diverged}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_that_of_the_last_complete_group() {
+        let end = three_files().end();
+        assert_eq!((end.position.to_string().as_str(), end.last_file.as_str()), ("0-2-14,5-1-1", "bin.000003"));
+        assert!(end.torn.is_some());
+    }
+}

@@ -17,6 +17,11 @@ mod index;
 mod reader;
 mod scanner;
 
+#[cfg(test)]
+mod proptests;
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use artificial::{format_description_for, gtid_list, heartbeat, rotate};
 pub use body::{BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption, decode};
 pub use catalogue::{Catalogue, Log, LogEnd, NoStart, Start};

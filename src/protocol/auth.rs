@@ -60,7 +60,7 @@ impl Scramble {
 }
 
 /// `SHA1(password) XOR SHA1(scramble + SHA1(SHA1(password)))`.
-fn token(password: &[u8], scramble: &Scramble) -> [u8; 20] {
+pub(super) fn token(password: &[u8], scramble: &Scramble) -> [u8; 20] {
     let once: [u8; 20] = Sha1::digest(password).into();
     let twice: [u8; 20] = Sha1::digest(once).into();
     let mut mask: [u8; 20] = Sha1::new().chain_update(scramble.0).chain_update(twice).finalize().into();

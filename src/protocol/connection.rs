@@ -103,7 +103,6 @@ impl Connection {
     }
 
     /// Bytes to send to the client.
-    #[must_use]
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
@@ -182,36 +181,37 @@ impl Connection {
     }
 
     fn packet(&mut self, packet: &Packet, now: u64) -> Result<(), ProtocolError> {
-        let expected = match self.phase {
-            Phase::Greeted => 1,
-            Phase::Asking(_) => 0,
-            // Acknowledgements of semi-sync, or QUIT: only the latter matters. Packets of a closed connection are lost.
-            Phase::Streaming(_) => {
-                return Ok(if packet.payload == [command::QUIT] {
-                    self.phase = Phase::Closed
-                });
-            }
-            Phase::Closed => return Ok(()),
-        };
-        if packet.sequence != expected {
-            return Err(ProtocolError::Sequence { found: packet.sequence, expected });
-        }
-        let mut reply = Reply { writer: PacketWriter::new(expected + 1), out: &mut self.output };
-        match &mut self.phase {
+        match self.phase {
             Phase::Greeted => {
-                let answer = greeting::answer(&packet.payload)?;
-                if self.settings.login.admits(answer.user, answer.token, &self.settings.scramble) {
-                    reply.ok();
-                    self.phase = Phase::Asking(Session::default());
-                } else {
-                    reply.error(&ServerError::denied(answer.user));
+                expect_sequence(packet, 1)?;
+                self.log_in(&packet.payload)
+            }
+            Phase::Asking(_) => {
+                expect_sequence(packet, 0)?;
+                self.command(&packet.payload, now)
+            }
+            Phase::Streaming(_) => {
+                // Everything else is an acknowledgement of semi-sync, which nobody waits for.
+                if packet.payload == [command::QUIT] {
                     self.phase = Phase::Closed;
                 }
                 Ok(())
             }
-            Phase::Asking(_) => self.command(&packet.payload, now),
-            Phase::Streaming(_) | Phase::Closed => Ok(()),
+            Phase::Closed => Ok(()),
         }
+    }
+
+    fn log_in(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
+        let answer = greeting::answer(payload)?;
+        let mut reply = Reply { writer: PacketWriter::new(2), out: &mut self.output };
+        if self.settings.login.admits(answer.user, answer.token, &self.settings.scramble) {
+            reply.ok();
+            self.phase = Phase::Asking(Session::default());
+        } else {
+            reply.error(&ServerError::denied(answer.user));
+            self.phase = Phase::Closed;
+        }
+        Ok(())
     }
 
     fn command(&mut self, payload: &[u8], now: u64) -> Result<(), ProtocolError> {
@@ -230,6 +230,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn expect_sequence(packet: &Packet, expected: u8) -> Result<(), ProtocolError> {
+    let found = packet.sequence;
+    if found == expected { Ok(()) } else { Err(ProtocolError::Sequence { found, expected }) }
 }
 
 /// Writes the answer to one command.

@@ -14,6 +14,8 @@ mod greeting;
 mod packet;
 mod query;
 mod reply;
+#[cfg(test)]
+mod tests;
 
 pub use auth::{Login, SCRAMBLE_LEN, Scramble};
 pub use connection::{Connection, Settings, Step};

@@ -1,16 +1,20 @@
 //! A dead primary's logs, copied and served to real replicas.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use beachmaster::agent::binlog_files::scan_end;
 use beachmaster::agent::binlog_server::BinlogServer;
+use beachmaster::binlog::LogEnd;
 use beachmaster::protocol::Login;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::mariadb::MariaDb;
 
@@ -21,8 +25,10 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub struct Served {
     pub server: std::sync::Arc<BinlogServer>,
     pub port: u16,
-    _runtime: Runtime,
-    _files: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
+    runtime: Runtime,
+    files: TempDir,
 }
 
 impl Served {
@@ -47,8 +53,24 @@ impl Served {
         let port = listener.local_addr().unwrap().port();
         let login = Login::new("tail", "secret").unwrap();
         let serving = std::sync::Arc::clone(&server);
-        runtime.spawn(async move { serving.serve(listener, login, std::future::pending()).await });
-        Self { server, port, _runtime: runtime, _files: files }
+        let (stop, stopped) = oneshot::channel();
+        let serving = runtime.spawn(async move {
+            let stopped = async { stopped.await.unwrap_or_default() };
+            serving.serve(listener, login, stopped).await;
+        });
+        Self { server, port, stop: Some(stop), serving: Some(serving), runtime, files }
+    }
+
+    /// Tells the server to stop and waits until it has.
+    pub fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        let serving = self.serving.take().unwrap();
+        self.runtime.block_on(async { tokio::time::timeout(LIMIT, serving).await.unwrap().unwrap() });
+    }
+
+    /// Where the directory's logs end, as a fence asks it.
+    pub fn scan_end(&self) -> LogEnd {
+        self.runtime.block_on(scan_end(self.files.path(), "bin")).unwrap()
     }
 }
 

@@ -1,0 +1,150 @@
+//! Log files made in memory, for tests.
+#![allow(clippy::unwrap_used)]
+
+use super::checksum::Checksum;
+use super::event::{EventHeader, EventType, HEADER_LEN};
+use super::file::{FileScan, FileScanner, Head};
+use super::index::LogName;
+use super::scanner::{MAGIC, ScanError};
+use super::{Catalogue, Log};
+use crate::gtid::{Gtid, GtidPosition};
+
+/// A log file that grows by events.
+#[derive(Debug, Clone)]
+pub struct LogFile {
+    pub bytes: Vec<u8>,
+    /// After each complete group: the position and the offset.
+    pub ends: Vec<(GtidPosition, u64)>,
+    checksum: Checksum,
+    position: GtidPosition,
+}
+
+impl LogFile {
+    /// A file that begins after `start`.
+    pub fn new(start: &str, checksum: Checksum) -> Self {
+        let position: GtidPosition = start.parse().unwrap();
+        let mut file = Self { bytes: MAGIC.to_vec(), ends: Vec::new(), checksum: Checksum::Crc32, position };
+        file.event(EventType::FORMAT_DESCRIPTION, 1, EventHeader::IN_USE, &format_body(checksum));
+        file.checksum = checksum;
+        let mut list = u32::try_from(file.position.domains()).unwrap().to_le_bytes().to_vec();
+        for gtid in file.position.iter() {
+            list.extend(gtid.domain.to_le_bytes());
+            list.extend(gtid.server.to_le_bytes());
+            list.extend(gtid.sequence.to_le_bytes());
+        }
+        file.event(EventType::GTID_LIST, 1, 0, &list);
+        file.event(EventType::BINLOG_CHECKPOINT, 1, 0, b"\x0a\0\0\0bin.000001");
+        file
+    }
+
+    /// A transaction with rows of `size` bytes, ended by XID.
+    pub fn transaction(mut self, gtid: &str, size: usize) -> Self {
+        let gtid = self.gtid(gtid, 0);
+        self.event(EventType::TABLE_MAP, gtid.server, 0, &[1; 20]);
+        self.event(EventType::WRITE_ROWS_V1, gtid.server, 0, &vec![1; size.max(8)]);
+        self.event(EventType::XID, gtid.server, 0, &[3; 8]);
+        self.ended(gtid)
+    }
+
+    /// A transaction ended by a COMMIT query.
+    pub fn committed(mut self, gtid: &str) -> Self {
+        let gtid = self.gtid(gtid, 0);
+        self.event(EventType::QUERY, gtid.server, 0, &query("INSERT INTO m VALUES ('COMMIT')"));
+        self.event(EventType::QUERY, gtid.server, 0, &query("COMMIT"));
+        self.ended(gtid)
+    }
+
+    /// DDL: one statement after a user variable.
+    pub fn statement(mut self, gtid: &str) -> Self {
+        let gtid = self.gtid(gtid, 1);
+        self.event(EventType::USER_VAR, gtid.server, 0, &[1; 9]);
+        self.event(EventType::QUERY, gtid.server, 0, &query("CREATE TABLE t (a INT)"));
+        self.ended(gtid)
+    }
+
+    /// The first event of a group, and no more.
+    pub fn begun(mut self, gtid: &str) -> Self {
+        self.gtid(gtid, 0);
+        self
+    }
+
+    /// ROTATE, as at the end of a file that was closed.
+    pub fn rotated(mut self) -> Self {
+        self.event(EventType::ROTATE, 1, 0, b"\x04\0\0\0\0\0\0\0bin.000002");
+        self
+    }
+
+    /// Scans the bytes in pieces of `chunk`.
+    pub fn scan(&self, chunk: usize) -> Result<Option<(Head, FileScan)>, ScanError> {
+        scan(&self.bytes, chunk)
+    }
+
+    fn gtid(&mut self, gtid: &str, flags: u8) -> Gtid {
+        let gtid: Gtid = gtid.parse().unwrap();
+        let mut body = gtid.sequence.to_le_bytes().to_vec();
+        body.extend(gtid.domain.to_le_bytes());
+        body.extend([flags, 0, 0, 0, 0, 0, 0]);
+        self.event(EventType::GTID, gtid.server, 0, &body);
+        gtid
+    }
+
+    fn ended(mut self, gtid: Gtid) -> Self {
+        self.position.set(gtid);
+        self.ends.push((self.position.clone(), self.bytes.len() as u64));
+        self
+    }
+
+    fn event(&mut self, event_type: EventType, server_id: u32, flags: u16, body: &[u8]) {
+        let length = u32::try_from(HEADER_LEN + body.len() + self.checksum.length()).unwrap();
+        let end_position = u32::try_from(self.bytes.len()).unwrap() + length;
+        let mut header = EventHeader { timestamp: 7, event_type, server_id, length, end_position, flags: 0 };
+        let checked = [&header.to_bytes()[..], body].concat();
+        header.flags = flags;
+        self.bytes.extend(header.to_bytes());
+        self.bytes.extend(body);
+        if self.checksum == Checksum::Crc32 {
+            self.bytes.extend(crc32fast::hash(&checked).to_le_bytes());
+        }
+    }
+}
+
+/// Scans `bytes` in pieces of `chunk`.
+pub fn scan(bytes: &[u8], chunk: usize) -> Result<Option<(Head, FileScan)>, ScanError> {
+    let mut scanner = FileScanner::new(bytes.len() as u64);
+    scanner.feed(&[])?;
+    for piece in bytes.chunks(chunk) {
+        scanner.feed(piece)?;
+    }
+    Ok(scanner.finish())
+}
+
+/// A catalogue of these files, named from `bin.000001` on.
+pub fn catalogue(files: &[LogFile]) -> Catalogue {
+    let mut logs = Vec::new();
+    let mut last_scan = None;
+    for (number, file) in (1..).zip(files) {
+        let (head, scan) = file.scan(1000).unwrap().unwrap();
+        let name = LogName::parse(&format!("bin.{number:06}"), "bin").unwrap();
+        logs.push(Log { name, size: file.bytes.len() as u64, head });
+        last_scan = Some(scan);
+    }
+    let last = logs.pop().unwrap();
+    Catalogue::new(logs, last, last_scan.unwrap().into())
+}
+
+fn format_body(checksum: Checksum) -> Vec<u8> {
+    let mut body = vec![4, 0];
+    body.extend(b"10.11.19-MariaDB-log");
+    body.resize(52, 0);
+    body.extend([9, 9, 9, 9, 19]);
+    body.extend([0; 171]);
+    body.push(u8::from(checksum == Checksum::Crc32));
+    body
+}
+
+fn query(text: &str) -> Vec<u8> {
+    let mut body = vec![0; 8];
+    body.extend([1, 0, 0, 0, 0, b'd', 0]);
+    body.extend(text.as_bytes());
+    body
+}
