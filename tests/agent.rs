@@ -1,4 +1,5 @@
 //! Agents with real launches and real servers, driven by orders as the operator gives them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -140,7 +141,7 @@ fn ackers_are_added_freed_and_locked_out() {
     replica.stream().obey(2, 3, Order::Unstick);
     assert!(stuck.wait().unwrap().success(), "the waiting commit is acknowledged");
     write(primary, 3);
-    assert_eq!(replica.sql("SELECT Using_Gtid FROM information_schema.slave_status").to_lowercase(), "slave_pos");
+    assert!(replica.sql("SHOW ALL SLAVES STATUS").contains("Slave_Pos"), "by GTID again");
 
     primary.stream().obey(2, 2, Order::EvictAcker { ordinal: Ordinal(1) });
     assert_eq!(semi_sync_status(primary, "master_clients"), "0");

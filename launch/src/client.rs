@@ -40,14 +40,14 @@ impl Client {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         self.0.get_mut().write_all(&line)?;
-        self.next()
+        self.next_reply()
     }
 
     /// The next line.
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub fn next(&mut self) -> io::Result<Reply> {
+    pub fn next_reply(&mut self) -> io::Result<Reply> {
         let mut line = String::new();
         if self.0.read_line(&mut line)? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "launch ended the connection"));

@@ -92,7 +92,7 @@ fn a_killed_child_is_told_at_once_with_its_last_words_and_launch_lives_on() {
     let mut subscriber = launch.client();
     assert_eq!(state(subscriber.ask(&Request::Subscribe).unwrap()).server, Server::Idle);
     launch.spawn("for n in $(seq 30); do echo line $n; done; echo ready >&2; exec sleep 100");
-    assert!(matches!(state(subscriber.next().unwrap()).server, Server::Running { run: 7, .. }));
+    assert!(matches!(state(subscriber.next_reply().unwrap()).server, Server::Running { run: 7, .. }));
     let refused = launch.client().ask(&Request::Spawn { run: 8, command: shell("true") }).unwrap();
     assert!(matches!(refused, Reply::Refused { .. }), "one mariadbd at a time");
     // `sleep` replaced the shell: everything was printed.
@@ -100,13 +100,14 @@ fn a_killed_child_is_told_at_once_with_its_last_words_and_launch_lives_on() {
 
     let began = Instant::now();
     launch.client().ask(&Request::Signal { signal: 9 }).unwrap();
-    let Server::Exited { run, exit, output, .. } = state(subscriber.next().unwrap()).server else { panic!() };
+    let Server::Exited { run, exit, output, .. } = state(subscriber.next_reply().unwrap()).server else { panic!() };
     println!("kill -9 to notice: {:?}", began.elapsed());
     assert_eq!((run, exit.signal, exit.code), (7, Some(9), None));
     assert_eq!((output.len(), output.last().unwrap().as_str()), (20, "ready"));
 
     assert!(matches!(launch.spawn("exit 3").server, Server::Running { .. }));
-    let running_then_exited = [subscriber.next().unwrap(), subscriber.next().unwrap()].map(|reply| state(reply).server);
+    let running_then_exited =
+        [subscriber.next_reply().unwrap(), subscriber.next_reply().unwrap()].map(|reply| state(reply).server);
     assert!(matches!(&running_then_exited[1], Server::Exited { exit, .. } if exit.code == Some(3)));
 }
 
@@ -116,10 +117,10 @@ fn sigterm_stops_the_child_first_and_tells_its_exit_before_launch_ends() {
     let mut subscriber = launch.client();
     subscriber.ask(&Request::Subscribe).unwrap();
     launch.spawn("trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done");
-    subscriber.next().unwrap();
+    subscriber.next_reply().unwrap();
     until("the trap is set", || launch.state().threads.len() == 1 && runs(pid(&launch.state())));
     StdCommand::new("kill").arg(launch.child.id().to_string()).status().unwrap();
-    let State { server, stopping, .. } = state(subscriber.next().unwrap());
+    let State { server, stopping, .. } = state(subscriber.next_reply().unwrap());
     assert!(stopping);
     assert!(matches!(server, Server::Exited { .. }), "{server:?}");
     until("launch ends", || launch.child.try_wait().unwrap().is_some());

@@ -3,6 +3,7 @@
 //! A session that was lent to an order and did not come back may still run a statement. It is killed, and seen to be
 //! gone, before the next one is lent: an overtaken order changes nothing any more once the newer one begins.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,13 @@ use super::config::Config;
 use super::supervisor::Supervisor;
 use crate::mariadb::session::STATEMENT_LIMIT;
 use crate::mariadb::{Address, Login, Session, SqlError, read};
-use crate::orders::{Incarnation, OrderError, Reason};
+use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
 
 /// Account of the agent over the socket: the user both containers run as.
 const USER: &str = "mysql";
+/// Our statements are never replicated, wait for no acknowledgement, and mean the same whatever my.cnf says; a session
+/// that waits for the next order is not closed as idle.
+const SETUP: &str = "SET SESSION sql_log_bin=0, wait_timeout=31536000, max_statement_time=0, sql_mode=''";
 /// Between two tries to connect to a starting server.
 const RETRY: Duration = Duration::from_millis(10);
 /// Between two looks whether it still answers; `/readyz` is asked every 2 s.
@@ -39,6 +43,8 @@ pub struct Access {
     supervisor: Arc<Supervisor>,
     login: Login,
     observer: Mutex<Option<Session>>,
+    /// Id of the observer's connection, readable while it is in use; 0 when there is none.
+    observer_id: AtomicU32,
     /// A session that waits for the next order.
     parked: std::sync::Mutex<Option<Loan>>,
     /// The session an order has, or had and did not give back.
@@ -58,12 +64,13 @@ impl Access {
     #[must_use]
     pub fn new(config: Arc<Config>, supervisor: Arc<Supervisor>) -> Self {
         let address = Address::Socket(config.mariadbd_socket());
-        let login = Login { address, user: USER.to_owned(), password: None, unlogged: true };
+        let login = Login { address, user: USER.to_owned(), password: None, setup: Some(SETUP) };
         Self {
             config,
             supervisor,
             login,
             observer: Mutex::new(None),
+            observer_id: AtomicU32::new(0),
             parked: std::sync::Mutex::new(None),
             lent: std::sync::Mutex::new(None),
         }
@@ -110,28 +117,25 @@ impl Access {
     }
 
     /// Connection ids of the agent itself.
-    pub async fn own_ids(&self) -> Vec<u32> {
-        let observer = self.observer.lock().await.as_ref().map(Session::id);
+    pub fn own_ids(&self) -> Vec<u32> {
         let lent = locked(&self.lent).map(|(_, id)| id);
-        observer.into_iter().chain(lent).collect()
+        lent.into_iter().chain([self.observer_id.load(Ordering::SeqCst)]).collect()
     }
 
     fn running(&self) -> Result<Incarnation, OrderError> {
-        use crate::orders::Mariadbd;
         match self.supervisor.view() {
             Mariadbd::Running { incarnation, sql: true } => Ok(incarnation),
             Mariadbd::Running { sql: false, .. } => Err(not_answering()),
-            view => Err(OrderError {
-                reason: Reason::NotRunning,
-                message: format!("mariadbd does not run ({view:?}): give `start` first"),
-            }),
+            view => Err(OrderError { reason: Reason::NotRunning, message: not_running(&view) }),
         }
     }
 
     async fn observer(&self) -> Result<MutexGuard<'_, Option<Session>>, OrderError> {
         let mut observer = self.observer.lock().await;
         if observer.as_ref().is_none_or(Session::is_broken) {
-            *observer = Some(Session::connect(&self.login, LOOK_LIMIT).await.map_err(sql_error)?);
+            let session = Session::connect(&self.login, LOOK_LIMIT).await.map_err(sql_error)?;
+            self.observer_id.store(session.id(), Ordering::SeqCst);
+            *observer = Some(session);
         }
         Ok(observer)
     }
@@ -196,6 +200,7 @@ impl Access {
             warn!(%error, "accounts cannot be set; tried again");
         }
         let parked = Session::connect(&self.login, STATEMENT_LIMIT).await?;
+        self.observer_id.store(session.id(), Ordering::SeqCst);
         *self.observer.lock().await = Some(session);
         *locked(&self.lent) = None;
         *locked(&self.parked) = Some(Loan { run, session: parked });
@@ -258,6 +263,18 @@ pub async fn end_sessions(session: &mut Session, ids: &[u32]) -> Result<(), Orde
 pub fn sql_error(error: SqlError) -> OrderError {
     let reason = if error.is_gone() { Reason::NotRunning } else { Reason::Sql };
     OrderError { reason, message: error.to_string() }
+}
+
+/// Why there is nobody to talk SQL to, without mariadbd's last lines: they are in the state that comes with the answer.
+#[must_use]
+pub fn not_running(view: &Mariadbd) -> String {
+    let why = match view {
+        Mariadbd::NotStarted => "was not started".to_owned(),
+        Mariadbd::Running { .. } => "runs".to_owned(),
+        Mariadbd::Exited { status, .. } => format!("ended with {status}"),
+        Mariadbd::Unknown { message } => format!("cannot be judged: {message}"),
+    };
+    format!("mariadbd {why}: give `start` first")
 }
 
 fn not_answering() -> OrderError {

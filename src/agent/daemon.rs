@@ -18,7 +18,7 @@ use super::launcher::Launcher;
 use super::orders::{self, Donor};
 use super::supervisor::Supervisor;
 use super::volume::{Volume, superseded};
-use super::{readyz, stream};
+use super::{farewell, readyz, stream};
 use crate::orders::{AgentState, Answer, Event, MemberRole, Outcome, Secret, SignedOrder, Volume as VolumeView};
 
 /// Events a slow stream may be behind before it loses some; each stream's next line has the whole state anyway.
@@ -53,7 +53,7 @@ pub enum AgentError {
     Socket { path: String, source: io::Error },
 }
 
-/// Runs the daemon. Ends only when it cannot begin: whatever goes wrong later is an answer or an event.
+/// Runs the daemon, until SIGTERM: whatever goes wrong is an answer or an event.
 ///
 /// # Errors
 /// When its socket cannot be opened.
@@ -69,9 +69,16 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let parts = Arc::clone(&agent);
     tokio::spawn(async move { parts.access.keep().await });
     tokio::spawn(readyz::serve(Arc::clone(&agent)));
+    tokio::select! {
+        () = accept(&agent, &listener) => Ok(()),
+        () = farewell::told(&agent) => Ok(()),
+    }
+}
+
+async fn accept(agent: &Arc<Agent>, listener: &UnixListener) {
     loop {
         match listener.accept().await {
-            Ok((connection, _)) => drop(tokio::spawn(stream::serve(Arc::clone(&agent), connection))),
+            Ok((connection, _)) => drop(tokio::spawn(stream::serve(Arc::clone(agent), connection))),
             Err(error) => {
                 warn!(%error, "a stream cannot be accepted");
                 // Out of descriptors: the next try would fail at once, too.
@@ -185,6 +192,12 @@ impl Agent {
     /// From now on this binlog server serves.
     pub fn set_serving(&self, donor: Donor) {
         *locked(&self.serving) = Some(donor);
+    }
+
+    /// True while the binlog server serves.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        locked(&self.serving).is_some()
     }
 
     /// Ends the binlog server.

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod court;
 pub mod daemon;
+mod farewell;
 pub mod launcher;
 pub mod locks;
 pub mod orders;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::daemon::Agent;
-use crate::orders::{Down, MAX_LINE, Outcome, PROTOCOL_VERSION, SignedOrder, Up};
+use crate::orders::{Down, MAX_LINE, OrderError, Outcome, PROTOCOL_VERSION, Reason, SignedOrder, Up};
 
 /// Lines that may wait for a slow reader; then the stream ends, and the next one begins with the whole state.
 const WAITING: usize = 64;
@@ -49,8 +49,22 @@ async fn take(agent: &Arc<Agent>, line: &[u8], up: &mpsc::Sender<Up>) {
             let _ = up.send(Up::Pong { n, state: agent.state() }).await;
         }
         Ok(Down::Order(order)) => submit(agent, order, up),
-        Err(error) => warn!(%error, "a line that is no order"),
+        Err(error) => {
+            warn!(%error, "a line that is no order of this version");
+            if let Some(re) = id_of(line) {
+                let message =
+                    format!("this agent does not know the order ({error}): its version is older, restart its pod");
+                let outcome = Outcome::Error(OrderError { reason: Reason::Unsupported, message });
+                answer(agent, up, re, Some(outcome)).await;
+            }
+        }
     }
+}
+
+/// Id of an order that is otherwise unknown.
+fn id_of(line: &[u8]) -> Option<String> {
+    let order: serde_json::Value = serde_json::from_slice(line).ok()?;
+    Some(order.get("id")?.as_str()?.to_owned())
 }
 
 fn submit(agent: &Arc<Agent>, order: SignedOrder, up: &mpsc::Sender<Up>) {

@@ -1,6 +1,6 @@
 //! `beachmaster agent`: the daemon beside each mariadbd, and the stream the operator opens to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -57,10 +57,10 @@ struct Run {
     #[arg(long, env = layout::ENV_BOOTSTRAP_USERNAME)]
     bootstrap_username: Option<String>,
     /// File with that user's password.
-    #[arg(long, default_value = "/etc/beachmaster/bootstrap/password")]
+    #[arg(long, default_value_os_t = password_file(layout::BOOTSTRAP_DIR))]
     bootstrap_password: PathBuf,
     /// File with root's password.
-    #[arg(long, default_value = "/etc/beachmaster/root/password")]
+    #[arg(long, default_value_os_t = password_file(layout::ROOT_DIR))]
     root_password: PathBuf,
     /// Folder with the passwords of the operator's accounts.
     #[arg(long, default_value = layout::ACCOUNTS_DIR)]
@@ -148,6 +148,10 @@ impl Run {
             http_port: self.http_port,
         })
     }
+}
+
+fn password_file(folder: &str) -> PathBuf {
+    Path::new(folder).join(layout::PASSWORD_FILE)
 }
 
 /// One line per step on standard error, for `kubectl logs`.

@@ -17,7 +17,7 @@ use crate::topology::observation::{Millis, SemiSyncSource, ServerView};
 /// As [`Session::connect`].
 pub async fn connect(host: &str, port: u16, password: Secret, limit: Duration) -> Result<Session, SqlError> {
     let address = Address::Tcp { host: host.to_owned(), port };
-    let login = Login { address, user: PROBE_USER.to_owned(), password: Some(password), unlogged: false };
+    let login = Login { address, user: PROBE_USER.to_owned(), password: Some(password), setup: None };
     Session::connect(&login, limit).await
 }
 

@@ -37,8 +37,8 @@ pub struct Login {
     pub user: String,
     /// Its password; none for unix_socket authentication.
     pub password: Option<Secret>,
-    /// True: the session's statements stay out of the binary log (needs BINLOG ADMIN).
-    pub unlogged: bool,
+    /// A statement that makes the session what its owner needs.
+    pub setup: Option<&'static str>,
 }
 
 impl Login {
@@ -83,8 +83,8 @@ impl Session {
         let conn = conn.map_err(|_| SqlError::Silent { what: name.clone(), limit })?;
         let conn = conn.map_err(|error| SqlError::of_connection(&name, error))?;
         let mut session = Self { conn, limit, broken: false };
-        if login.unlogged {
-            session.execute("SET SESSION sql_log_bin=0").await?;
+        if let Some(setup) = login.setup {
+            session.execute(setup).await?;
         }
         Ok(session)
     }

@@ -2,7 +2,7 @@
 //!
 //! Use it as `#[path = "common/member.rs"] mod member;`. As root the processes run as the mysql user, because the agent
 //! logs in by its user's name.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -69,7 +69,7 @@ async fn close_the_past(work: &mut Work<'_>) -> Result<(), OrderError> {
 async fn kill_clients(work: &mut Work<'_>) -> Result<(), OrderError> {
     /// ER_NO_SUCH_THREAD: it ended by itself.
     const GONE: u16 = 1094;
-    let own = work.agent().access.own_ids().await;
+    let own = work.agent().access.own_ids();
     let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let replicas = repl_user(0);
     let replicas = replicas.trim_end_matches('0').replace('_', "\\_");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agent::access::{Loan, sql_error};
+use crate::agent::access::{Loan, not_running, sql_error};
 use crate::agent::clock;
 use crate::agent::court::Case;
 use crate::agent::daemon::Agent;
@@ -171,7 +171,7 @@ impl<'a> Work<'a> {
     pub fn incarnation(&self) -> Result<Incarnation, OrderError> {
         self.agent.supervisor.incarnation().ok_or_else(|| OrderError {
             reason: Reason::NotRunning,
-            message: format!("mariadbd does not run ({:?}): give `start` first", self.agent.supervisor.view()),
+            message: not_running(&self.agent.supervisor.view()),
         })
     }
 
