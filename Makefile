@@ -17,7 +17,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 HARNESS = export BEACHMASTER_CLUSTER_TOOL="$(CURDIR)/$(CLUSTER)"; \
           KUBECONFIG="$$($(CLUSTER) kubeconfig)"; export KUBECONFIG; \
           PATH="$$($(CLUSTER) bin-dir):$$PATH"; export PATH; \
-          e2e="$${CARGO_TARGET_DIR:-target}/debug/e2e"
+          e2e="$$($(CLUSTER) programs)/e2e"
 
 ##@ Everyday
 
@@ -40,7 +40,6 @@ unit: ## Tests without Kubernetes (they start MariaDB servers of their own)
 
 .PHONY: demo
 demo: cluster ## Set everything up, kill a primary, show what happens
-	@cargo build --quiet -p e2e
 	@$(HARNESS); "$$e2e" demo
 
 .PHONY: test
@@ -67,7 +66,6 @@ cluster-down: ## Remove the cluster and everything it made on this machine
 
 .PHONY: e2e
 e2e: cluster ## Run the e2e scenarios, or SCENARIO=name alone (RUNS=n)
-	@cargo build --quiet -p e2e
 	@$(HARNESS); for scenario in $(or $(SCENARIO),$$("$$e2e" list)); do "$$e2e" run "$$scenario" $(if $(RUNS),--runs $(RUNS)); done
 
 ##@ Parts of check

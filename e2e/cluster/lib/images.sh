@@ -75,19 +75,16 @@ template_copy() {
 OWN_PROFILE=${PROFILE:-dev}
 
 own_images_compile() {
-  local program
   OUT=${CARGO_TARGET_DIR:-$REPOSITORY/target}/${OWN_PROFILE/#dev/debug}
-  for program in beachmaster launch e2e; do
-    [ "$program" != e2e ] || [ -e "$REPOSITORY/e2e/src/main.rs" ] || continue
-    say "compiling $program"
-    # The flag is for the last link alone: build scripts and procedural macros cannot be static.
-    cargo rustc --manifest-path "$REPOSITORY/Cargo.toml" --quiet --profile "$OWN_PROFILE" -p "$program" --bin "$program" -- -C target-feature=+crt-static
-  done
+  say "compiling the programs of the images"
+  # All in one go: alone, a program would get dependencies with fewer features, which are other builds of them.
+  RUSTC_WORKSPACE_WRAPPER="$HERE/lib/rustc-static" \
+    cargo build --manifest-path "$REPOSITORY/Cargo.toml" --quiet --profile "$OWN_PROFILE" --workspace --bins
 }
 
 own_images_pack() {
   own_image beachmaster '{"User":"65532:65532","Entrypoint":["/beachmaster"]}' "$OUT/beachmaster" "$OUT/launch"
-  [ ! -e "$REPOSITORY/e2e/src/main.rs" ] || own_image beachmaster-e2e '{"User":"65532:65532","Entrypoint":["/e2e"]}' "$OUT/e2e"
+  own_image beachmaster-e2e '{"User":"65532:65532","Entrypoint":["/e2e"]}' "$OUT/e2e"
 }
 
 own_image() { # NAME CONFIG FILES...; FROM scratch: the files, users with names, /tmp
