@@ -3,7 +3,7 @@
 //! Adding an entry is always safe: it only makes 8(b) ask for more. Leaving is what can lose data, so an entry leaves only
 //! after its acknowledging is known to be off and a remaining acker has received the primary's position read after that.
 
-use super::member::{trouble, volume_trouble};
+use super::member::{is_locked_out, trouble, volume_trouble};
 use super::observation::{IoThread, MemberView, Millis, Observation, ServerView};
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
@@ -15,6 +15,9 @@ pub const WANTED: usize = 2;
 /// An acker that was away this long is evicted by the primary, in milliseconds: long enough for a restart of its agent,
 /// short enough that a lost member does not block failovers for minutes.
 pub const AWAY_BEFORE_EVICTION_MS: u64 = 10_000;
+
+/// An IO thread tries again once a second (MASTER_CONNECT_RETRY): until then it shows the error of its last try.
+const RECONNECT_MS: u64 = 1_500;
 
 /// The entry for what `member` runs now.
 #[must_use]
@@ -101,6 +104,39 @@ fn off_since(seen: &Observation, primary: &MemberView, acker: &Acker) -> Option<
     })
 }
 
+/// True when the run `acker` is known to acknowledge nothing any more, whoever becomes primary: it is frozen in this term,
+/// or it has ended. An entry that is not over stays in the list across a change of the primary: its IO thread still tries
+/// to reach the host it knew, and that host may be primary again.
+#[must_use]
+pub fn is_over(seen: &Observation, acker: &Acker) -> bool {
+    let Some(member) = seen.member(acker.member) else { return false };
+    let Some(state) = member.state() else { return false };
+    if matches_acker(member, acker) {
+        return member.frozen().is_some();
+    }
+    let same_place = state.pod_uid == acker.pod_uid || state.boot_id == acker.boot_id;
+    same_place && (state.mariadbd.is_dead() || member.incarnation().is_some_and(|now| now > acker.incarnation))
+}
+
+/// Members that might acknowledge to `primary` without being recorded once it is promoted: not known to be harmless, and
+/// not yet shut out by it.
+#[must_use]
+pub fn to_shut_out(record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
+    let recorded = |member: &MemberView| record.ackers.iter().any(|acker| acker.member == member.ordinal);
+    let mut strangers = seen.members.iter().filter(|member| member.ordinal != primary.ordinal && !recorded(member));
+    strangers
+        .find(|member| !is_harmless(member) && !primary.progress.evicted.contains_key(&member.ordinal))
+        .map(|m| m.ordinal)
+}
+
+/// True when the present run of `member` is known not to acknowledge, now or after a reconnect of its own.
+fn is_harmless(member: &MemberView) -> bool {
+    let obeyed = member.frozen().is_some() || member.progress.following.is_some();
+    let dead = member.state().is_some_and(|state| state.mariadbd.is_dead());
+    let off = member.current_view().is_some_and(|view| !view.acker_wanted && !view.acker_active);
+    member.state().is_some() && (obeyed || dead || off)
+}
+
 /// True when `acker` has received a position of the primary that was read after `moment`.
 #[must_use]
 pub fn has_received_since(acker: &MemberView, primary: &MemberView, moment: Millis) -> bool {
@@ -151,10 +187,13 @@ pub fn stuck<'a>(record: &'a Record, seen: &'a Observation, primary: &MemberView
 /// A recorded acker whose run cannot be asked and which the primary must therefore shut out.
 #[must_use]
 pub fn to_evict(record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
+    // Both pods of a name share an account: shutting out the old one shuts out the new one too, which helps only when
+    // somebody else acknowledges meanwhile and can take over.
+    let has_another = |ordinal| active(record, seen).any(|other| other.ordinal != ordinal);
     record.ackers.iter().find_map(|acker| {
         let gone = match seen.member(acker.member) {
             None => true,
-            Some(member) => is_long_away(member, seen.now) || is_elsewhere(member, acker),
+            Some(member) => is_long_away(member, seen.now) || is_elsewhere(member, acker) && has_another(acker.member),
         };
         (gone && !primary.progress.evicted.contains_key(&acker.member)).then_some(acker.member)
     })
@@ -168,10 +207,25 @@ fn is_elsewhere(member: &MemberView, acker: &Acker) -> bool {
     member.state().is_some_and(|state| state.pod_uid != acker.pod_uid && state.boot_id != acker.boot_id)
 }
 
-/// True when `member` may be let in again after an eviction: it answers, and its volume is the right one.
+/// True when `member` is locked out by `source` and is to be let in. Its IO thread finds out only when it tries again.
+#[must_use]
+pub fn is_readmitted(
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    member: &MemberView,
+    source: &MemberView,
+) -> bool {
+    let settled = source.answered_at.is_none_or(|answered| seen.now.since(answered) > RECONNECT_MS);
+    settled && is_locked_out(member) && may_return(policy, record, member)
+}
+
+/// True when `member` may be let in again after an eviction: it answers, its volume is the right one, and its next
+/// connection acknowledges only if it is recorded.
 #[must_use]
 pub fn may_return(policy: &Policy, record: &Record, member: &MemberView) -> bool {
-    member.is_running() && volume_trouble(record, &policy.cluster, member).is_none()
+    let known = is_recorded(record, member) || member.settled_view().is_some_and(|view| !view.acker_wanted);
+    member.is_running() && known && volume_trouble(record, &policy.cluster, member).is_none()
 }
 
 /// True when `durability` lets commits wait.

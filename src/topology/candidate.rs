@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::member::{slave, sql_or_volume_trouble, written_outside_reigns};
+use super::member::{is_refused, slave, sql_or_volume_trouble, written_outside_reigns};
 use super::observation::{MemberView, Observation};
 use super::policy::Policy;
 use super::record::Record;
@@ -49,7 +49,7 @@ pub fn rank(
     let best = fit.iter().fold(GtidPosition::empty(), |all, member| all.union(&received(member)));
     fit.sort_by_key(|member| {
         let priority = if is_within_lag(policy, member) { policy.member(member.ordinal).priority } else { 0 };
-        (Reverse(priority), best.distance(&received(member)), member.ordinal)
+        (!is_of_this_reign(policy, member, from), Reverse(priority), best.distance(&received(member)), member.ordinal)
     });
     ranking.candidates = fit.iter().map(|member| member.ordinal).collect();
     ranking
@@ -61,14 +61,14 @@ fn rejection(policy: &Policy, record: &Record, member: &MemberView, end: Option<
     if let Some(trouble) = sql_or_volume_trouble(record, &policy.cluster, member) {
         return Some(trouble.message());
     }
+    if let Some(refused) = slave(member).filter(|slave| is_refused(slave)) {
+        return Some(format!("{} does not have its position: {}", refused.host, refused.io_error));
+    }
     if policy.member(member.ordinal).never_primary {
         return Some("its policy says neverPrimary".to_owned());
     }
     if !member.is_running() {
         return Some("its mariadbd does not run".to_owned());
-    }
-    if member.frozen().is_none() && slave(member).is_none() {
-        return Some("it does not replicate".to_owned());
     }
     if let Some(failure) = member.progress.failure.as_ref().filter(|failure| failure.count >= FAILURES_TO_REJECT) {
         return Some(format!("{} failed {} times: {}", failure.order, failure.count, failure.error));
@@ -101,6 +101,13 @@ pub fn received(member: &MemberView) -> GtidPosition {
         Some(frozen) => frozen.received.clone(),
         None => member.view().map(super::observation::ServerView::received).unwrap_or_default(),
     }
+}
+
+/// True when `member` replicated from `from` or was taken off it in this term. One that did not may have a branch of its
+/// own, which shows only when it is refused with 1236: it comes after all others.
+fn is_of_this_reign(policy: &Policy, member: &MemberView, from: Ordinal) -> bool {
+    let host = policy.hosts.get(usize::from(from.0));
+    member.progress.following.is_some() || slave(member).is_some_and(|slave| Some(&slave.host) == host)
 }
 
 fn is_within_lag(policy: &Policy, member: &MemberView) -> bool {

@@ -2,8 +2,9 @@
 //! to that point.
 
 use super::ackers;
-use super::candidate::{Ranking, rank, received};
+use super::candidate::{FAILURES_TO_REJECT, Ranking, rank, received};
 use super::decide::{Act, Case, Decision, order};
+use super::member::volume_trouble;
 use super::observation::MemberView;
 use super::policy::Mode;
 use super::promoting::MARIADB_PORT;
@@ -30,7 +31,14 @@ pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decisio
         return announce(case, TransitionKind::Resume, primary.ordinal, why).rejecting(ranking.rejected);
     }
     let why = safe.err().unwrap_or_else(|| nobody(&ranking));
-    Decision::blocked(why).rejecting(ranking.rejected)
+    Decision { acts: start_idle(case, primary.ordinal), ..Decision::blocked(why) }.rejecting(ranking.rejected)
+}
+
+/// Members that do not run may be what is missing; started they are read-only and follow nobody.
+pub(super) fn start_idle(case: &Case<'_>, from: Ordinal) -> Vec<Act> {
+    let idle =
+        |member: &&MemberView| case.is_ours(member) && member.state().is_some_and(|state| state.mariadbd.is_dead());
+    case.others(from).filter(idle).filter_map(|member| order(member, Order::Start)).collect()
 }
 
 /// The member just promoted died before it was confirmed: a new failover from it.
@@ -55,8 +63,8 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     if !acts.is_empty() || is_gathering(case, from) {
         return Decision { acts, blocked: failures(case), rejected: vec![] };
     }
-    let ranking = rank(case.policy, case.record, case.seen, from, logs_end(case, from));
-    let basis = match safety::basis(case.rules, case.record, case.seen, from) {
+    let ranking = rank(case.policy, case.record, case.seen, from, known_end(case, from).as_ref());
+    let basis = match basis(case, from) {
         Ok(basis) => basis,
         Err(missing) => return without_basis(case, from, missing).rejecting(ranking.rejected),
     };
@@ -113,11 +121,38 @@ fn failures(case: &Case<'_>) -> Option<String> {
     (!failures.is_empty()).then(|| failures.join("; "))
 }
 
-fn logs_end<'a>(case: &Case<'a>, from: Ordinal) -> Option<&'a GtidPosition> {
-    match case.seen.member(from)?.progress.fenced.as_ref()? {
-        LogEvidence::Readable { end, .. } => Some(end),
-        LogEvidence::Unreadable { .. } => None,
+/// Where the old reign's history is known to have come to: the end of the old primary's files, else what its ackers
+/// received. Who has something beyond that must have it from the old reign.
+fn known_end(case: &Case<'_>, from: Ordinal) -> Option<GtidPosition> {
+    match case.seen.member(from).and_then(|old| old.progress.fenced.as_ref()) {
+        Some(LogEvidence::Readable { end, .. }) => Some(end.clone()),
+        _ => safety::received_by_ackers(case.rules, case.record, case.seen),
     }
+}
+
+/// Why a promotion is safe now. When the tail is needed and can no longer be had, only the ackers can answer.
+fn basis(case: &Case<'_>, from: Ordinal) -> Result<Basis, String> {
+    let basis = safety::basis(case.rules, case.record, case.seen, from)?;
+    let Basis::Salvage { end } = &basis else { return Ok(basis) };
+    let spread = case.others(from).any(|member| member.frozen().is_some_and(|frozen| frozen.received.covers(end)));
+    match lost_donor(case, from).filter(|_| !spread) {
+        None => Ok(basis),
+        Some(why) => safety::by_ackers(case.rules, case.record, case.seen)
+            .map(|()| Basis::Ackers)
+            .map_err(|missing| format!("{why}; and {missing}")),
+    }
+}
+
+/// Why the old primary, whose files were read once, cannot serve them any more.
+fn lost_donor(case: &Case<'_>, from: Ordinal) -> Option<String> {
+    let Some(old) = case.seen.member(from).filter(|old| old.state().is_some()) else {
+        return Some(format!("member {from}: its agent cannot be reached"));
+    };
+    if let Some(trouble) = volume_trouble(case.record, &case.policy.cluster, old) {
+        return Some(format!("member {from}: {}", trouble.message()));
+    }
+    let failure = old.progress.failure.as_ref().filter(|failure| failure.count >= FAILURES_TO_REJECT)?;
+    Some(format!("member {from}: {} failed {} times: {}", failure.order, failure.count, failure.error))
 }
 
 /// Frozen members that count towards the target: candidates, and those that only their policy keeps from promotion.
@@ -134,7 +169,7 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
         Some(old) if resume::is_possible(case, old) => {
             announce(case, TransitionKind::Resume, from, format!("{missing}: the old primary is started again instead"))
         }
-        _ => Decision::blocked(missing),
+        _ => Decision { acts: start_idle(case, from), ..Decision::blocked(missing) },
     }
 }
 
@@ -186,7 +221,9 @@ fn salvage(
 ) -> Result<Option<Act>, String> {
     let old = case.seen.member(from).ok_or("the old primary is no member any more")?;
     let (user, password) = case.seen.fresh_login.clone();
-    if old.progress.serving.is_none() {
+    // A new agent or a new pod of the old primary does not serve any more, whatever was answered before.
+    let serves = old.state().is_some_and(|state| state.serving.is_some());
+    if old.progress.serving.is_none() || !serves {
         return Ok(order(old, Order::ServeBinlog { user, password }));
     }
     let host = old
@@ -211,6 +248,9 @@ fn relay(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPo
     let applied = donor.progress.applied.as_ref().or(donor.frozen().map(|frozen| &frozen.applied));
     if !applied.is_some_and(|applied| applied.covers(target)) {
         return Ok(order(donor, Order::Await { position: target.clone() }));
+    }
+    if ackers::is_readmitted(case.policy, case.record, case.seen, candidate, donor) {
+        return Ok(order(donor, Order::ReadmitAcker { ordinal: candidate.ordinal }));
     }
     let host = case.host(donor.ordinal);
     if candidate.progress.following.as_ref() == Some(&host) {
@@ -239,7 +279,8 @@ fn point_of_no_return(case: &Case<'_>, from: Ordinal, candidate: &MemberView, ta
     Decision::write(record, format!("member {} has everything up to {target}", candidate.ordinal))
 }
 
-/// The ackers of the new reign. Those of the old one may all go: the new primary has everything they acknowledged.
+/// The ackers of the new reign. Those of the old one may go when their runs are known to be over: the new primary has
+/// everything they acknowledged.
 fn next_ackers(case: &Case<'_>, from: Ordinal, to: Ordinal) -> Vec<Acker> {
     let mut fit: Vec<&MemberView> = case
         .others(from)
@@ -248,5 +289,11 @@ fn next_ackers(case: &Case<'_>, from: Ordinal, to: Ordinal) -> Vec<Acker> {
         .filter(|member| super::member::sql_or_volume_trouble(case.record, &case.policy.cluster, member).is_none())
         .collect();
     fit.sort_by_key(|member| (case.policy.member(member.ordinal).never_primary, member.ordinal));
-    fit.into_iter().filter_map(ackers::entry_of).take(ackers::WANTED).collect()
+    let mut next: Vec<Acker> = fit.into_iter().filter_map(ackers::entry_of).take(ackers::WANTED).collect();
+    for old in &case.record.ackers {
+        if !ackers::is_over(case.seen, old) && !next.contains(old) {
+            next.push(old.clone());
+        }
+    }
+    next
 }

@@ -73,7 +73,7 @@ fn next(case: &Case<'_>, member: &MemberView) -> Next {
     {
         return Next::Wait(format!("member {}: {}", member.ordinal, trouble.message()));
     }
-    if member.progress.initialised {
+    if member.progress.initialised && state.volume != Volume::Blank {
         let waits = !member.is_running() || member.current_view().is_none();
         return if waits {
             Next::Wait(format!("member {}: mariadbd is starting", member.ordinal))

@@ -127,11 +127,17 @@ pub fn written_outside_reigns(position: &GtidPosition) -> Option<String> {
 
 fn refused_position(member: &MemberView) -> Option<Trouble> {
     let slave = slave(member)?;
-    if slave.io_errno != ER_POSITION_REFUSED || slave.io != IoThread::No {
+    if !is_refused(slave) {
         return None;
     }
     let purged = slave.io_error.contains("purged");
     Some(if purged { Trouble::PositionPurged(slave.io_error.clone()) } else { Trouble::Errant(slave.io_error.clone()) })
+}
+
+/// True when its source does not have the position it asked for.
+#[must_use]
+pub fn is_refused(slave: &SlaveStatus) -> bool {
+    slave.io_errno == ER_POSITION_REFUSED && slave.io == IoThread::No
 }
 
 fn sql_trouble(member: &MemberView) -> Option<Trouble> {

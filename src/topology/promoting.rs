@@ -1,6 +1,6 @@
 //! Behind the point of no return: the Service flips, the new primary is promoted and the others follow, side by side.
 
-use super::ackers::{is_recorded, waits};
+use super::ackers::{self, is_recorded, waits};
 use super::decide::{Act, Case, Decision, order};
 use super::failover;
 use super::member::sql_or_volume_trouble;
@@ -42,6 +42,9 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
 fn promote(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
     if primary.progress.promoted.is_some() || primary.state().is_none() {
         return None;
+    }
+    if let Some(ordinal) = ackers::to_shut_out(case.record, case.seen, primary) {
+        return order(primary, Order::EvictAcker { ordinal });
     }
     let target = case.record.transition.as_ref().and_then(|transition| transition.target.clone());
     order(

@@ -3,7 +3,7 @@
 use super::candidate::{rank, received};
 use super::decide::{Case, Decision, order};
 use super::failover;
-use super::member::written_outside_reigns;
+use super::member::{volume_trouble, written_outside_reigns};
 use super::observation::MemberView;
 use super::policy::Mode;
 use super::record::{Durability, Record, Step, Transition, TransitionKind};
@@ -24,6 +24,9 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     };
     if old.state().is_none() {
         return Decision::blocked(format!("member {}: its agent cannot be reached", old.ordinal));
+    }
+    if !case.is_ours(old) {
+        return without_data(case, old);
     }
     if !old.is_running() {
         return start(case, old);
@@ -52,6 +55,16 @@ fn start(case: &Case<'_>, old: &MemberView) -> Decision {
         return Decision { acts: order(old, Order::Start).into_iter().collect(), blocked: Some(why), rejected: vec![] };
     }
     Decision::acts(order(old, Order::Start).into_iter().collect())
+}
+
+/// The old primary's volume is gone: only somebody else can be primary now.
+fn without_data(case: &Case<'_>, old: &MemberView) -> Decision {
+    let trouble = volume_trouble(case.record, &case.policy.cluster, old);
+    let why = format!("member {}: {}", old.ordinal, trouble.map(|trouble| trouble.message()).unwrap_or_default());
+    if can_fail_over(case, old) {
+        return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
+    }
+    Decision { acts: failover::start_idle(case, old.ordinal), ..Decision::blocked(why) }
 }
 
 fn can_fail_over(case: &Case<'_>, old: &MemberView) -> bool {

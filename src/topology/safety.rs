@@ -37,10 +37,26 @@ pub fn basis(rules: Rules, record: &Record, seen: &Observation, from: Ordinal) -
         Ok(end) => return Ok(Basis::Salvage { end }),
         Err(missing) => missing,
     };
-    match all_ackers(record, |acker| frozen_as_recorded(rules, seen, acker)) {
+    match by_ackers(rules, record, seen) {
         Ok(()) => Ok(Basis::Ackers),
         Err(ackers) => Err(format!("{logs}; and {ackers}")),
     }
+}
+
+/// Whether 8(b) holds now, else what is missing.
+///
+/// # Errors
+/// A sentence that names what is missing.
+pub fn by_ackers(rules: Rules, record: &Record, seen: &Observation) -> Result<(), String> {
+    all_ackers(record, |acker| frozen_as_recorded(rules, seen, acker))
+}
+
+/// What all ackers together have received, when 8(b) holds.
+#[must_use]
+pub fn received_by_ackers(rules: Rules, record: &Record, seen: &Observation) -> Option<GtidPosition> {
+    by_ackers(rules, record, seen).ok()?;
+    let frozen = record.ackers.iter().filter_map(|acker| seen.member(acker.member)?.frozen());
+    Some(frozen.fold(GtidPosition::empty(), |all, frozen| all.union(&frozen.received)))
 }
 
 /// Whether 8(a) or 8(b) can be completed, asked before anything is frozen.

@@ -3,7 +3,7 @@
 use super::ackers::{self, is_recorded, waits};
 use super::decide::{Act, Case, Decision, order};
 use super::failover;
-use super::member::{follows, is_locked_out, slave, trouble};
+use super::member::{follows, slave, trouble};
 use super::observation::{MemberView, ServerView};
 use super::policy::{Mode, WhenNoAcker};
 use super::promoting::MARIADB_PORT;
@@ -138,15 +138,12 @@ fn on_primary(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
     if view.semi_sync.enabled != on {
         return order(primary, Order::SemiSync { on });
     }
-    if let Some(ordinal) = case.others(primary.ordinal).find(|member| is_readmitted(case, member)).map(|m| m.ordinal) {
+    let returning = |member: &&MemberView| ackers::is_readmitted(case.policy, case.record, case.seen, member, primary);
+    if let Some(ordinal) = case.others(primary.ordinal).find(returning).map(|member| member.ordinal) {
         return order(primary, Order::ReadmitAcker { ordinal });
     }
     let ordinal = ackers::to_evict(case.record, case.seen, primary)?;
     order(primary, Order::EvictAcker { ordinal })
-}
-
-fn is_readmitted(case: &Case<'_>, member: &MemberView) -> bool {
-    is_locked_out(member) && ackers::may_return(case.policy, case.record, member)
 }
 
 /// What a member other than the primary has to do.

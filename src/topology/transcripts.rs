@@ -69,6 +69,14 @@ impl Story {
         self.next().acts.iter().map(name).collect()
     }
 
+    fn serves(&mut self, ordinal: usize, end: &str) {
+        let member = self.member(ordinal);
+        member.progress.serving = Some(Serving { port: 3307, end: end.parse().unwrap() });
+        if let AgentSight::Present(state) = &mut member.agent {
+            state.serving = Some(3307);
+        }
+    }
+
     fn freeze(&mut self, ordinal: usize, received: &str, applied: &str) {
         self.member(ordinal).progress.frozen = Some(Frozen {
             incarnation: Incarnation(1),
@@ -101,7 +109,7 @@ fn a_dead_primary_is_fenced_salvaged_and_replaced() {
     story.freeze(2, "0-17-11", "0-17-9");
     assert_eq!(story.acts(), ["route 2", "serve-binlog 0"]);
     story.seen.routed = Some(Ordinal(2));
-    story.member(0).progress.serving = Some(Serving { port: 3307, end: "0-17-12".parse().unwrap() });
+    story.serves(0, "0-17-12");
     assert_eq!(story.acts(), ["follow 2"], "the member that received most has the shortest way");
     story.member(2).progress.following = Some("10.0.0.1".to_owned());
     story.member(2).progress.applied = Some("0-17-11".parse().unwrap());
@@ -125,7 +133,7 @@ fn a_candidate_that_dies_before_the_point_of_no_return_is_replaced_under_a_new_t
     story.fence("0-17-12");
     story.freeze(1, "0-17-10", "0-17-10");
     story.freeze(2, "0-17-11", "0-17-11");
-    story.member(0).progress.serving = Some(Serving { port: 3307, end: "0-17-12".parse().unwrap() });
+    story.serves(0, "0-17-12");
     story.member(2).progress.following = Some("10.0.0.1".to_owned());
     let gone = dead(2);
     story.member(2).agent = gone.agent;
