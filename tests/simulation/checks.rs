@@ -1,0 +1,270 @@
+//! The invariants of design.md section 2, asserted where they hold, and convergence.
+
+use beachmaster::orders::{Order, Ordinal, SignedOrder, Term};
+use beachmaster::topology::record::{Acker, Durability, Record, Step, TransitionKind};
+
+use crate::leader::short;
+use crate::member::{At, HostId, Io, Run};
+use crate::world::{Event, World};
+
+/// Virtual time in which a cluster must have healed after the last fault.
+const CONVERGE_MS: u64 = 120_000;
+const LOOK_MS: u64 = 250;
+
+impl World {
+    fn can_acknowledge(&self, host: HostId) -> bool {
+        let there = &self.hosts[host];
+        if !there.is_writable() || there.detached {
+            return false;
+        }
+        let waits = there.server.as_ref().is_some_and(|server| server.semi_master);
+        !waits
+            || self.conns.values().any(|conn| {
+                conn.source == host && conn.semi && !conn.donor && self.hosts_reach(conn.replica, conn.source)
+            })
+    }
+
+    /// Invariant 1: at most one member can acknowledge writes.
+    pub fn check_one_writer(&mut self) {
+        if self.hosts.iter().filter(|host| host.is_writable()).count() < 2 {
+            return;
+        }
+        let writers: Vec<HostId> = (0..self.hosts.len()).filter(|host| self.can_acknowledge(*host)).collect();
+        if writers.len() > 1 {
+            self.broken(format!("invariant 1: hosts {writers:?} can acknowledge writes"));
+        }
+    }
+
+    /// Invariant 1 in history: no write begun after an acknowledgement of a newer primary is acknowledged by an older.
+    pub fn check_acknowledged(&mut self, reign: Term, begun: At) {
+        let now = self.now;
+        self.first_ack.entry(reign).or_insert(now);
+        let newer = self.first_ack.iter().find(|(other, first)| **other > reign && **first < begun);
+        if let Some((newer, first)) = newer.map(|(newer, first)| (*newer, *first)) {
+            self.broken(format!(
+                "invariant 1: reign {reign} acknowledged a write begun at {begun}, reign {newer} had at {first}"
+            ));
+        }
+    }
+
+    fn identity(&self, host: HostId) -> Option<Acker> {
+        let there = &self.hosts[host];
+        let server = there.server.as_ref()?;
+        Some(Acker {
+            member: there.ordinal,
+            pod_uid: there.pod_uid.clone(),
+            boot_id: there.boot_id.clone(),
+            incarnation: server.incarnation,
+        })
+    }
+
+    /// Invariant 6: who acknowledges stands in the record.
+    pub fn check_acker(&mut self, replica: HostId, source: HostId) {
+        let Some(acker) = self.identity(replica) else { return };
+        if !self.current.contains(&Some(replica)) {
+            // A pod that was deleted by force and goes on: it shares its account with its successor, so that nobody can
+            // shut out the one without the other. What it acknowledges is still looked for by invariant 2.
+            self.stats.by_deleted_pods += 1;
+            return;
+        }
+        if !self.store.record.ackers.contains(&acker) {
+            let record = short(&self.store.record);
+            self.broken(format!("invariant 6: host {replica} acknowledged to host {source}, record: {record}"));
+        }
+    }
+
+    /// Invariant 6: what was acknowledged under `Enforced` was received by one of those that remain.
+    pub fn check_write(&mut self, next: &Record) {
+        let before = self.store.record.clone();
+        if next.term < before.term {
+            self.broken(format!("invariant 4: the term fell from {} to {}", before.term, next.term));
+        }
+        let same = next.primary == before.primary && next.promoted_in == before.promoted_in;
+        if !same || next.durability != Durability::Enforced || self.acked.is_empty() {
+            return;
+        }
+        if next.ackers.is_empty() {
+            return self.broken("invariant 6: Enforced without ackers".to_owned());
+        }
+        let last = self.acked[self.acked.len() - 1];
+        let safe = next.ackers.iter().any(|acker| {
+            let host = (0..self.hosts.len()).find(|host| self.identity(*host).as_ref() == Some(acker));
+            host.is_none_or(|host| self.hosts[host].has_received(last.index, last.gtid))
+        });
+        if !safe {
+            self.broken(format!("invariant 6: {} was received by none of {}", last.gtid, short(next)));
+        }
+    }
+
+    /// Invariant 4: the status announces before an order acts.
+    pub fn check_order_given(&mut self, leader: usize, member: usize, order: &SignedOrder) {
+        if order.token.term > self.store.record.term {
+            self.broken(format!(
+                "invariant 4: leader {leader} orders in term {} ahead of the status",
+                order.token.term
+            ));
+        }
+        if matches!(order.order, Order::Promote { .. }) {
+            let announced = self.store.past.iter().any(|record| {
+                record.term == order.token.term
+                    && record.primary.is_some_and(|primary| usize::from(primary.0) == member)
+                    && record.transition.as_ref().is_some_and(|transition| transition.step == Step::Promoting)
+            });
+            if !announced {
+                self.broken(format!("invariant 4: promote of {member} in term {} was not announced", order.token.term));
+            }
+        }
+    }
+
+    /// Invariant 5: tokens only rise.
+    pub fn check_token(&mut self, host: HostId, order: &SignedOrder) {
+        let highest = self.hosts[host].volume.highest.as_ref().map(|(token, _, _)| token.clone());
+        if self.mutant.is_none()
+            && highest
+                .is_some_and(|highest| highest.data_uid == order.token.data_uid && highest.rank() > order.token.rank())
+        {
+            self.broken(format!("invariant 5: host {host} obeys a lower token"));
+        }
+    }
+
+    /// Invariant 9: a datadir is made only by the one recorded initialisation.
+    pub fn check_init(&mut self, host: HostId, order: &SignedOrder) {
+        let recorded = self.store.past.iter().any(|record| {
+            record.term == order.token.term
+                && record.data_uid.as_ref() == Some(&order.token.data_uid)
+                && record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Initialise)
+        });
+        if !recorded || !self.acked.is_empty() {
+            self.broken(format!("invariant 9: host {host} makes a datadir outside the initialisation"));
+        }
+    }
+
+    /// Invariant 2: a promoted member has every acknowledged transaction.
+    pub fn check_promotion(&mut self, host: HostId, run: &Run) {
+        let volume = &self.hosts[host].volume;
+        let missing = self.acked.iter().find(|acked| !volume.has(acked.index, acked.gtid)).copied();
+        if let Some(missing) = missing {
+            self.broken(format!(
+                "invariant 2: host {host} promoted in {} lacks {}",
+                run.order.token.term, missing.gtid
+            ));
+        }
+        match self.store.record.transition.as_ref().map(|transition| transition.kind) {
+            Some(TransitionKind::Failover) => self.stats.failovers += 1,
+            Some(TransitionKind::Resume) => self.stats.resumes += 1,
+            _ => {}
+        }
+        self.say(|| format!("host {host}: is primary"));
+    }
+
+    /// Looks whether the cluster has healed.
+    pub fn check_convergence(&mut self) {
+        let Some(calm) = self.calm else { return };
+        match self.missing() {
+            None => {
+                self.done = true;
+                return;
+            }
+            Some(missing) if self.now > calm + CONVERGE_MS => {
+                let blocked = self.leaders.last().and_then(|leader| leader.last.blocked.clone());
+                if let (Some(reason), Some(_)) = (self.excuse(), &blocked) {
+                    self.say(|| format!("rests blocked, rightly: {reason}"));
+                    self.stats.blocked += 1;
+                    self.done = true;
+                } else {
+                    let record = short(&self.store.record);
+                    self.broken(format!("no convergence: {missing}; blocked {blocked:?}; record {record}"));
+                }
+                return;
+            }
+            Some(_) => {}
+        }
+        if self.excuse().is_some() && self.now > calm + CONVERGE_MS / 6 {
+            let blocked = self.leaders.last().is_some_and(|leader| leader.last.blocked.is_some());
+            if blocked {
+                self.stats.blocked += 1;
+                self.done = true;
+                return;
+            }
+        }
+        self.after(LOOK_MS, Event::Converged);
+    }
+
+    /// What a healed cluster still lacks.
+    fn missing(&self) -> Option<String> {
+        let record = &self.store.record;
+        if let Some(transition) = &record.transition {
+            return Some(format!("transition {:?} is not over", transition.kind));
+        }
+        let Some(primary) = record.primary.and_then(|primary| self.host_of(primary)) else {
+            return Some("no primary".to_owned());
+        };
+        if !self.hosts[primary].is_writable() {
+            return Some(format!("host {primary} is recorded as primary, but takes no writes"));
+        }
+        if self.service.to != record.primary {
+            return Some("the Service leads elsewhere".to_owned());
+        }
+        let lost = self.acked.iter().find(|acked| !self.hosts[primary].volume.has(acked.index, acked.gtid));
+        if let Some(lost) = lost {
+            return Some(format!("the primary lacks {}", lost.gtid));
+        }
+        let followers: Vec<HostId> = self.intact().into_iter().filter(|host| *host != primary).collect();
+        if let Some(idle) = followers.iter().find(|host| !self.follows(**host, primary)) {
+            return Some(format!("host {idle} does not follow"));
+        }
+        let waits = self.hosts[primary].server.as_ref().is_some_and(|server| server.semi_master);
+        if self.acked_since_calm < 3 && (!waits || !followers.is_empty()) {
+            return Some("no write was acknowledged".to_owned());
+        }
+        None
+    }
+
+    /// Members whose volume holds this data and nothing that the primary does not have.
+    fn intact(&self) -> Vec<HostId> {
+        let primary = self.store.record.primary.and_then(|primary| self.host_of(primary));
+        let Some(primary) = primary else { return Vec::new() };
+        let truth = &self.hosts[primary].volume;
+        let fits = |host: &HostId| {
+            let volume = &self.hosts[*host].volume;
+            let part = match volume.binlog.last() {
+                None => true,
+                Some(last) => truth.has(volume.binlog.len() - 1, last.gtid),
+            };
+            volume.record.is_some() && volume.readable && part
+        };
+        self.current.iter().flatten().copied().filter(fits).collect()
+    }
+
+    fn follows(&self, host: HostId, primary: HostId) -> bool {
+        self.hosts[host].answering().and_then(|server| server.slave.as_ref()).is_some_and(|slave| {
+            matches!(slave.io, Io::Connected(id)
+                if self.conns.get(&id).is_some_and(|conn| conn.source == primary && !conn.donor))
+                && slave.sql
+        })
+    }
+
+    /// Why a cluster may rightly stay blocked: the truth, not what the operator believes.
+    fn excuse(&self) -> Option<String> {
+        let record = &self.store.record;
+        let lost = |ordinal: Ordinal| {
+            let volume = self.host_of(ordinal).map(|host| &self.hosts[host].volume);
+            volume.is_none_or(|volume| !volume.readable || volume.record.is_none())
+        };
+        if record.primary.is_none() {
+            let used = self.current.iter().flatten().any(|host| self.hosts[*host].volume.record.is_some());
+            let started = record.transition.is_some();
+            return (used && !started).then(|| "volumes hold data, but no status does".to_owned());
+        }
+        let primary = record.primary?;
+        if !lost(primary) {
+            return None;
+        }
+        let present = |acker: &Acker| {
+            (0..self.hosts.len()).any(|host| self.hosts[host].alive && self.identity(host).as_ref() == Some(acker))
+        };
+        let by_ackers =
+            record.durability == Durability::Enforced && !record.ackers.is_empty() && record.ackers.iter().all(present);
+        (!by_ackers).then(|| format!("the volume of primary {primary} is lost and its ackers do not prove everything"))
+    }
+}

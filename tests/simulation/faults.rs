@@ -1,0 +1,440 @@
+//! What goes wrong, when: chosen by the seed before the history begins, some of it tied to acts of a failover.
+
+use beachmaster::orders::Ordinal;
+use beachmaster::topology::decide::Act;
+use beachmaster::topology::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
+
+use crate::member::{Agent, At, Host, HostId, Volume};
+use crate::world::{Dice, Event, World};
+
+/// How long faults may begin.
+const FAULTS_FOR_MS: u64 = 12_000;
+
+/// Whom a fault hits.
+#[derive(Debug, Clone, Copy)]
+pub enum Who {
+    Primary,
+    /// The member that is to be promoted, when known.
+    Candidate,
+    Any(u8),
+}
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    Kill(Who),
+    KillAll,
+    AgentAway(Who, u64),
+    Unreadable(Who, u64),
+    PodReplaced(Who),
+    PodBlank(Who),
+    /// A second pod of the same name, while the first one is cut off and goes on.
+    SecondPod {
+        who: Who,
+        with_primary: bool,
+        blank: bool,
+        heals: u64,
+    },
+    PowerCut(Who),
+    PowerCutAll,
+    Partition {
+        mask: u8,
+        clients: u8,
+        leader: bool,
+        heals: u64,
+    },
+    CrashLeader,
+    StallLeader {
+        wakes: u64,
+        elects: u64,
+    },
+    SlowMember(Who, u64),
+}
+
+/// Everything that will go wrong in a history.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    pub timed: Vec<(At, Fault)>,
+    /// Before the n-th act inside a failover (counted over the history).
+    pub at_act: Vec<(u64, Fault)>,
+    pub acts: u64,
+    pub late_percent: u64,
+    pub twice_percent: u64,
+    /// Damaged volumes are whole again when the faults stop.
+    pub volumes_heal: bool,
+    pub heals: Vec<Heal>,
+}
+
+/// How a fault ends.
+#[derive(Debug, Clone)]
+pub enum Heal {
+    Agent(HostId),
+    Readable(HostId),
+    Network,
+    Pod { ordinal: Ordinal, volume: Box<Volume>, boot: Option<(String, At)> },
+    Pace(HostId),
+    Reap(HostId),
+}
+
+/// The user's wishes of a history.
+pub fn policy(dice: &mut Dice) -> Policy {
+    let members = [1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 5][dice.index(12)];
+    let mode = if members == 1 || dice.chance(20) { Mode::Async } else { Mode::SemiSync };
+    let when_no_acker =
+        if dice.chance(60) { WhenNoAcker::Wait } else { WhenNoAcker::Degrade { after_ms: dice.range(300, 4_000) } };
+    let mut wishes: Vec<MemberPolicy> = (0..members)
+        .map(|_| MemberPolicy { priority: u32::try_from(dice.range(0, 2)).unwrap_or(0), never_primary: false })
+        .collect();
+    if members > 2 && dice.chance(15) {
+        wishes[dice.index(members)].never_primary = true;
+    }
+    Policy {
+        members: wishes,
+        mode,
+        when_no_acker,
+        failover_enabled: true,
+        paused: false,
+        max_candidate_lag_s: 10,
+        cluster: "sim/shop".to_owned(),
+        hosts: (0..members).map(|member| format!("m{member}")).collect(),
+    }
+}
+
+/// The faults of a history.
+pub fn plan(dice: &mut Dice, members: usize) -> Plan {
+    let begin = if dice.chance(10) { 0 } else { dice.range(2_500, 4_000) };
+    let mut plan = Plan {
+        late_percent: if dice.chance(40) { dice.range(1, 15) } else { 0 },
+        twice_percent: if dice.chance(40) { dice.range(1, 25) } else { 0 },
+        volumes_heal: dice.chance(60),
+        ..Plan::default()
+    };
+    for _ in 0..dice.range(1, 5) {
+        let at = begin + dice.range(0, FAULTS_FOR_MS);
+        plan.timed.push((at, fault(dice, members)));
+    }
+    let first = begin + dice.range(500, 5_000);
+    plan.timed.push((first, Fault::Kill(Who::Primary)));
+    if dice.chance(40) {
+        plan.timed.push((first + dice.range(0, 3_000), fault(dice, members)));
+    }
+    if dice.chance(30) {
+        plan.timed.push((first + dice.range(500, 6_000), Fault::Kill(Who::Primary)));
+    }
+    for _ in 0..[0, 1, 1, 1, 2, 3][dice.index(6)] {
+        plan.at_act.push((dice.range(1, 14), Fault::CrashLeader));
+    }
+    for _ in 0..[0, 0, 1, 2][dice.index(4)] {
+        let fault = if dice.chance(50) { Fault::Kill(Who::Candidate) } else { fault(dice, members) };
+        plan.at_act.push((dice.range(1, 16), fault));
+    }
+    plan
+}
+
+fn fault(dice: &mut Dice, members: usize) -> Fault {
+    let who = match dice.range(0, 3) {
+        0 | 1 => Who::Primary,
+        2 => Who::Candidate,
+        _ => Who::Any(u8::try_from(dice.index(members)).unwrap_or(0)),
+    };
+    let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+    let short = dice.range(50, 6_000);
+    match dice.range(0, 27) {
+        0..=3 => Fault::Kill(who),
+        4..=7 => Fault::Kill(any),
+        8 => Fault::KillAll,
+        9 => Fault::AgentAway(who, short),
+        10 => Fault::AgentAway(any, short),
+        11 | 12 => Fault::Unreadable(Who::Primary, dice.range(1_000, 60_000)),
+        13 => Fault::PodReplaced(who),
+        14 => Fault::PodReplaced(any),
+        15 => Fault::PodBlank(any),
+        16 | 17 => Fault::SecondPod {
+            who: any,
+            with_primary: dice.chance(60),
+            blank: dice.chance(30),
+            heals: dice.range(1_000, 12_000),
+        },
+        18 => Fault::PowerCut(who),
+        19 => Fault::PowerCut(any),
+        20 => Fault::PowerCutAll,
+        21..=23 => Fault::Partition {
+            mask: u8::try_from(dice.range(1, (1 << members) - 1)).unwrap_or(1),
+            clients: u8::try_from(dice.range(0, 255)).unwrap_or(0),
+            leader: dice.chance(30),
+            heals: dice.range(500, 10_000),
+        },
+        24 => Fault::CrashLeader,
+        25 | 26 => Fault::StallLeader { wakes: dice.range(300, 6_000), elects: dice.range(100, 2_500) },
+        _ => Fault::SlowMember(any, dice.range(20, 400)),
+    }
+}
+
+impl World {
+    /// The pods of a cluster that has just been applied, its clients, its first leader, and what will go wrong.
+    pub fn populate(&mut self) {
+        for member in 0..self.policy.members.len() {
+            let ordinal = Ordinal(u8::try_from(member).expect("at most 9 members"));
+            self.current.push(None);
+            self.new_pod(ordinal, Volume::blank(), None);
+        }
+        let clients = self.dice.range(2, 4);
+        self.start_clients(usize::try_from(clients).unwrap_or(2));
+        self.after(0, Event::Elect);
+        let mut end = 0;
+        for index in 0..self.plan.timed.len() {
+            let (at, _) = self.plan.timed[index];
+            end = end.max(at);
+            self.after(at, Event::Fault(index));
+        }
+        let last = end + self.dice.range(100, 4_000);
+        self.after(last, Event::Calm);
+    }
+
+    fn new_pod(&mut self, ordinal: Ordinal, volume: Volume, boot: Option<(String, At)>) {
+        let id = self.hosts.len();
+        let (boot_id, boot_at) = boot.unwrap_or_else(|| (format!("boot-{id}"), self.now));
+        self.hosts.push(Host {
+            ordinal,
+            pod_uid: format!("pod-{id}"),
+            boot_id,
+            boot_at,
+            alive: true,
+            volume,
+            server: None,
+            exited: None,
+            agent: Agent { up: true, run: None, serving: false },
+            apply_ms: 1,
+            link_ms: 1,
+            side: 0,
+            detached: false,
+        });
+        self.current[usize::from(ordinal.0)] = Some(id);
+        self.say(|| format!("host {id}: new pod of member {ordinal}"));
+        self.auto_start(id);
+    }
+
+    fn who(&self, who: Who) -> Option<HostId> {
+        let record = &self.store.record;
+        let ordinal = match who {
+            Who::Primary => record.transition.as_ref().and_then(|it| it.from).or(record.primary)?,
+            Who::Candidate => record.transition.as_ref().and_then(|it| it.to).or(record.primary)?,
+            Who::Any(ordinal) => Ordinal(ordinal),
+        };
+        self.host_of(ordinal)
+    }
+
+    pub fn planned_fault(&mut self, index: usize) {
+        let (_, fault) = self.plan.timed[index];
+        if self.calm.is_none() {
+            self.strike(fault);
+        }
+    }
+
+    /// Faults tied to acts: true when the leader is gone before the act.
+    pub fn fault_at_act(&mut self, id: usize, act: &Act) -> bool {
+        if self.calm.is_some() || !self.is_failover(id, act) {
+            return false;
+        }
+        self.plan.acts += 1;
+        let acts = self.plan.acts;
+        let due: Vec<Fault> = self.plan.at_act.iter().filter(|(n, _)| *n == acts).map(|(_, fault)| *fault).collect();
+        for fault in due {
+            if matches!(fault, Fault::CrashLeader) {
+                self.stats.crashes_in_failover += 1;
+            }
+            self.strike(fault);
+        }
+        !self.leaders[id].alive || self.leaders[id].stalled_until > self.now
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        self.say(|| format!("FAULT {fault:?}"));
+        match fault {
+            Fault::Kill(who) => self.on(who, |world, host| world.kill(host, true)),
+            Fault::KillAll => (0..self.hosts.len()).for_each(|host| self.kill(host, true)),
+            Fault::AgentAway(who, back) => self.on(who, |world, host| world.agent_away(host, back)),
+            Fault::Unreadable(who, back) => self.on(who, |world, host| {
+                world.hosts[host].volume.readable = false;
+                world.kill(host, true);
+                world.later(back, Heal::Readable(host));
+            }),
+            Fault::PodReplaced(who) => self.on(who, |world, host| world.replace_pod(host, false)),
+            Fault::PodBlank(who) => self.on(who, |world, host| world.replace_pod(host, true)),
+            Fault::SecondPod { who, with_primary, blank, heals } => {
+                let primary = self.who(Who::Primary).filter(|_| with_primary);
+                self.on(who, |world, host| world.second_pod(host, primary, blank, heals));
+            }
+            Fault::PowerCut(who) => self.on(who, |world, host| world.power_cut(host)),
+            Fault::PowerCutAll => (0..self.hosts.len()).for_each(|host| self.power_cut(host)),
+            Fault::Partition { mask, clients, leader, heals } => self.partition(mask, clients, leader, heals),
+            Fault::CrashLeader => self.crash_leader(),
+            Fault::StallLeader { wakes, elects } => self.stall_leader(wakes, elects),
+            Fault::SlowMember(who, pace) => self.on(who, |world, host| {
+                (world.hosts[host].apply_ms, world.hosts[host].link_ms) = (pace, pace / 2 + 1);
+                world.later(pace * 20, Heal::Pace(host));
+            }),
+        }
+    }
+
+    fn on(&mut self, who: Who, strike: impl FnOnce(&mut Self, HostId)) {
+        if let Some(host) = self.who(who).filter(|host| self.hosts[*host].alive) {
+            strike(self, host);
+        }
+    }
+
+    fn later(&mut self, delay: u64, heal: Heal) {
+        self.plan.heals.push(heal);
+        self.after(delay, Event::Heal(self.plan.heals.len() as u64 - 1));
+    }
+
+    pub fn heal(&mut self, what: u64) {
+        let heal = self.plan.heals[usize::try_from(what).unwrap_or(0)].clone();
+        match heal {
+            Heal::Agent(host) => self.agent_back(host),
+            Heal::Readable(host) => {
+                self.hosts[host].volume.readable = self.plan.volumes_heal || self.hosts[host].volume.readable;
+            }
+            Heal::Network => self.mend_network(),
+            Heal::Pod { ordinal, volume, boot } => {
+                if self.host_of(ordinal).is_none() {
+                    self.new_pod(ordinal, *volume, boot);
+                }
+            }
+            Heal::Pace(host) => (self.hosts[host].apply_ms, self.hosts[host].link_ms) = (1, 1),
+            Heal::Reap(host) => self.end_pod(host),
+        }
+    }
+
+    fn agent_away(&mut self, host: HostId, back: u64) {
+        self.hosts[host].agent.up = false;
+        self.hosts[host].agent.run = None;
+        self.hosts[host].agent.serving = false;
+        self.later(back, Heal::Agent(host));
+    }
+
+    fn agent_back(&mut self, host: HostId) {
+        if self.hosts[host].alive && !std::mem::replace(&mut self.hosts[host].agent.up, true) {
+            self.auto_start(host);
+        }
+    }
+
+    fn end_pod(&mut self, host: HostId) {
+        self.kill(host, true);
+        self.hosts[host].alive = false;
+        self.hosts[host].agent = Agent { up: false, run: None, serving: false };
+    }
+
+    /// The pod is deleted and comes again; a stop by SIGTERM commits what waits, for nobody.
+    fn replace_pod(&mut self, host: HostId, blank: bool) {
+        if let Some(server) = self.hosts[host].server.as_mut() {
+            server.semi_master = false;
+            server.queue.clear();
+        }
+        self.end_pod(host);
+        let there = &self.hosts[host];
+        let volume = if blank { Volume::blank() } else { there.volume.clone() };
+        let boot = (!blank).then(|| (there.boot_id.clone(), there.boot_at));
+        let ordinal = there.ordinal;
+        self.current[usize::from(ordinal.0)] = None;
+        let delay = self.dice.range(200, 4_000);
+        self.later(delay, Heal::Pod { ordinal, volume: Box::new(volume), boot });
+    }
+
+    /// The pod is cut off and goes on; the API server shows a new one on another node.
+    fn second_pod(&mut self, host: HostId, primary: Option<HostId>, blank: bool, heals: u64) {
+        self.hosts[host].side = 1;
+        if let Some(primary) = primary {
+            self.hosts[primary].side = 1;
+        }
+        for client in &mut self.clients {
+            client.side = u8::from(client.host == Some(host) || (primary.is_some() && client.host == primary));
+        }
+        self.hosts[host].detached = !blank;
+        let volume = if blank { Volume::blank() } else { self.hosts[host].volume.clone() };
+        let ordinal = self.hosts[host].ordinal;
+        self.current[usize::from(ordinal.0)] = None;
+        let delay = self.dice.range(100, 1_500);
+        self.later(delay, Heal::Pod { ordinal, volume: Box::new(volume), boot: None });
+        self.later(heals.max(delay + 10), Heal::Network);
+    }
+
+    /// The node loses power: relay logs in the page cache are lost, the synced binary log is not.
+    fn power_cut(&mut self, host: HostId) {
+        if !self.hosts[host].alive {
+            return;
+        }
+        self.kill(host, false);
+        let now = self.now;
+        let there = &mut self.hosts[host];
+        there.boot_id = format!("{}'", there.boot_id);
+        there.boot_at = now;
+        there.exited = None;
+        let back = self.dice.range(300, 5_000);
+        self.agent_away(host, back);
+    }
+
+    fn partition(&mut self, mask: u8, clients: u8, leader: bool, heals: u64) {
+        for member in 0..self.current.len() {
+            if let Some(host) = self.current[member] {
+                self.hosts[host].side = mask >> member & 1;
+            }
+        }
+        for (index, client) in self.clients.iter_mut().enumerate() {
+            client.side = clients >> index & 1;
+        }
+        if leader && let Some(old) = self.leaders.iter().rposition(|leader| leader.alive && !leader.deposed) {
+            self.leaders[old].side = 1;
+            let elects = self.dice.range(500, 3_000);
+            self.after(elects, Event::Elect);
+        }
+        self.later(heals, Heal::Network);
+    }
+
+    fn mend_network(&mut self) {
+        for host in 0..self.hosts.len() {
+            let zombie = !self.current.contains(&Some(host));
+            if zombie && self.hosts[host].alive && self.hosts[host].side == 1 {
+                let delay = self.dice.range(1, 1_500);
+                self.later(delay, Heal::Reap(host));
+            }
+            self.hosts[host].side = 0;
+        }
+        self.clients.iter_mut().for_each(|client| client.side = 0);
+        self.leaders.iter_mut().for_each(|leader| leader.side = 0);
+    }
+
+    fn crash_leader(&mut self) {
+        if let Some(leader) = self.leaders.iter().rposition(|leader| leader.alive && !leader.deposed) {
+            self.leaders[leader].alive = false;
+            let delay = self.dice.range(50, 3_000);
+            self.after(delay, Event::Elect);
+        }
+    }
+
+    /// The leader's machine stops; another takes the Lease; the first wakes and does not know.
+    fn stall_leader(&mut self, wakes: u64, elects: u64) {
+        if let Some(leader) = self.leaders.iter().rposition(|leader| leader.alive && !leader.deposed) {
+            self.leaders[leader].stalled_until = self.now + wakes;
+            self.after(elects, Event::Elect);
+        }
+    }
+
+    /// From here on nothing goes wrong any more.
+    pub fn calm_down(&mut self) {
+        self.say(|| "CALM".to_owned());
+        self.calm = Some(self.now);
+        self.mend_network();
+        for host in 0..self.hosts.len() {
+            (self.hosts[host].apply_ms, self.hosts[host].link_ms) = (1, 1);
+            self.agent_back(host);
+            if self.plan.volumes_heal {
+                self.hosts[host].volume.readable = true;
+            }
+        }
+        if !self.leaders.iter().any(|leader| leader.alive && !leader.deposed) {
+            self.after(100, Event::Elect);
+        }
+        self.after(500, Event::Converged);
+    }
+}

@@ -1,0 +1,460 @@
+//! An operator process: the real `decide` in a loop over what it has seen, and the acts it then does.
+//!
+//! This is the model's counterpart of `src/operator/cluster`; links and probes are in [`crate::links`].
+
+use beachmaster::orders::{
+    AgentState, Answer, BootMillis, DataUid, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome,
+    PROTOCOL_VERSION, Reason, Secret, SignedOrder, Source, Term, Token,
+};
+use beachmaster::topology::ackers;
+use beachmaster::topology::decide::{Act, Decision, decide_with};
+use beachmaster::topology::observation::{
+    AgentSight, Failure, MemberView, Millis, Observation, PodView, Progress, ServerSight, Serving,
+};
+use beachmaster::topology::record::{Record, TransitionKind};
+use beachmaster::topology::safety::Rules;
+
+use crate::member::{At, HostId, Reply};
+use crate::world::{Event, Mutant, World};
+
+/// Pause between looks at rest, and while a transition is under way or was a moment ago.
+const REST_MS: u64 = 500;
+const HOT_MS: u64 = 50;
+const HOT_FOR_MS: u64 = 3_000;
+/// How long the operator waits for an answer after the agent's deadline.
+const ANSWER_MARGIN_MS: u64 = 300;
+/// Back-off after a failed order: doubles from the first to the last.
+const BACKOFF_FIRST_MS: u64 = 100;
+const BACKOFF_LAST_MS: u64 = 5_000;
+
+/// What reaches a leader.
+#[derive(Debug)]
+pub enum ToLeader {
+    Tick,
+    Decide,
+    Linked { member: usize, link: u64, host: HostId },
+    Probe { member: usize, probe: u64, begun: At },
+    Probed { member: usize, probe: u64, sight: Box<ServerSight> },
+    Wrote { record: Option<Box<Record>>, version: u64 },
+    Reopen { member: usize },
+    Timeout { member: usize, id: String },
+    Rested { member: usize },
+    ServiceSeen { to: Option<Ordinal>, version: u64 },
+}
+
+/// A held stream to an agent.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub id: u64,
+    pub host: HostId,
+    /// The agent's clock, and when it was read.
+    pub clock: (BootMillis, At),
+    /// Messages arrive in the order in which they were sent.
+    pub last_up: At,
+    pub cut_since: Option<At>,
+    pub open: bool,
+}
+
+/// What a leader knows of one member.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    pub link: Option<Link>,
+    pub agent: AgentSight,
+    pub server: ServerSight,
+    /// The reading under way: one at a time on the held connection.
+    pub probing: Option<u64>,
+    /// The incarnation that runs, and since when this leader has known.
+    pub running: Option<(Incarnation, Millis)>,
+    pub answered_at: Option<Millis>,
+    pub pod: Option<PodView>,
+    pub flight: Option<SignedOrder>,
+    pub resting: Option<&'static str>,
+    pub progress: Progress,
+}
+
+/// One operator process.
+#[derive(Debug)]
+pub struct Leader {
+    pub alive: bool,
+    /// Another one holds the Lease; this one does not know yet.
+    pub deposed: bool,
+    /// Stopped by its machine until then.
+    pub stalled_until: At,
+    pub side: u8,
+    pub record: Record,
+    pub version: u64,
+    pub my_term: Option<Term>,
+    pub seq: u64,
+    pub sights: Vec<Sight>,
+    pub routed: Option<Ordinal>,
+    pub service_version: u64,
+    pub writing: bool,
+    pub deciding: bool,
+    pub hot_until: At,
+    pub no_acker_since: Option<Millis>,
+    pub last: Decision,
+}
+
+fn limit_ms(order: &Order) -> u64 {
+    match order {
+        Order::Fence => 5_000,
+        Order::Freeze => 4_500,
+        Order::Init { .. } => 120_000,
+        Order::Start => 60_000,
+        Order::Follow { .. } | Order::Await { .. } | Order::Promote { .. } => 3_000,
+        _ => 2_000,
+    }
+}
+
+impl World {
+    /// A new process takes the Lease; whoever had it is deposed and may not know.
+    pub fn elect(&mut self) {
+        for leader in &mut self.leaders {
+            leader.deposed = true;
+        }
+        let id = self.leaders.len();
+        self.leaders.push(Leader {
+            alive: true,
+            deposed: false,
+            stalled_until: 0,
+            side: 0,
+            record: self.store.record.clone(),
+            version: self.store.version,
+            my_term: None,
+            seq: 0,
+            sights: vec![Sight::default(); self.policy.members.len()],
+            routed: self.service.to,
+            service_version: self.service.version,
+            writing: false,
+            deciding: false,
+            hot_until: 0,
+            no_acker_since: None,
+            last: Decision::default(),
+        });
+        let term = self.store.record.term;
+        self.say(|| format!("leader {id}: takes the lease at term {term}"));
+        self.after(1, Event::Leader(id, ToLeader::Tick));
+    }
+
+    /// Something reaches a leader; a stalled one gets it when it wakes, a dead one never.
+    pub fn leader_gets(&mut self, id: usize, what: ToLeader) {
+        if !self.leaders[id].alive {
+            return;
+        }
+        if self.leaders[id].stalled_until > self.now {
+            let wait = self.leaders[id].stalled_until - self.now;
+            return self.after(wait, Event::Leader(id, what));
+        }
+        match what {
+            ToLeader::Tick => return self.tick(id),
+            ToLeader::Decide => return self.decide(id),
+            ToLeader::Probe { member, probe, begun } => return self.probe(id, member, probe, begun),
+            ToLeader::Linked { member, link, host } => self.linked(id, member, link, host),
+            ToLeader::Reopen { member } => return self.begin_probe(id, member),
+            ToLeader::Probed { member, probe, sight } => self.probed(id, member, probe, *sight),
+            ToLeader::Wrote { record, version } => self.wrote(id, record.map(|record| *record), version),
+            ToLeader::Timeout { member, id: order } => self.order_lost(id, member, &order),
+            ToLeader::Rested { member } => self.leaders[id].sights[member].resting = None,
+            ToLeader::ServiceSeen { to, version } => {
+                (self.leaders[id].routed, self.leaders[id].service_version) = (to, version);
+            }
+        }
+        self.ask(id, 0);
+    }
+
+    fn tick(&mut self, id: usize) {
+        if self.leaders[id].deposed && self.dice.chance(25) {
+            self.say(|| format!("leader {id}: sees that it lost the lease"));
+            self.leaders[id].alive = false;
+            return;
+        }
+        self.look_at_links(id);
+        for member in 0..self.leaders[id].sights.len() {
+            if self.leaders[id].sights[member].probing.is_none() {
+                self.begin_probe(id, member);
+            }
+        }
+        self.ask(id, 0);
+        let leader = &mut self.leaders[id];
+        if leader.record.transition.is_some() {
+            leader.hot_until = self.now + HOT_FOR_MS;
+        }
+        let pause = if leader.hot_until > self.now { HOT_MS } else { REST_MS };
+        self.after(pause, Event::Leader(id, ToLeader::Tick));
+    }
+
+    /// Asks `decide` soon; once for everything that comes in the same moment.
+    pub fn ask(&mut self, id: usize, delay: u64) {
+        if delay > 0 || !std::mem::replace(&mut self.leaders[id].deciding, true) {
+            self.after(delay, Event::Leader(id, ToLeader::Decide));
+        }
+    }
+
+    fn observation(&mut self, id: usize) -> Observation {
+        let fresh = self.fresh_id();
+        let leader = &self.leaders[id];
+        let members = leader.sights.iter().enumerate().map(|(member, sight)| MemberView {
+            ordinal: Ordinal(u8::try_from(member).expect("at most 9 members")),
+            pod: sight.pod.clone(),
+            agent: sight.agent.clone(),
+            server: sight.server.clone(),
+            running_since: sight.running.map(|(_, since)| since),
+            answered_at: sight.answered_at,
+            busy: sight.flight.as_ref().map(|order| order.order.name()).or(sight.resting),
+            progress: sight.progress.clone(),
+        });
+        let term = leader.record.term;
+        let mut seen = Observation {
+            members: members.collect(),
+            no_acker_since: None,
+            routed: leader.routed,
+            now: Millis(self.now),
+            my_term: leader.my_term,
+            fresh_uid: DataUid(format!("uid-{fresh}")),
+            fresh_login: (format!("donor-{term}"), Secret("once".to_owned())),
+        };
+        let leader = &mut self.leaders[id];
+        if ackers::any_active(&leader.record, &seen) {
+            leader.no_acker_since = None;
+        } else {
+            leader.no_acker_since.get_or_insert(seen.now);
+        }
+        seen.no_acker_since = leader.no_acker_since;
+        seen
+    }
+
+    fn decide(&mut self, id: usize) {
+        self.leaders[id].deciding = false;
+        if self.leaders[id].writing {
+            return;
+        }
+        let seen = self.observation(id);
+        let decision = decide_with(self.rules(), &self.policy, &self.leaders[id].record, &seen);
+        if decision.blocked != self.leaders[id].last.blocked {
+            self.say(|| format!("leader {id}: blocked {:?}", decision.blocked));
+        }
+        let acts = decision.acts.clone();
+        self.leaders[id].last = decision;
+        if acts.len() > 1 && acts.iter().any(|act| matches!(act, Act::Write { .. })) {
+            self.broken(format!("a write does not stand alone: {acts:?}"));
+        }
+        for act in acts {
+            if self.fault_at_act(id, &act) {
+                return;
+            }
+            self.perform(id, act);
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            acker_leaves_at_once: self.mutant == Some(Mutant::AckerLeavesAtOnce),
+            ignore_incarnations: self.mutant == Some(Mutant::IncarnationsIgnored),
+        }
+    }
+
+    /// True while the leader is inside a failover, or this act begins one.
+    pub fn is_failover(&self, id: usize, act: &Act) -> bool {
+        let in_failover = |record: &Record| {
+            record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Failover)
+        };
+        in_failover(&self.leaders[id].record) || matches!(act, Act::Write { record, .. } if in_failover(record))
+    }
+
+    fn perform(&mut self, id: usize, act: Act) {
+        match act {
+            Act::Write { record, why } => {
+                self.say(|| format!("leader {id}: writes {} ({why})", short(&record)));
+                self.leaders[id].writing = true;
+                let (version, delay) = (self.leaders[id].version, self.dice.range(2, 12));
+                self.after(delay, Event::Store { leader: id, version, record });
+            }
+            Act::Order { member, order } => self.give(id, usize::from(member.0), order),
+            Act::Route { member } => {
+                self.say(|| format!("leader {id}: routes to {member}"));
+                self.leaders[id].routed = Some(member);
+                let (version, delay) = (self.leaders[id].service_version, self.dice.range(2, 25));
+                self.after(delay, Event::Service { leader: id, version, to: member });
+            }
+        }
+    }
+
+    fn give(&mut self, id: usize, member: usize, order: Order) {
+        let leader = &self.leaders[id];
+        let sight = &leader.sights[member];
+        if sight.flight.is_some() || sight.resting.is_some() {
+            return self.broken(format!("leader {id}: {} given to busy member {member}", order.name()));
+        }
+        let Some(link) = sight.link.clone().filter(|link| link.open) else {
+            return self.order_failed(id, member, &order, lost());
+        };
+        let data_uid = match &order {
+            Order::Init { identity } => identity.data_uid.clone(),
+            _ => leader.record.data_uid.clone().unwrap_or_else(|| DataUid("none".to_owned())),
+        };
+        let (term, seq) = (leader.record.term, leader.seq + 1);
+        let limit = limit_ms(&order);
+        let order = SignedOrder {
+            v: PROTOCOL_VERSION,
+            id: format!("{id}-{seq}"),
+            token: Token { data_uid, term, seq },
+            deadline: BootMillis(link.clock.0.0 + (self.now - link.clock.1) + limit),
+            order,
+        };
+        self.check_order_given(id, member, &order);
+        self.stats.orders += 1;
+        self.say(|| format!("leader {id}: orders {member}: {:?} ({term}/{seq})", order.order));
+        self.leaders[id].seq = seq;
+        self.leaders[id].sights[member].flight = Some(order.clone());
+        let timeout = ToLeader::Timeout { member, id: order.id.clone() };
+        self.after(limit + ANSWER_MARGIN_MS, Event::Leader(id, timeout));
+        self.send_order(&link, Reply { leader: id, link: link.id }, order);
+    }
+
+    /// The answer to an order in flight.
+    pub fn answered(&mut self, id: usize, member: usize, re: &str, outcome: Outcome) {
+        let sight = &mut self.leaders[id].sights[member];
+        let Some(order) = sight.flight.take_if(|order| order.id == re) else { return };
+        sight.answered_at = Some(Millis(self.now));
+        let current = order.token.term == self.leaders[id].record.term;
+        match outcome {
+            Outcome::Ok(answer) if current => {
+                let now = Millis(self.now);
+                fold(&mut self.leaders[id].sights[member].progress, &order.order, answer, now);
+            }
+            Outcome::Error(error) if current => self.order_failed(id, member, &order.order, error),
+            _ => {}
+        }
+    }
+
+    /// The newest state an agent told.
+    pub fn sees_state(&mut self, id: usize, member: usize, state: AgentState) {
+        let now = Millis(self.now);
+        let sight = &mut self.leaders[id].sights[member];
+        sight.running = match state.mariadbd {
+            Mariadbd::Running { incarnation, .. } => match sight.running {
+                Some((known, since)) if known == incarnation => Some((known, since)),
+                _ => Some((incarnation, now)),
+            },
+            _ => None,
+        };
+        sight.agent = AgentSight::Present(Box::new(state));
+    }
+
+    fn order_lost(&mut self, id: usize, member: usize, order: &str) {
+        let sight = &mut self.leaders[id].sights[member];
+        if let Some(order) = sight.flight.take_if(|flight| flight.id == order) {
+            self.order_failed(id, member, &order.order, lost());
+        }
+    }
+
+    pub fn order_failed(&mut self, id: usize, member: usize, order: &Order, error: OrderError) {
+        let sight = &mut self.leaders[id].sights[member];
+        let count = sight.progress.failure.as_ref().map_or(0, |failure| failure.count) + 1;
+        sight.progress.failure = Some(Failure { order: order.name(), error, count });
+        sight.resting = Some(order.name());
+        let pause = (BACKOFF_FIRST_MS << (count - 1).min(10)).min(BACKOFF_LAST_MS);
+        self.after(pause, Event::Leader(id, ToLeader::Rested { member }));
+    }
+
+    /// A status write reaches the API server.
+    pub fn store_write(&mut self, id: usize, version: u64, record: Record) {
+        if self.leaders[id].side != 0 {
+            return;
+        }
+        let delay = self.dice.range(1, 8);
+        let accepted = version == self.store.version;
+        if accepted {
+            self.check_write(&record);
+            self.store.version += 1;
+            self.store.record = record.clone();
+            self.store.past.push(record.clone());
+        } else {
+            self.say(|| format!("leader {id}: conflict"));
+        }
+        let (record, version) = (accepted.then(|| Box::new(record)), self.store.version);
+        self.after(delay, Event::Leader(id, ToLeader::Wrote { record, version }));
+    }
+
+    fn wrote(&mut self, id: usize, record: Option<Record>, version: u64) {
+        let mine = record.is_some();
+        if !mine && self.leaders[id].deposed {
+            self.say(|| format!("leader {id}: a conflict shows that it is deposed"));
+            self.leaders[id].alive = false;
+            return;
+        }
+        let (record, version) = match record {
+            Some(record) => (record, version),
+            None => (self.store.record.clone(), self.store.version),
+        };
+        let leader = &mut self.leaders[id];
+        leader.writing = false;
+        leader.version = version;
+        if record.term != leader.record.term {
+            leader.sights.iter_mut().for_each(|sight| sight.progress = Progress::default());
+            if mine {
+                leader.my_term = Some(record.term);
+            }
+        }
+        leader.record = record;
+        leader.hot_until = self.now + HOT_FOR_MS;
+    }
+
+    /// A patch of the primary Service reaches the API server.
+    pub fn service_write(&mut self, id: usize, version: u64, to: Ordinal) {
+        if version == self.service.version && self.leaders[id].side == 0 {
+            self.service.before = self.service.to;
+            (self.service.to, self.service.changed) = (Some(to), self.now);
+            self.service.version += 1;
+        }
+        let (to, version) = (self.service.to, self.service.version);
+        for leader in 0..self.leaders.len() {
+            let delay = if leader == id { 2 } else { self.dice.range(20, 200) };
+            self.after(delay, Event::Leader(leader, ToLeader::ServiceSeen { to, version }));
+        }
+    }
+}
+
+fn lost() -> OrderError {
+    OrderError { reason: Reason::Superseded, message: "no answer: the outcome is unknown".to_owned() }
+}
+
+/// Notes on the member what an order has reached.
+fn fold(progress: &mut Progress, order: &Order, answer: Answer, now: Millis) {
+    progress.failure = None;
+    if let Order::Follow { source: Source::Member { host, .. } | Source::Donor { host, .. }, .. } = order {
+        progress.following = Some(host.clone());
+    }
+    match (order, answer) {
+        (_, Answer::Fenced { logs }) => progress.fenced = Some(logs),
+        (_, Answer::Frozen(frozen)) => progress.frozen = Some(frozen),
+        (_, Answer::Applied { position, .. }) => progress.applied = Some(position),
+        (_, Answer::Serving { port, end }) => progress.serving = Some(Serving { port, end }),
+        (_, Answer::Promoted { position }) => progress.promoted = Some(position),
+        (Order::Init { .. }, Answer::Done) => progress.initialised = true,
+        (Order::EvictAcker { ordinal }, Answer::Done) => {
+            progress.evicted.insert(*ordinal, now);
+        }
+        (Order::ReadmitAcker { ordinal }, Answer::Done) => {
+            progress.evicted.remove(ordinal);
+        }
+        (_, Answer::Done) => {}
+    }
+}
+
+/// A record on one line.
+pub fn short(record: &Record) -> String {
+    let ackers: Vec<String> =
+        record.ackers.iter().map(|acker| format!("{}i{}", acker.member, acker.incarnation)).collect();
+    let transition = record.transition.as_ref().map(|transition| {
+        format!("{:?}/{:?} {:?}->{:?}", transition.kind, transition.step, transition.from, transition.to)
+    });
+    format!(
+        "term {} primary {:?} {:?} ackers [{}] {}",
+        record.term,
+        record.primary.map(|primary| primary.0),
+        record.durability,
+        ackers.join(" "),
+        transition.unwrap_or_default()
+    )
+}

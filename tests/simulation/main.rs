@@ -1,0 +1,150 @@
+//! Simulation: the real `decide` against a model of members, replication, semi-sync and clients, in virtual time.
+//!
+//! One seed chooses everything: policy, timing, faults. The model is made of values; the rules it keeps are those of
+//! `src/orders.rs`, docs/contract.md and what was measured on real servers. After every event the invariants of the
+//! design are checked, and when the faults stop the cluster must heal. A failing seed prints itself; replay it with
+//! `SEED=… cargo test --test simulation replay -- --nocapture`.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a model in a test")]
+
+mod agent;
+mod checks;
+mod clients;
+mod faults;
+mod leader;
+mod links;
+mod member;
+mod replication;
+mod steps;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::world::{Mutant, Stats, World};
+
+/// Histories of a full run.
+const HISTORIES: u64 = 10_000;
+/// Within so many histories a mutant must be found.
+const MUTANT_HISTORIES: u64 = 5_000;
+
+struct Broken {
+    seed: u64,
+    violation: String,
+}
+
+fn history(seed: u64, mutant: Option<Mutant>) -> Result<Stats, Broken> {
+    let mut world = World::new(seed, mutant, false);
+    world.run();
+    match world.violation {
+        Some(violation) => Err(Broken { seed, violation }),
+        None => Ok(world.stats),
+    }
+}
+
+/// Runs seeds on all processors until one breaks an invariant.
+fn histories(seeds: std::ops::Range<u64>, mutant: Option<Mutant>) -> (Vec<Stats>, Option<Broken>) {
+    let next = AtomicU64::new(seeds.start);
+    let stop = AtomicU64::new(u64::MAX);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || seed > stop.load(Ordering::Relaxed) {
+                return (done, None);
+            }
+            match history(seed, mutant) {
+                Ok(stats) => done.push(stats),
+                Err(broken) => {
+                    stop.fetch_min(seed, Ordering::Relaxed);
+                    return (done, Some(broken));
+                }
+            }
+        }
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let mut all = Vec::new();
+    let mut first: Option<Broken> = None;
+    for (done, broken) in results {
+        all.extend(done);
+        if let Some(broken) = broken
+            && first.as_ref().is_none_or(|first| broken.seed < first.seed)
+        {
+            first = Some(broken);
+        }
+    }
+    (all, first)
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn ten_thousand_histories_keep_every_invariant() {
+    let (count, first) = (number("HISTORIES").unwrap_or(HISTORIES), number("FIRST").unwrap_or(0));
+    let (stats, broken) = histories(first..first + count, None);
+    if let Some(Broken { seed, violation }) = broken {
+        panic!("seed {seed}: {violation}\nreplay: SEED={seed} cargo test --test simulation replay -- --nocapture");
+    }
+    let sum = |of: fn(&Stats) -> u64| stats.iter().map(of).sum::<u64>();
+    let crashed = stats.iter().filter(|stats| stats.crashes_in_failover > 0).count() as u64;
+    println!(
+        "{} histories: {} failovers, {} resumes, {} operator crashes inside a failover in {crashed} histories, \
+         {} transactions acknowledged ({} times by a pod deleted by force), {} orders, {} rest blocked rightly",
+        stats.len(),
+        sum(|stats| stats.failovers),
+        sum(|stats| stats.resumes),
+        sum(|stats| stats.crashes_in_failover),
+        sum(|stats| stats.acked),
+        sum(|stats| stats.by_deleted_pods),
+        sum(|stats| stats.orders),
+        sum(|stats| stats.blocked),
+    );
+    assert!(crashed * 2 >= count, "only {crashed} of {count} histories have an operator crash inside a failover");
+}
+
+/// Prints one history.
+#[test]
+fn replay() {
+    let Some(seed) = number("SEED") else { return };
+    let mutant = match std::env::var("MUTANT").as_deref() {
+        Ok("ackers") => Some(Mutant::AckerLeavesAtOnce),
+        Ok("tokens") => Some(Mutant::AgentTakesLowerTokens),
+        Ok("incarnations") => Some(Mutant::IncarnationsIgnored),
+        _ => None,
+    };
+    let mut world = World::new(seed, mutant, true);
+    println!("seed {seed}: {:?}\n{:?}", world.policy, world.plan);
+    world.run();
+    for line in world.trace.iter().flatten() {
+        println!("{line}");
+    }
+    println!("{:?}", world.violation);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    let trace = |seed| {
+        let mut world = World::new(seed, None, true);
+        world.run();
+        world.trace
+    };
+    assert_eq!(trace(7), trace(7));
+    assert_ne!(trace(7), trace(8));
+}
+
+fn is_found(mutant: Mutant) {
+    let (_, broken) = histories(0..MUTANT_HISTORIES, Some(mutant));
+    let Broken { seed, violation } = broken.unwrap_or_else(|| panic!("{mutant:?} was not found"));
+    println!("{mutant:?} found by seed {seed}: {violation}");
+    assert!(violation.contains("invariant"), "found for another reason: {violation}");
+}
+
+#[test]
+fn finds_an_agent_that_takes_lower_tokens() {
+    is_found(Mutant::AgentTakesLowerTokens);
+}

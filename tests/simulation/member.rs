@@ -1,0 +1,225 @@
+//! A member as values: its volume, its mariadbd, the connections between them.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use beachmaster::gtid::{Gtid, GtidPosition};
+use beachmaster::orders::{ExitStatus, Incarnation, Ordinal, Outcome, SignedOrder, Term, Token, VolumeRecord};
+
+/// Virtual time in milliseconds.
+pub type At = u64;
+/// Index of a pod in the world; a member may have had several.
+pub type HostId = usize;
+
+/// One transaction; its place in a binary log is its sequence number - 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tx {
+    pub gtid: Gtid,
+}
+
+/// The position after the last of `txs`.
+pub fn position_of(last: Option<&Tx>) -> GtidPosition {
+    last.map(|tx| tx.gtid).into_iter().collect()
+}
+
+/// What outlives a pod. `binlog` is durable (sync_binlog=1); relay logs live in [`Server`], because what is left of them
+/// after an exit is only the agent's links.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    pub record: Option<VolumeRecord>,
+    /// Highest token, its order's id, and the answer it got.
+    pub highest: Option<(Token, String, Option<Outcome>)>,
+    pub binlog: Vec<Tx>,
+    /// Linked relay logs that were not applied.
+    pub kept: Vec<Vec<Tx>>,
+    /// Members whose replication account is locked here.
+    pub locked: BTreeSet<u8>,
+    /// False: the datadir cannot be read.
+    pub readable: bool,
+}
+
+impl Volume {
+    pub fn blank() -> Self {
+        Self {
+            record: None,
+            highest: None,
+            binlog: Vec::new(),
+            kept: Vec::new(),
+            locked: BTreeSet::new(),
+            readable: true,
+        }
+    }
+
+    pub fn position(&self) -> GtidPosition {
+        position_of(self.binlog.last())
+    }
+
+    pub fn has(&self, index: usize, gtid: Gtid) -> bool {
+        self.binlog.get(index).is_some_and(|tx| tx.gtid == gtid)
+    }
+}
+
+/// Where a replica was told to get transactions from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    Member(u8),
+    /// A binlog server, by the address of its pod.
+    Donor(HostId),
+}
+
+/// An IO thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Io {
+    Stopped,
+    Connecting,
+    Connected(u64),
+}
+
+/// The replica side of a mariadbd.
+#[derive(Debug, Clone)]
+pub struct Slave {
+    pub from: From,
+    pub io: Io,
+    pub sql: bool,
+    pub io_errno: u32,
+}
+
+/// A commit of a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit {
+    pub client: usize,
+    pub attempt: u64,
+    pub begun: At,
+}
+
+/// A running mariadbd.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub incarnation: Incarnation,
+    /// It answers SQL.
+    pub sql: bool,
+    pub read_only: bool,
+    pub server_id: u32,
+    /// Term in which it was promoted.
+    pub reign: Term,
+    pub semi_master: bool,
+    pub slave_enabled: bool,
+    pub slave: Option<Slave>,
+    /// Received, not applied.
+    pub relay: VecDeque<Tx>,
+    pub applying: bool,
+    /// In the binlog, waiting for an acknowledgement; with the index of the transaction.
+    pub waiting: VecDeque<(Commit, usize)>,
+    /// Not yet in the binlog: behind at most two waiting groups (facts/semi-sync.md).
+    pub queue: VecDeque<Commit>,
+}
+
+impl Server {
+    pub fn boot(incarnation: Incarnation, server_id: u32) -> Self {
+        Self {
+            incarnation,
+            sql: false,
+            read_only: true,
+            server_id,
+            reign: Term(0),
+            semi_master: false,
+            slave_enabled: false,
+            slave: None,
+            relay: VecDeque::new(),
+            applying: false,
+            waiting: VecDeque::new(),
+            queue: VecDeque::new(),
+        }
+    }
+}
+
+/// An order being carried out.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub id: u64,
+    pub order: SignedOrder,
+    pub step: u32,
+    pub reply: Reply,
+}
+
+/// Where an answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply {
+    pub leader: usize,
+    pub link: u64,
+}
+
+/// The agent's process.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    pub up: bool,
+    pub run: Option<Run>,
+    pub serving: bool,
+}
+
+/// A pod of a member with its volume.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub ordinal: Ordinal,
+    pub pod_uid: String,
+    pub boot_id: String,
+    pub boot_at: At,
+    /// False after the pod ended.
+    pub alive: bool,
+    pub volume: Volume,
+    pub server: Option<Server>,
+    pub exited: Option<(Incarnation, ExitStatus)>,
+    pub agent: Agent,
+    /// Time to apply a batch, and to receive one.
+    pub apply_ms: u64,
+    pub link_ms: u64,
+    /// Side of the network partition it is on.
+    pub side: u8,
+    /// Its volume was attached elsewhere: it can write nothing more, but still receive and acknowledge.
+    pub detached: bool,
+}
+
+impl Host {
+    /// Number of transactions in the binary log or received.
+    pub fn received_len(&self) -> usize {
+        self.volume.binlog.len() + self.server.as_ref().map_or(0, |server| server.relay.len())
+    }
+
+    pub fn received_last(&self) -> Option<&Tx> {
+        self.server.as_ref().and_then(|server| server.relay.back()).or(self.volume.binlog.last())
+    }
+
+    pub fn received(&self) -> GtidPosition {
+        position_of(self.received_last())
+    }
+
+    /// True when the transaction is in its binary log or its live relay log.
+    pub fn has_received(&self, index: usize, gtid: Gtid) -> bool {
+        let applied = self.volume.binlog.len();
+        if index < applied {
+            return self.volume.has(index, gtid);
+        }
+        let relayed = self.server.as_ref().and_then(|server| server.relay.get(index - applied));
+        relayed.is_some_and(|tx| tx.gtid == gtid)
+    }
+
+    pub fn answering(&self) -> Option<&Server> {
+        self.server.as_ref().filter(|server| server.sql && self.alive)
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.answering().is_some_and(|server| !server.read_only)
+    }
+}
+
+/// A replication connection.
+#[derive(Debug, Clone)]
+pub struct Conn {
+    pub replica: HostId,
+    pub source: HostId,
+    pub donor: bool,
+    pub semi: bool,
+    /// Index of the next transaction to send.
+    pub next: usize,
+    pub pumping: bool,
+    pub cut_since: Option<At>,
+}

@@ -1,0 +1,370 @@
+//! What each order does to a member, statement by statement, so that faults hit between any two of them.
+
+use beachmaster::gtid::GtidPosition;
+use beachmaster::orders::{
+    Answer, BINLOG_SERVER_PORT, Frozen, Identity, Incarnation, LogEvidence, MemberRole, Order, OrderError, Outcome,
+    Reason, Source, Term, VolumeRecord,
+};
+
+use crate::member::{From, HostId, Io, Run, Slave};
+use crate::world::World;
+
+/// A waiting order answers this long before its deadline.
+const ANSWER_MARGIN_MS: u64 = 100;
+/// After this time STOP SLAVE IO_THREAD is given up and the replica killed (contract.md, Times).
+const STOP_LIMIT_MS: u64 = 4_000;
+/// STOP SLAVE IO_THREAD of a semi-sync replica whose source does not answer (facts/semi-sync.md section 4).
+const STOP_HANGING_MS: u64 = 1_030;
+/// Step of `freeze` in which the replica is killed.
+const KILL_STEP: u32 = 9;
+
+/// How an order goes on.
+pub enum Next {
+    /// Do this step, after so many milliseconds.
+    Step(u32, u64),
+    Over(Outcome),
+}
+
+impl Next {
+    pub fn failed(reason: Reason, message: &str) -> Self {
+        Self::Over(Outcome::Error(OrderError { reason, message: message.to_owned() }))
+    }
+
+    fn answered(answer: Answer) -> Self {
+        Self::Over(Outcome::Ok(answer))
+    }
+}
+
+/// The member behind an absolute host name of the policy, `mN`.
+pub fn resolve(host: &str) -> u8 {
+    host.trim_start_matches('m').parse().expect("hosts of the policy are named mN")
+}
+
+/// Address of a pod.
+pub fn address(host: HostId) -> String {
+    format!("10.0.0.{host}")
+}
+
+fn resolve_address(address: &str) -> HostId {
+    address.trim_start_matches("10.0.0.").parse().expect("addresses are those of `address`")
+}
+
+impl World {
+    pub fn step(&mut self, host: HostId, run: &Run) -> Next {
+        match &run.order.order {
+            Order::Init { identity } => self.init(host, run, identity),
+            Order::Start => self.start(host, run),
+            Order::Fence => self.fence(host, run),
+            Order::ServeBinlog { .. } => self.serve(host, run),
+            _ if self.hosts[host].answering().is_none() => Next::failed(Reason::NotRunning, "mariadbd does not answer"),
+            Order::Freeze => self.freeze(host, run),
+            Order::Follow { source, semi_sync, wait } => self.follow(host, run, source, *semi_sync, wait.as_ref()),
+            Order::Await { position } => self.wait_for(host, run, 0, position),
+            Order::Promote { min, server_id, semi_sync } => self.promote(host, run, min, (*server_id, *semi_sync)),
+            Order::SetAcker { on } => self.set_acker(host, run, *on),
+            Order::Unstick => self.unstick(host),
+            Order::EvictAcker { ordinal } => self.evict(host, ordinal.0),
+            Order::ReadmitAcker { ordinal } => {
+                self.hosts[host].volume.locked.remove(&ordinal.0);
+                Next::answered(Answer::Done)
+            }
+            Order::SemiSync { on } => self.semi_sync(host, *on),
+        }
+    }
+
+    fn init(&mut self, host: HostId, run: &Run, identity: &Identity) -> Next {
+        match run.step {
+            0 => Next::Step(1, self.dice.range(100, 400)),
+            1 => {
+                let volume = &mut self.hosts[host].volume;
+                match &volume.record {
+                    Some(record) if record.identity == *identity => {}
+                    Some(_) => return Next::failed(Reason::ForeignCluster, "another identity"),
+                    None => {
+                        volume.record = Some(VolumeRecord {
+                            identity: identity.clone(),
+                            token: Some(run.order.token.clone()),
+                            role: MemberRole::Replica,
+                            hold: false,
+                            clean_stop: false,
+                            incarnation: Incarnation(0),
+                        });
+                        self.check_init(host, &run.order);
+                    }
+                }
+                self.start_then_wait(host)
+            }
+            _ => self.started(host),
+        }
+    }
+
+    fn start(&mut self, host: HostId, run: &Run) -> Next {
+        if run.step > 0 {
+            return self.started(host);
+        }
+        match &mut self.hosts[host].volume.record {
+            None => return Next::failed(Reason::Volume, "the volume is blank"),
+            Some(record) => record.hold = false,
+        }
+        self.start_then_wait(host)
+    }
+
+    fn start_then_wait(&mut self, host: HostId) -> Next {
+        if self.hosts[host].server.is_none() && !self.boot(host) {
+            return Next::failed(Reason::Launch, "mariadbd does not start: the datadir cannot be read");
+        }
+        Next::Step(2, 10)
+    }
+
+    fn started(&self, host: HostId) -> Next {
+        match &self.hosts[host].server {
+            Some(server) if server.sql => Next::answered(Answer::Done),
+            Some(_) => Next::Step(2, 10),
+            None => Next::failed(Reason::NotRunning, "mariadbd ended while it started"),
+        }
+    }
+
+    fn fence(&mut self, host: HostId, run: &Run) -> Next {
+        match run.step {
+            0 => {
+                self.kill(host, true);
+                if let Some(record) = &mut self.hosts[host].volume.record {
+                    record.hold = true;
+                }
+                Next::Step(1, self.dice.range(3, 40))
+            }
+            _ => {
+                let volume = &self.hosts[host].volume;
+                let logs = if volume.readable {
+                    LogEvidence::Readable { end: volume.position(), torn: None }
+                } else {
+                    LogEvidence::Unreadable { message: "input/output error".to_owned() }
+                };
+                Next::answered(Answer::Fenced { logs })
+            }
+        }
+    }
+
+    fn serve(&mut self, host: HostId, run: &Run) -> Next {
+        let there = &mut self.hosts[host];
+        if there.server.is_some() {
+            return Next::failed(Reason::StillRunning, "mariadbd runs");
+        }
+        if !there.volume.readable || there.volume.record.is_none() {
+            return Next::failed(Reason::Volume, "the binary logs cannot be read");
+        }
+        if run.step == 0 {
+            return Next::Step(1, 5);
+        }
+        there.agent.serving = true;
+        Next::answered(Answer::Serving { port: BINLOG_SERVER_PORT, end: there.volume.position() })
+    }
+
+    fn freeze(&mut self, host: HostId, run: &Run) -> Next {
+        match run.step {
+            0 if self.dice.chance(1) => Next::Step(KILL_STEP, STOP_LIMIT_MS),
+            0 => Next::Step(1, self.stop_time(host)),
+            step => {
+                let there = &self.hosts[host];
+                let incarnation = there.server.as_ref().map(|server| server.incarnation).unwrap_or_default();
+                let (received, applied) = (there.received(), there.volume.position());
+                let killed = step == KILL_STEP;
+                if killed {
+                    self.kill(host, true);
+                } else {
+                    self.stop_io(host);
+                }
+                Next::answered(Answer::Frozen(Frozen { incarnation, received, applied, killed }))
+            }
+        }
+    }
+
+    fn stop_time(&mut self, host: HostId) -> u64 {
+        let hangs = self
+            .conns
+            .values()
+            .any(|conn| conn.replica == host && conn.semi && !self.hosts_reach(conn.replica, conn.source));
+        if hangs { STOP_HANGING_MS } else { self.dice.range(3, 60) }
+    }
+
+    fn follow(&mut self, host: HostId, run: &Run, source: &Source, semi: bool, wait: Option<&GtidPosition>) -> Next {
+        let from = match source {
+            Source::Member { host, .. } => From::Member(resolve(host)),
+            Source::Donor { host, .. } => From::Donor(resolve_address(host)),
+        };
+        match run.step {
+            0 if self.follows_well(host, from, semi) => self.after_start(host, run, wait),
+            0 => Next::Step(1, 2),
+            1 => {
+                self.stop_replica(host);
+                Next::Step(2, 2)
+            }
+            2 => {
+                self.change_master(host, from, semi);
+                Next::Step(3, 2)
+            }
+            3 => {
+                self.start_replica(host);
+                Next::Step(4, 3)
+            }
+            _ => self.after_start(host, run, wait),
+        }
+    }
+
+    fn after_start(&mut self, host: HostId, run: &Run, wait: Option<&GtidPosition>) -> Next {
+        match wait {
+            Some(position) => self.wait_for(host, run, 4, position),
+            None => Next::answered(Answer::Done),
+        }
+    }
+
+    fn follows_well(&self, host: HostId, from: From, semi: bool) -> bool {
+        self.hosts[host].server.as_ref().is_some_and(|server| {
+            let connected = server.slave.as_ref().is_some_and(|slave| {
+                let semi_now = match slave.io {
+                    Io::Connected(id) => self.conns.get(&id).map(|conn| conn.semi),
+                    _ => None,
+                };
+                slave.from == from && slave.sql && semi_now == Some(semi)
+            });
+            connected && server.slave_enabled == semi
+        })
+    }
+
+    /// Links the relay logs, then STOP SLAVE.
+    fn stop_replica(&mut self, host: HostId) {
+        self.stop_io(host);
+        let there = &mut self.hosts[host];
+        let Some(server) = there.server.as_mut() else { return };
+        if let Some(slave) = server.slave.as_mut() {
+            slave.sql = false;
+        }
+        if !server.relay.is_empty() {
+            there.volume.kept.push(server.relay.iter().copied().collect());
+        }
+    }
+
+    /// CHANGE MASTER: what was received and not applied is thrown away.
+    fn change_master(&mut self, host: HostId, from: From, semi: bool) {
+        let there = &mut self.hosts[host];
+        let Some(server) = there.server.as_mut() else { return };
+        server.relay.clear();
+        server.slave_enabled = semi;
+        server.slave = Some(Slave { from, io: Io::Stopped, sql: false, io_errno: 0 });
+        if let Some(record) = there.volume.record.as_mut() {
+            record.role = MemberRole::Replica;
+        }
+    }
+
+    fn start_replica(&mut self, host: HostId) {
+        if let Some(slave) = self.hosts[host].server.as_mut().and_then(|server| server.slave.as_mut()) {
+            slave.sql = true;
+        }
+        self.start_io(host);
+    }
+
+    fn wait_for(&mut self, host: HostId, run: &Run, step: u32, position: &GtidPosition) -> Next {
+        let there = &self.hosts[host];
+        let applied = there.volume.position();
+        if applied.covers(position) {
+            return Next::answered(Answer::Applied { position: applied, reached: true });
+        }
+        let slave = there.server.as_ref().and_then(|server| server.slave.as_ref());
+        if slave.is_some_and(|slave| slave.io_errno == 1236) {
+            return Next::failed(Reason::Sql, "Last_IO_Errno 1236");
+        }
+        if self.boot_ms(host).0 + ANSWER_MARGIN_MS >= run.order.deadline.0 {
+            return Next::answered(Answer::Applied { position: applied, reached: false });
+        }
+        Next::Step(step, 8)
+    }
+
+    fn promote(&mut self, host: HostId, run: &Run, min: &GtidPosition, (server_id, semi): (u32, bool)) -> Next {
+        let there = &mut self.hosts[host];
+        if !there.volume.position().covers(min) {
+            return Next::failed(Reason::MissingTransactions, "the binary log does not cover the minimum");
+        }
+        let Some(server) = there.server.as_mut() else { return Next::failed(Reason::NotRunning, "") };
+        match run.step {
+            0 if server.server_id == server_id && !server.read_only => {}
+            0 => {
+                if let Some(record) = there.volume.record.as_mut() {
+                    record.role = MemberRole::Primary;
+                }
+                return Next::Step(1, 1);
+            }
+            1 => {
+                self.stop_replica(host);
+                return Next::Step(2, 2);
+            }
+            2 => {
+                (server.server_id, server.semi_master, server.slave_enabled) = (server_id, semi, false);
+                server.reign = Term(u64::from(server_id >> 4));
+                return Next::Step(3, 1);
+            }
+            _ => {
+                server.read_only = false;
+                server.slave = None;
+                server.relay.clear();
+                self.check_promotion(host, run);
+            }
+        }
+        Next::answered(Answer::Promoted { position: self.hosts[host].volume.position() })
+    }
+
+    fn set_acker(&mut self, host: HostId, run: &Run, on: bool) -> Next {
+        let Some(server) = self.hosts[host].server.as_mut() else { return Next::failed(Reason::NotRunning, "") };
+        if server.slave.is_none() {
+            return Next::failed(Reason::Unsupported, "it replicates from nobody");
+        }
+        match run.step {
+            0 => {
+                server.slave_enabled = on;
+                Next::Step(1, 2)
+            }
+            1 => {
+                self.stop_io(host);
+                Next::Step(2, self.dice.range(2, 30))
+            }
+            2 => {
+                self.start_io(host);
+                Next::Step(3, 3)
+            }
+            _ => Next::answered(Answer::Done),
+        }
+    }
+
+    /// The acker reconnects once without GTID: the source takes its start position as an acknowledgement.
+    fn unstick(&mut self, host: HostId) -> Next {
+        let semi = self.conns.values().find(|conn| conn.replica == host && conn.semi);
+        if let Some(source) = semi.map(|conn| conn.source).filter(|source| self.hosts_reach(host, *source)) {
+            self.acknowledge(host, source, self.hosts[host].received_len());
+        }
+        Next::answered(Answer::Done)
+    }
+
+    fn evict(&mut self, host: HostId, ordinal: u8) -> Next {
+        self.hosts[host].volume.locked.insert(ordinal);
+        let theirs: Vec<u64> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.source == host && !conn.donor && self.hosts[conn.replica].ordinal.0 == ordinal)
+            .map(|(id, _)| *id)
+            .collect();
+        theirs.into_iter().for_each(|id| self.drop_conn(id));
+        Next::answered(Answer::Done)
+    }
+
+    fn semi_sync(&mut self, host: HostId, on: bool) -> Next {
+        let Some(server) = self.hosts[host].server.as_mut() else { return Next::failed(Reason::NotRunning, "") };
+        server.semi_master = on;
+        if !on {
+            let released = std::mem::take(&mut server.waiting);
+            for (commit, index) in released {
+                self.release(host, commit, index);
+            }
+        }
+        self.commit(host);
+        Next::answered(Answer::Done)
+    }
+}

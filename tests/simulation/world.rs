@@ -1,0 +1,299 @@
+//! The world: everything that exists, the queue of what will happen, and virtual time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use beachmaster::gtid::Gtid;
+use beachmaster::orders::{Incarnation, Ordinal, SignedOrder, Term, Up};
+use beachmaster::topology::policy::Policy;
+use beachmaster::topology::record::Record;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::clients::Client;
+use crate::faults::Plan;
+use crate::leader::{Leader, ToLeader};
+use crate::member::{At, Conn, Host, HostId};
+
+/// A deliberate mistake that the simulation must find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    AckerLeavesAtOnce,
+    AgentTakesLowerTokens,
+    IncarnationsIgnored,
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub enum Event {
+    Client(usize),
+    /// A client that waits too long gives up.
+    Patience {
+        client: usize,
+        attempt: u64,
+    },
+    Acknowledged {
+        client: usize,
+        attempt: u64,
+        reign: Term,
+        begun: At,
+    },
+    Pump(u64),
+    Ack {
+        conn: u64,
+        upto: usize,
+    },
+    Apply(HostId, Incarnation),
+    IoRetry(HostId, Incarnation),
+    Booted(HostId, Incarnation),
+    AutoStart(HostId),
+    AgentStep {
+        host: HostId,
+        run: u64,
+    },
+    Order {
+        host: HostId,
+        reply: crate::member::Reply,
+        order: Box<SignedOrder>,
+    },
+    Up {
+        host: HostId,
+        reply: crate::member::Reply,
+        member: usize,
+        up: Box<Up>,
+    },
+    Leader(usize, ToLeader),
+    Elect,
+    Store {
+        leader: usize,
+        version: u64,
+        record: Box<Record>,
+    },
+    Service {
+        leader: usize,
+        version: u64,
+        to: Ordinal,
+    },
+    Fault(usize),
+    Heal(u64),
+    Calm,
+    Converged,
+}
+
+/// One event in the queue, by time, then by the order of insertion.
+struct Entry(At, u64, Event);
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+/// The status: one linearizable object, and everything that was ever written to it.
+#[derive(Debug, Default)]
+pub struct Store {
+    pub record: Record,
+    pub version: u64,
+    pub past: Vec<Record>,
+}
+
+/// The primary Service.
+#[derive(Debug, Default)]
+pub struct Service {
+    pub to: Option<Ordinal>,
+    pub before: Option<Ordinal>,
+    pub changed: At,
+    pub version: u64,
+}
+
+/// An acknowledged transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Acked {
+    pub index: usize,
+    pub gtid: Gtid,
+}
+
+/// What happened in a history, for the report.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stats {
+    pub failovers: u64,
+    pub resumes: u64,
+    /// Commits released by a pod that had been deleted by force.
+    pub by_deleted_pods: u64,
+    pub crashes_in_failover: u64,
+    pub acked: u64,
+    pub orders: u64,
+    pub blocked: u64,
+}
+
+/// Everything.
+pub struct World {
+    pub now: At,
+    queue: BinaryHeap<Reverse<Entry>>,
+    inserted: u64,
+    pub dice: Dice,
+    pub policy: Policy,
+    pub plan: Plan,
+    pub hosts: Vec<Host>,
+    /// The pod the API server shows for each member.
+    pub current: Vec<Option<HostId>>,
+    pub conns: BTreeMap<u64, Conn>,
+    pub next_id: u64,
+    pub store: Store,
+    pub service: Service,
+    pub leaders: Vec<Leader>,
+    pub clients: Vec<Client>,
+    pub acked: Vec<Acked>,
+    /// First acknowledgement a client got from each reign.
+    pub first_ack: BTreeMap<Term, At>,
+    pub stats: Stats,
+    pub calm: Option<At>,
+    /// Acknowledgements that clients got since the faults stopped.
+    pub acked_since_calm: u64,
+    pub violation: Option<String>,
+    pub done: bool,
+    pub mutant: Option<Mutant>,
+    pub trace: Option<Vec<String>>,
+}
+
+/// All randomness of a history.
+pub struct Dice(SmallRng);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(SmallRng::seed_from_u64(seed))
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn range(&mut self, low: u64, high: u64) -> u64 {
+        self.0.random_range(low..=high)
+    }
+
+    pub fn index(&mut self, len: usize) -> usize {
+        self.0.random_range(0..len)
+    }
+
+    /// True in `percent` of 100 cases.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.range(1, 100) <= percent
+    }
+}
+
+impl World {
+    pub fn new(seed: u64, mutant: Option<Mutant>, trace: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let policy = crate::faults::policy(&mut dice);
+        let plan = crate::faults::plan(&mut dice, policy.members.len());
+        let mut world = Self {
+            now: 0,
+            queue: BinaryHeap::new(),
+            inserted: 0,
+            dice,
+            policy,
+            plan,
+            hosts: Vec::new(),
+            current: Vec::new(),
+            conns: BTreeMap::new(),
+            next_id: 1,
+            store: Store::default(),
+            service: Service::default(),
+            leaders: Vec::new(),
+            clients: Vec::new(),
+            acked: Vec::new(),
+            first_ack: BTreeMap::new(),
+            stats: Stats::default(),
+            calm: None,
+            acked_since_calm: 0,
+            violation: None,
+            done: false,
+            mutant,
+            trace: trace.then(Vec::new),
+        };
+        world.populate();
+        world
+    }
+
+    /// Runs the history to its end.
+    pub fn run(&mut self) {
+        while let Some(Reverse(Entry(at, _, event))) = self.queue.pop() {
+            self.now = at;
+            self.handle(event);
+            self.check_one_writer();
+            if self.done || self.violation.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Client(client) => self.client_acts(client),
+            Event::Patience { client, attempt } => self.client_gives_up(client, attempt),
+            Event::Acknowledged { client, attempt, reign, begun } => self.client_hears(client, attempt, reign, begun),
+            Event::Pump(conn) => self.pump(conn),
+            Event::Ack { conn, upto } => self.ack(conn, upto),
+            Event::Apply(host, incarnation) => self.apply(host, incarnation),
+            Event::IoRetry(host, incarnation) => self.io_retry(host, incarnation),
+            Event::Booted(host, incarnation) => self.booted(host, incarnation),
+            Event::AutoStart(host) => self.auto_start(host),
+            Event::AgentStep { host, run } => self.agent_step(host, run),
+            Event::Order { host, reply, order } => self.order_arrives(host, reply, *order),
+            Event::Up { host, reply, member, up } => self.up_arrives(host, reply, member, *up),
+            Event::Leader(leader, what) => self.leader_gets(leader, what),
+            Event::Elect => self.elect(),
+            Event::Store { leader, version, record } => self.store_write(leader, version, *record),
+            Event::Service { leader, version, to } => self.service_write(leader, version, to),
+            Event::Fault(index) => self.planned_fault(index),
+            Event::Heal(what) => self.heal(what),
+            Event::Calm => self.calm_down(),
+            Event::Converged => self.check_convergence(),
+        }
+    }
+
+    /// Lets `event` happen `delay` milliseconds from now.
+    pub fn after(&mut self, delay: u64, event: Event) {
+        self.inserted += 1;
+        self.queue.push(Reverse(Entry(self.now + delay, self.inserted, event)));
+    }
+
+    pub fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Notes what happened, when someone wants to read it.
+    pub fn say(&mut self, words: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>7} {}", self.now, words()));
+        }
+    }
+
+    /// An invariant does not hold.
+    pub fn broken(&mut self, words: String) {
+        self.say(|| format!("VIOLATION {words}"));
+        if self.violation.is_none() {
+            self.violation = Some(format!("at {} ms: {words}", self.now));
+        }
+    }
+
+    /// True when the network carries between two sides.
+    pub fn hosts_reach(&self, a: HostId, b: HostId) -> bool {
+        self.hosts[a].side == self.hosts[b].side
+    }
+
+    /// The pod the API server shows for a member.
+    pub fn host_of(&self, ordinal: Ordinal) -> Option<HostId> {
+        self.current.get(usize::from(ordinal.0)).copied().flatten()
+    }
+}
