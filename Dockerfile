@@ -1,5 +1,5 @@
 # The operator's image for people with Docker or buildah. The project's own tests do not use it: e2e/cluster packs the same files
-# without an engine. Not built by CI, which has no registry to take the first stage from.
+# without an engine. Never built so far: where the project is developed there is no registry to take the first stage from.
 FROM docker.io/library/rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
