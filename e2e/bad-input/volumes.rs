@@ -25,7 +25,7 @@ pub async fn foreign(stage: &Stage) -> Result<String> {
     });
     stage.kube.apply(&claim).await?;
     let heir = Cluster::apply(&stage.kube, &Cluster::manifest("heir", image, json!({"members": 2}))).await?;
-    shown(&heir, &["heir-0"]).await
+    shown(&heir, &["data of", "donor"]).await
 }
 
 /// Deletes the cluster, keeps the member's volume and makes it free for another claim. Returns the volume's name.
@@ -71,5 +71,5 @@ pub async fn blank(cluster: &Cluster) -> Result<String> {
         Ok(())
     })
     .await?;
-    shown(cluster, &[&replica, "blank"]).await
+    shown(cluster, &["BlankVolume"]).await
 }
