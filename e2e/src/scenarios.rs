@@ -54,7 +54,7 @@ impl Scenario {
 pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
     let name = scenario.name();
     println!("{name}");
-    let mut stage = Stage::set(&name).await?;
+    let mut stage = Stage::set(&name, &format!("e2e-{name}")).await?;
     let outcome = match scenario {
         Scenario::Crash => crash::run(&mut stage, runs.unwrap_or(crash::RUNS)).await,
         Scenario::Tail => tail::run(&mut stage, runs.unwrap_or(tail::RUNS)).await,

@@ -13,10 +13,9 @@ use crate::harness::cluster::Cluster;
 use crate::harness::dump;
 use crate::harness::failover::Watch;
 use crate::harness::install;
-use crate::harness::kube::Kube;
 use crate::harness::pods::Load;
-use crate::harness::report::{Report, Run};
-use crate::harness::stage::{Settings, Stage};
+use crate::harness::report::Run;
+use crate::harness::stage::Stage;
 use crate::harness::wait;
 
 const EXAMPLE: &str = "examples/minimal.yaml";
@@ -29,29 +28,24 @@ const ROWS_FIRST: u64 = 1_000;
 /// # Errors
 /// When the demo cannot be shown.
 pub async fn run() -> Result<bool> {
-    let kube = Kube::connect().await?.within(NAMESPACE);
-    let outcome = show(&kube).await;
+    tell::title("1. Install the operator");
+    tell::command("helm upgrade --install beachmaster charts/beachmaster -n beachmaster-system --create-namespace");
+    let mut stage = Stage::set("demo", NAMESPACE).await?;
+    tell::line(&format!("{} leads, the other operator pod stands by", install::leader(&stage.kube).await?));
+    let outcome = show(&mut stage).await;
     if outcome.is_err() {
-        dump::write(&kube, &Report::new("demo").folder()).await?;
+        dump::write(&stage.kube, &stage.report.folder()).await?;
     }
     outcome
 }
 
-async fn show(kube: &Kube) -> Result<bool> {
-    let settings = Settings::from_env();
-    tell::title("1. Install the operator");
-    tell::command("helm upgrade --install beachmaster charts/beachmaster -n beachmaster-system --create-namespace");
-    install::operator(kube, &settings).await?;
-    tell::line(&format!("{} leads, the other operator pod stands by", install::leader(kube).await?));
-
+async fn show(stage: &mut Stage) -> Result<bool> {
     tell::title("2. A MariaDB replication set");
     tell::command(&format!("kubectl apply -n {NAMESPACE} -f {EXAMPLE}"));
-    install::fresh_namespace(kube).await?;
-    let mut stage = Stage { kube: kube.clone(), settings, report: Report::new("demo") };
-    let cluster = create(&stage).await?;
+    let cluster = create(stage).await?;
 
     tell::title("3. An application writes through the Service");
-    let mut watch = Watch::start(&stage, cluster, Load::default(), false).await?;
+    let mut watch = Watch::start(stage, cluster, Load::default(), false).await?;
     watch.writer.wait_for(ROWS_FIRST).await?;
     let before = watch.before().await?;
     tell::line(&format!(

@@ -14,4 +14,5 @@ pub mod metrics;
 pub mod pods;
 pub mod report;
 pub mod stage;
+pub mod turn;
 pub mod wait;

@@ -7,6 +7,7 @@ use super::cluster::Cluster;
 use super::install;
 use super::kube::Kube;
 use super::report::Report;
+use super::turn::Turn;
 
 /// What differs between the cluster of `make cluster` and somebody's own.
 #[derive(Debug, Clone)]
@@ -37,24 +38,26 @@ pub struct Stage {
     pub kube: Kube,
     pub settings: Settings,
     pub report: Report,
+    _turn: Turn,
 }
 
 impl Stage {
-    /// Installs the operator and makes an empty namespace `e2e-NAME`.
+    /// Waits for its turn, installs the operator and makes the namespace, empty.
     ///
     /// # Errors
     /// When the cluster does not allow it.
-    pub async fn set(name: &str) -> Result<Self> {
+    pub async fn set(name: &str, namespace: &str) -> Result<Self> {
         ensure!(
             std::path::Path::new(install::CHART).exists(),
             "no {} here: run this from the root of the repository",
             install::CHART
         );
         let settings = Settings::from_env();
-        let kube = Kube::connect().await?.within(&format!("e2e-{name}"));
+        let kube = Kube::connect().await?.within(namespace);
+        let turn = Turn::wait().await?;
         install::operator(&kube, &settings).await.context("installing the operator")?;
         install::fresh_namespace(&kube).await?;
-        Ok(Self { kube, settings, report: Report::new(name) })
+        Ok(Self { kube, settings, report: Report::new(name), _turn: turn })
     }
 
     /// Applies a cluster named `shop` and waits until it is whole.
