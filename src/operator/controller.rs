@@ -1,7 +1,7 @@
 //! Keeps each cluster's Kubernetes objects as they should be, and one task running for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use thiserror::Error;
 use tokio::time::interval;
 use tracing::{debug, error, info, warn};
 
+use super::applied::Applied;
 use super::apply::{Applier, ApplyError};
 use super::clients::{CallError, call};
 use super::cluster::people;
@@ -34,7 +35,7 @@ use crate::resources::Site;
 /// A watch that says nothing for this long is asked for again.
 const WATCH_SECONDS: u32 = 20;
 /// Objects are applied again this often, against changes no watch showed.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(30);
 /// Pause after a reconcile that failed.
 const FAILED: Duration = Duration::from_secs(2);
 /// Deleted clusters are looked for this often.
@@ -59,6 +60,7 @@ struct Context {
     leading: Leading,
     site: Site,
     registry: Arc<Mutex<Registry>>,
+    applied: Mutex<Applied>,
 }
 
 /// Works as the leader until it is dropped.
@@ -70,7 +72,8 @@ pub async fn run(leading: Leading) {
         cluster_domain: leading.settings.cluster_domain.clone(),
     };
     let registry = Arc::new(Mutex::new(Registry::default()));
-    let context = Context { leading: leading.clone(), site, registry: Arc::clone(&registry) };
+    let context =
+        Context { leading: leading.clone(), site, registry: Arc::clone(&registry), applied: Mutex::default() };
     let controller = Controller::new(clusters, config.clone())
         .owns(api::<StatefulSet>(&leading), config.clone())
         .owns(api::<Service>(&leading), config.clone())
@@ -111,8 +114,8 @@ async fn sweep(store: Store<Guarded>, registry: Arc<Mutex<Registry>>) {
     }
 }
 
-fn lock(registry: &Mutex<Registry>) -> std::sync::MutexGuard<'_, Registry> {
-    registry.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn on_error(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Context>) -> Action {
@@ -132,15 +135,29 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         Ok(cluster) => cluster,
         Err(invalid) => return refuse(&context, &key, object, invalid).await,
     };
-    let applier =
-        Applier { client: &context.leading.clients.act, leadership: &context.leading.leadership, cluster: &cluster };
+    let current = lock(&context.applied).current(&key, &object, Instant::now());
+    let probe = match current {
+        Some(probe) => probe,
+        None => {
+            let probe = apply(&context, &cluster).await?;
+            lock(&context.applied).note(key, &object, probe.clone(), Instant::now());
+            probe
+        }
+    };
+    let wish = Wish::new(object, cluster, &context.site.cluster_domain);
+    lock(&context.registry).pass(&context.leading, wish, probe)?;
+    Ok(Action::requeue(AGAIN))
+}
+
+/// Applies everything a cluster needs; a paused one gets nothing but its Secret.
+async fn apply(context: &Context, cluster: &Cluster) -> Result<Secret, ApplyError> {
+    let Leading { clients, leadership, .. } = &context.leading;
+    let applier = Applier { client: &clients.act, leadership, cluster };
     let probe = applier.accounts().await?;
     if !cluster.spec.paused {
         applier.objects(&context.site).await?;
     }
-    let wish = Wish::new(object, cluster, &context.site.cluster_domain);
-    lock(&context.registry).pass(&context.leading, wish, Secret(probe))?;
-    Ok(Action::requeue(AGAIN))
+    Ok(Secret(probe))
 }
 
 /// Makes sure that no other installation manages the object; none when one does.

@@ -133,6 +133,17 @@ impl Metrics {
         registry.register("blocked_seconds", help, self.blocked_seconds.clone());
     }
 
+    /// Forgets what only a leader knows: another process tells it now.
+    pub fn step_down(&self) {
+        self.lease_held.set(0);
+        self.role.clear();
+        self.lag.clear();
+        self.member_up.clear();
+        self.failover_ready.clear();
+        self.durability.clear();
+        self.blocked_seconds.clear();
+    }
+
     /// The text Prometheus reads.
     #[must_use]
     pub fn text(&self) -> String {
@@ -170,5 +181,8 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
         }
+        metrics.step_down();
+        let text = metrics.text();
+        assert!(!text.contains("failover_ready{") && text.contains("failovers_total{"), "{text}");
     }
 }

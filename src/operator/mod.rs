@@ -3,6 +3,7 @@
 //! [`lease`] says who may act, [`controller`] applies what `resources` builds and starts the tasks in [`cluster`];
 //! [`events`], [`metrics`] and [`http`] tell others. What to do next is decided in `topology`; nothing here decides.
 
+pub mod applied;
 pub mod apply;
 pub mod clients;
 pub mod clock;
@@ -102,7 +103,7 @@ async fn lead_in_turns(
             _ = terminate.recv() => true,
             _ = interrupt.recv() => true,
         };
-        metrics.lease_held.set(0);
+        metrics.step_down();
         if told_to_end {
             elector.release(reign).await;
             return Ok(());

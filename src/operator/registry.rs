@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::clock::Clock;
 use super::cluster::book::Book;
 use super::cluster::crew::Crew;
+use super::cluster::failover_record::FailoverRecords;
 use super::cluster::input::Input;
 use super::cluster::link::{ExecTransport, Transport};
 use super::cluster::narrator::Narrator;
@@ -144,7 +145,11 @@ fn start(leading: &Leading, wish: Arc<Wish>, probe: Secret) -> Result<Running, R
         ),
         labels: PodLabels::new(Api::namespaced(act.clone(), namespace), leadership.clone()),
         narrator: Narrator::new(wish.object.clone(), events.clone(), Arc::clone(metrics)),
-        failovers: Api::namespaced(act.clone(), namespace),
+        failovers: FailoverRecords {
+            api: Api::namespaced(act.clone(), namespace),
+            leadership: leadership.clone(),
+            cluster: wish.object.clone(),
+        },
     };
     let leader = Leader {
         identity: settings.identity.clone(),

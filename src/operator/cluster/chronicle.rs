@@ -148,6 +148,16 @@ impl Story {
     }
 }
 
+/// The term a transition's record is named after: that of the promotion, once it is committed. A take-over of leadership
+/// in between raises the record's own.
+#[must_use]
+pub fn promotion_term(record: &Record) -> Term {
+    match &record.transition {
+        Some(transition) if transition.step == Step::Decided => record.term,
+        _ => record.promoted_in,
+    }
+}
+
 /// Follows what happens to one cluster.
 #[derive(Debug, Default)]
 pub struct Chronicle {
@@ -214,7 +224,7 @@ impl Chronicle {
             Step::Promoting => Point::Committed,
         };
         story.to = transition.to;
-        story.term = record.term;
+        story.term = promotion_term(record);
         let known = story.points.contains_key(&passed) || resumed && same;
         if !known {
             let (point, ms) = story.mark(passed, now);

@@ -15,28 +15,78 @@ use crate::api::validate::member_name;
 use crate::gtid::{GtidRange, join_ranges};
 use crate::operator::clients::{CallError, call};
 use crate::operator::lease::Leadership;
-use crate::orders::Ordinal;
+use crate::orders::{Ordinal, Term};
 
-/// Creates or completes the record of a failover.
-///
-/// # Errors
-/// What the API server said; it may be tried again.
-pub async fn write(
-    api: &Api<Failover>,
-    leadership: &Leadership,
-    cluster: &ReplicationCluster,
-    story: &Story,
-) -> Result<(), CallError> {
-    let name = record_name(cluster.metadata.name.as_deref().unwrap_or_default(), story.term);
-    let created = call(leadership, api.create(&PostParams::default(), &object(cluster, &name, story))).await;
-    let mut found = match created {
-        Ok(created) => created,
-        Err(error) if error.is_already_exists() => call(leadership, api.get(&name)).await?,
-        Err(error) => return Err(error),
-    };
-    found.status = Some(status(cluster, story, Timestamp::now()));
-    call(leadership, api.replace_status(&name, &PostParams::default(), &found)).await?;
-    Ok(())
+/// Writes the records of one cluster's failovers.
+#[derive(Clone)]
+pub struct FailoverRecords {
+    /// Where they are.
+    pub api: Api<Failover>,
+    /// Until when this process may act.
+    pub leadership: Leadership,
+    /// The cluster they are about.
+    pub cluster: ReplicationCluster,
+}
+
+impl FailoverRecords {
+    fn name(&self, term: Term) -> String {
+        record_name(self.cluster.metadata.name.as_deref().unwrap_or_default(), term)
+    }
+
+    /// Creates the record when the failover is committed: a successor finds it even if this process ends now.
+    ///
+    /// # Errors
+    /// What the API server said; it may be tried again.
+    pub async fn begin(&self, story: &Story) -> Result<Failover, CallError> {
+        let name = self.name(story.term);
+        let params = PostParams::default();
+        let created = call(&self.leadership, self.api.create(&params, &object(&self.cluster, &name, story))).await;
+        match created {
+            Err(error) if error.is_already_exists() => call(&self.leadership, self.api.get(&name)).await,
+            other => other,
+        }
+    }
+
+    /// Completes the record, which is created when there is none.
+    ///
+    /// # Errors
+    /// What the API server said; it may be tried again.
+    pub async fn complete(&self, story: &Story) -> Result<(), CallError> {
+        let found = self.begin(story).await?;
+        self.fill(found, status(&self.cluster, story, Timestamp::now())).await
+    }
+
+    /// Completes what an earlier leader began and could not complete, with what is known.
+    ///
+    /// # Errors
+    /// What the API server said; it may be tried again.
+    pub async fn complete_left_over(&self, term: Term) -> Result<(), CallError> {
+        let found = call(&self.leadership, self.api.get_opt(&self.name(term))).await?;
+        let open = found.filter(|found| found.status.as_ref().is_none_or(|status| status.conditions.is_empty()));
+        let Some(found) = open else { return Ok(()) };
+        let status = left_over(&found, Timestamp::now());
+        self.fill(found, status).await
+    }
+
+    async fn fill(&self, found: Failover, status: FailoverStatus) -> Result<(), CallError> {
+        let name = found.metadata.name.clone().unwrap_or_default();
+        let filled = Failover { status: Some(status), ..found };
+        let params = PostParams::default();
+        call(&self.leadership, self.api.replace_status(&name, &params, &filled)).await.map(drop)
+    }
+}
+
+fn left_over(found: &Failover, now: Timestamp) -> FailoverStatus {
+    FailoverStatus {
+        observed_generation: Some(1),
+        term: found.spec.expected_term,
+        from: found.spec.expected_primary.clone(),
+        to: found.spec.to.clone(),
+        cause: Some(FailoverCause::ProcessExited),
+        finished_at: Some(MicroTime(now)),
+        conditions: vec![complete(true, now)],
+        ..FailoverStatus::default()
+    }
 }
 
 fn object(cluster: &ReplicationCluster, name: &str, story: &Story) -> Failover {
@@ -97,7 +147,7 @@ fn status(cluster: &ReplicationCluster, story: &Story, now: Timestamp) -> Failov
             .iter()
             .map(|(point, ms)| TimelineStep { step: point.as_str().to_owned(), ms: milliseconds(*ms) })
             .collect(),
-        conditions: vec![complete(story, now)],
+        conditions: vec![complete(story.is_resumed(), now)],
     }
 }
 
@@ -111,8 +161,8 @@ fn salvaged(story: &Story, cluster: &str) -> Vec<Salvaged> {
     }]
 }
 
-fn complete(story: &Story, now: Timestamp) -> Condition {
-    let note = if story.is_resumed() {
+fn complete(resumed: bool, now: Timestamp) -> Condition {
+    let note = if resumed {
         "an earlier leader of the operator began it: times count from the take-over, and only what was seen since is told"
     } else {
         "no transaction lost"

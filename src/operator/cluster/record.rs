@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use thiserror::Error;
 
+use super::chronicle::promotion_term;
 use crate::api::failover::record_name;
 use crate::api::status::{self, ClusterStatus};
 use crate::api::validate::{member_name, member_ordinal};
@@ -54,7 +55,7 @@ pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Ti
     status.transition = transition.as_ref().map(|transition| {
         let same = before.filter(|before| before.kind == write_kind(transition.kind));
         let started_at = same.map_or(MicroTime(now), |before| before.started_at);
-        write_transition(cluster, *term, transition, started_at)
+        write_transition(cluster, record, transition, started_at)
     });
 }
 
@@ -121,13 +122,18 @@ fn read_transition(cluster: &str, transition: &status::Transition) -> Result<Tra
     })
 }
 
-fn write_transition(cluster: &str, term: Term, transition: &Transition, started_at: MicroTime) -> status::Transition {
+fn write_transition(
+    cluster: &str,
+    record: &Record,
+    transition: &Transition,
+    started_at: MicroTime,
+) -> status::Transition {
     let Transition { kind, step, from, to, target } = transition;
     let name = |ordinal: &Option<Ordinal>| ordinal.map(|ordinal| member_name(cluster, ordinal));
     status::Transition {
         kind: write_kind(*kind),
-        name: (*kind == TransitionKind::Failover).then(|| record_name(cluster, term)),
-        term,
+        name: (*kind == TransitionKind::Failover).then(|| record_name(cluster, promotion_term(record))),
+        term: record.term,
         step: step_word(*step).to_owned(),
         from: name(from),
         to: name(to),

@@ -1,9 +1,12 @@
 //! NAME-primary's selector: written by transitions only, by a field manager of its own.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::input::Input;
 use crate::api::validate::{member_name, member_ordinal};
@@ -14,6 +17,9 @@ use crate::resources::{labels, names};
 
 /// Owner of the selector among the object's field managers.
 const FIELD_MANAGER: &str = "beachmaster-router";
+
+/// Pause before a write that failed is tried again.
+const FAILED: Duration = Duration::from_millis(200);
 
 /// Reads and writes where clients are led.
 pub struct Router {
@@ -64,6 +70,9 @@ impl Router {
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
             let result = select(&api, &leadership, &cluster, member).await.map_err(|error| error.to_string());
+            if result.is_err() {
+                sleep(FAILED).await;
+            }
             // A cluster task that has ended needs no news.
             let _ = inputs.send(Input::Routed(result.map(|()| member)));
         });

@@ -10,8 +10,9 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::book::{Book, BookError};
-use super::chronicle::{Chapter, Chronicle};
+use super::chronicle::{Chapter, Chronicle, Point, Story};
 use super::crew::Crew;
+use super::failover_record::FailoverRecords;
 use super::input::Input;
 use super::member::{self, News};
 use super::narrator::Narrator;
@@ -20,7 +21,7 @@ use super::pod_labels::{PodLabels, SETTLED_MS, Wanted};
 use super::record;
 use super::router::Router;
 use super::wish::Wish;
-use crate::api::{ClusterStatus, Failover};
+use crate::api::ClusterStatus;
 use crate::operator::clock::Clock;
 use crate::operator::lease::Leadership;
 use crate::operator::passwords;
@@ -55,7 +56,7 @@ pub struct Parts {
     /// Logs, Events, metrics.
     pub narrator: Narrator,
     /// Where failovers are recorded.
-    pub failovers: kube::Api<Failover>,
+    pub failovers: FailoverRecords,
 }
 
 /// Facts about this leader.
@@ -127,6 +128,7 @@ impl ClusterTask {
             sleep(BOOK_PAUSE).await;
         }
         self.note_record(true, "taken over");
+        self.complete_left_over();
     }
 
     /// Waits for an input, at most until something changes by itself, and takes in everything that has come.
@@ -310,28 +312,53 @@ impl ClusterTask {
                         self.parts.narrator.failover_began(story, why);
                     }
                 }
+                Chapter::Passed(Point::Committed, _) => self.begin_record(),
                 Chapter::Passed(..) => {}
-                Chapter::Ended(story) => self.keep_record(&story),
+                Chapter::Ended(story) => self.complete_record(*story),
             }
         }
     }
 
-    /// Writes the Failover object in the background.
-    fn keep_record(&self, story: &super::chronicle::Story) {
+    /// Creates the Failover object in the background.
+    fn begin_record(&self) {
+        let story = self.chronicle.story().filter(|story| story.kind == TransitionKind::Failover);
+        let (Some(story), records) = (story.cloned(), self.parts.failovers.clone()) else { return };
+        tokio::spawn(async move {
+            if let Err(error) = records.begin(&story).await {
+                warn!(term = %story.term, %error, "the Failover record was not created; it will be at the end");
+            }
+        });
+    }
+
+    /// Completes the Failover object in the background.
+    fn complete_record(&self, story: Story) {
         if story.kind != TransitionKind::Failover {
             return;
         }
-        let (api, leadership) = (self.parts.failovers.clone(), self.leader.leadership.clone());
-        let (object, story) = (self.wish.object.clone(), story.clone());
+        let records = self.parts.failovers.clone();
         tokio::spawn(async move {
             /// A record is worth some tries; it is written at rest.
             const TRIES: u32 = 5;
             for attempt in 1..=TRIES {
-                match super::failover_record::write(&api, &leadership, &object, &story).await {
+                match records.complete(&story).await {
                     Ok(()) => return,
                     Err(error) => warn!(term = %story.term, %error, attempt, "the Failover record was not written"),
                 }
                 sleep(BOOK_PAUSE * attempt).await;
+            }
+        });
+    }
+
+    /// Completes the record of the last failover in the background, should an earlier leader have left it open.
+    fn complete_left_over(&self) {
+        let record = self.parts.book.record();
+        if record.transition.is_some() {
+            return;
+        }
+        let (records, term) = (self.parts.failovers.clone(), record.promoted_in);
+        tokio::spawn(async move {
+            if let Err(error) = records.complete_left_over(term).await {
+                warn!(%term, %error, "the Failover record of an earlier leader was not completed");
             }
         });
     }

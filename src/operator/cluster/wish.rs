@@ -71,7 +71,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::operator) mod tests {
     use super::*;
     use crate::orders::Ordinal;
 

@@ -16,7 +16,7 @@ fn record(step: Option<Step>) -> Record {
         target: None,
     });
     let primary = if step == Some(Step::Decided) { 0 } else { 1 };
-    Record { term: Term(8), primary: Some(Ordinal(primary)), transition, ..Record::default() }
+    Record { term: Term(8), promoted_in: Term(8), primary: Some(Ordinal(primary)), transition, ..Record::default() }
 }
 
 fn frozen(received: &str) -> Answer {
