@@ -2,6 +2,7 @@
 //!
 //! [`lease`] says who may act, [`controller`] applies what `resources` builds and starts the tasks in [`cluster`];
 //! [`events`], [`metrics`] and [`http`] tell others. What to do next is decided in `topology`; nothing here decides.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a root of the parts that touch the world")]
 
 pub mod applied;
 pub mod apply;

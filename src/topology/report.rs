@@ -6,10 +6,10 @@ use super::decide::Decision;
 use super::member::{follows, trouble};
 use super::observation::{MemberView, Observation};
 use super::policy::Policy;
-use super::record::{Durability, Record};
+use super::record::{Durability, Record, TransitionKind};
 use super::verdict::{Verdict, verdict};
 use super::words::{MemberReason, MemberState, Reason};
-use crate::orders::{Mariadbd, Ordinal};
+use crate::orders::{Mariadbd, Ordinal, Volume};
 
 /// One condition, without its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,9 +170,9 @@ fn reconciling(record: &Record, decision: &Decision) -> Condition {
         Some(transition) => {
             let message = decision.blocked.clone().unwrap_or_else(|| format!("step {:?}", transition.step));
             let reason = match transition.kind {
-                super::record::TransitionKind::Initialise => Reason::Initialise,
-                super::record::TransitionKind::Failover => Reason::Failover,
-                super::record::TransitionKind::Resume => Reason::Resume,
+                TransitionKind::Initialise => Reason::Initialise,
+                TransitionKind::Failover => Reason::Failover,
+                TransitionKind::Resume => Reason::Resume,
             };
             condition("Reconciling", true, reason, message)
         }
@@ -226,6 +226,12 @@ fn state_of(policy: &Policy, record: &Record, member: &MemberView, primary: Opti
             Some("its agent cannot be reached".to_owned()),
         );
     };
+    let initialising =
+        record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Initialise);
+    if initialising && state.volume == Volume::Blank {
+        let message = "its datadir is being created".to_owned();
+        return (MemberState::Starting, Some(MemberReason::NotStarted), Some(message));
+    }
     if let Some(trouble) = trouble(record, &policy.cluster, member, primary) {
         let volume = super::member::volume_trouble(record, &policy.cluster, member).is_some();
         return (
