@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use tracing::{info, warn};
 
 use super::access::Access;
+use super::binlog_server::BinlogServer;
 use super::clock;
 use super::config::Config;
 use super::court::{Case, Court, Verdict};
@@ -41,6 +42,8 @@ pub struct Agent {
     pub turn: tokio::sync::Mutex<()>,
     court: Mutex<Court>,
     serving: Mutex<Option<Donor>>,
+    /// The logs as the fence read them: nobody writes them until mariadbd is started again.
+    read_by_fence: Mutex<Option<BinlogServer>>,
     events: broadcast::Sender<Event>,
     boot_id: String,
 }
@@ -117,6 +120,7 @@ impl Agent {
             turn: tokio::sync::Mutex::new(()),
             court: Mutex::new(Court::new(highest)),
             serving: Mutex::new(None),
+            read_by_fence: Mutex::new(None),
             events,
             boot_id: clock::boot_id(),
         }
@@ -194,6 +198,16 @@ impl Agent {
         *locked(&self.serving) = Some(donor);
     }
 
+    /// The dead mariadbd's logs have been read; `serve-binlog` need not do so again.
+    pub fn keep_read(&self, server: BinlogServer) {
+        *locked(&self.read_by_fence) = Some(server);
+    }
+
+    /// What the fence read, once.
+    pub fn take_read(&self) -> Option<BinlogServer> {
+        locked(&self.read_by_fence).take()
+    }
+
     /// True while the binlog server serves.
     #[must_use]
     pub fn is_serving(&self) -> bool {
@@ -203,6 +217,7 @@ impl Agent {
     /// Ends the binlog server.
     pub fn stop_serving(&self) {
         *locked(&self.serving) = None;
+        *locked(&self.read_by_fence) = None;
     }
 }
 

@@ -3,7 +3,7 @@
 //! SIGKILL because every gentler way answers waiting clients or commits what waits.
 
 use super::work::Work;
-use crate::agent::binlog_files::scan_end;
+use crate::agent::binlog_server::BinlogServer;
 use crate::orders::{Answer, LogEvidence, OrderError};
 
 /// Base name of the binary logs (option `log_bin`).
@@ -16,9 +16,17 @@ pub(super) async fn kill(work: &Work<'_>) -> Result<(), OrderError> {
 }
 
 pub(super) async fn hold_and_read(work: &mut Work<'_>) -> Result<Answer, OrderError> {
-    work.persist(|stored| stored.record.hold = true).await?;
-    let logs = match scan_end(&work.agent().config.data_dir(), BINLOGS).await {
-        Ok(end) => LogEvidence::Readable { end: end.position, torn: end.torn.map(|torn| torn.to_string()) },
+    let directory = work.agent().config.data_dir();
+    // Dead already, so the logs may be read while the disk takes the hold.
+    let (held, read) =
+        tokio::join!(work.persist(|stored| stored.record.hold = true), BinlogServer::open(&directory, BINLOGS));
+    held?;
+    let logs = match read {
+        Ok(server) => {
+            let end = server.end();
+            work.agent().keep_read(server);
+            LogEvidence::Readable { end: end.position, torn: end.torn.map(|torn| torn.to_string()) }
+        }
         Err(error) => LogEvidence::Unreadable { message: error.to_string() },
     };
     Ok(Answer::Fenced { logs })

@@ -51,11 +51,16 @@ pub(super) async fn serve(work: &mut Work<'_>, user: String, password: Secret) -
     if let Some(answer) = agent.serving_to(&user, &password) {
         return Ok(answer);
     }
+    let read = agent.take_read();
     agent.stop_serving();
     let login = Login::new(user.clone(), password.0.clone());
     let login = login.ok_or_else(|| refusal(Reason::Unsupported, "a login without password".to_owned()))?;
-    let server = BinlogServer::open(&agent.config.data_dir(), BINLOGS).await;
-    let server = server.map_err(|error| refusal(Reason::Volume, error.to_string()))?;
+    let server = match read {
+        Some(server) => server,
+        None => BinlogServer::open(&agent.config.data_dir(), BINLOGS)
+            .await
+            .map_err(|error| refusal(Reason::Volume, error.to_string()))?,
+    };
     let end = server.end().position;
     let (listener, port) = listen(agent.config.binlog_port).await?;
     work.check()?;
