@@ -133,9 +133,14 @@ fn gtids(events: &[(EventHeader, EventBody)]) -> Vec<String> {
     events.iter().filter_map(|(_, body)| gtid(body)).collect()
 }
 
+/// The first file ends in a crash: the number of its unfinished transaction is given again in the next one.
 fn files(checksum: Checksum) -> Vec<LogFile> {
     vec![
-        LogFile::new("0-1-10", checksum).transaction("0-1-11", 9).statement("3-1-1").transaction("0-1-12", 9).rotated(),
+        LogFile::new("0-1-10", checksum)
+            .transaction("0-1-11", 9)
+            .statement("3-1-1")
+            .transaction("0-1-12", 9)
+            .begun("0-1-13"),
         LogFile::new("0-1-12,3-1-1", checksum).committed("0-1-13").transaction("0-2-14", 3_000).rotated(),
         LogFile::new("0-2-14,3-1-1", checksum).transaction("3-2-2", 9).statement("0-2-15").begun("0-2-16"),
     ]
