@@ -96,7 +96,7 @@ chart: ## Helm's lint, and the chart rendered with its switches turned
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Banned crates, licences, sources
-	$(CARGO_DENY) --offline check bans licenses sources
+	$(CARGO_DENY) --locked check bans licenses sources
 
 $(CARGO_DENY):
 	@echo "building cargo-deny $(CARGO_DENY_VERSION), once: 5 minutes on 2 cores" >&2
