@@ -67,7 +67,7 @@ async fn show(stage: &mut Stage) -> Result<bool> {
 
     tell::title("5. What happened");
     summary(&watch, &run).await?;
-    stage.report.add(run)?;
+    stage.report.keep(run)?;
     farewell(&watch.cluster).await?;
     Ok(stage.report.passed)
 }
@@ -139,7 +139,10 @@ async fn summary(watch: &Watch, run: &Run) -> Result<()> {
 
 fn timeline(run: &Run) -> Vec<(String, u64)> {
     let steps = run.more["failover"]["timeline"].as_array().cloned().unwrap_or_default();
-    steps.iter().filter_map(|step| Some((step["step"].as_str()?.to_owned(), step["ms"].as_u64()?))).collect()
+    let mut steps: Vec<_> =
+        steps.iter().filter_map(|step| Some((step["step"].as_str()?.to_owned(), step["ms"].as_u64()?))).collect();
+    steps.sort_by_key(|(_, ms)| *ms);
+    steps
 }
 
 async fn farewell(cluster: &Cluster) -> Result<()> {

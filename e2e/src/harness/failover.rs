@@ -15,8 +15,9 @@ use crate::inside::ledger::{Gap, Ledger};
 
 /// Rows that must flow before the next kill: a kill of an idle cluster proves nothing.
 const ROWS_BEFORE: u64 = 200;
-/// From the kill to a new primary. Generous: times are reported, not judged.
-pub const FAILOVER_LIMIT: Duration = Duration::from_secs(90);
+/// From the kill to a new primary. Generous: times are reported, not judged, and a long tail is applied at the pace of the
+/// candidate's disk.
+pub const FAILOVER_LIMIT: Duration = Duration::from_secs(240);
 
 /// A cluster with a writer and perhaps an observer.
 pub struct Watch {

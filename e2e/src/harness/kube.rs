@@ -15,7 +15,7 @@ const FIELD_MANAGER: &str = "beachmaster-e2e";
 /// Longest command in a pod: a checksum over everything a scenario wrote.
 const EXEC_LIMIT: Duration = Duration::from_secs(120);
 /// A command that talks at all talks at once.
-const FIRST_LINE_LIMIT: Duration = Duration::from_secs(2);
+const FIRST_LINE_LIMIT: Duration = Duration::from_secs(1);
 /// Room for a command's output on its way to us.
 const EXEC_BUFFER: usize = 1 << 20;
 
@@ -123,16 +123,19 @@ impl Kube {
     /// Starts a command that does not end, and returns its first line.
     ///
     /// # Errors
-    /// When it cannot be run or says nothing for two seconds.
+    /// When it cannot be run or says nothing for a second.
     pub async fn exec_first_line(&self, pod: &str, container: &str, command: &[&str]) -> Result<String> {
-        // Its input stays open as long as `process` lives: the end of input would end the command.
+        // Its input stays open as long as the process is held: the end of input would end the command.
         let how = AttachParams::default().container(container).stdin(true).stdout(true).stderr(false);
-        let mut process = self.pods().exec(pod, command.iter().copied(), &how).await?;
-        let stdout = process.stdout().ok_or_else(|| anyhow!("no stdout"))?;
-        let mut line = String::new();
-        timeout(FIRST_LINE_LIMIT, BufReader::new(stdout).read_line(&mut line)).await.context("it says nothing")??;
-        process.abort();
-        Ok(line)
+        let read = async {
+            let mut process = self.pods().exec(pod, command.iter().copied(), &how).await?;
+            let stdout = process.stdout().ok_or_else(|| anyhow!("no stdout"))?;
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line).await?;
+            process.abort();
+            Ok(line)
+        };
+        timeout(FIRST_LINE_LIMIT, read).await.context("it says nothing")?
     }
 
     async fn exec_unlimited(&self, pod: &str, container: &str, command: &[&str], input: &str) -> Result<String> {

@@ -82,7 +82,7 @@ impl Report {
         PathBuf::from("target/e2e").join(&self.scenario)
     }
 
-    /// Adds a run, prints it and writes the file.
+    /// Adds a run, tells it and writes the file.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -97,6 +97,14 @@ impl Report {
             run.lost,
             if run.members_equal { "equal" } else { "DIFFER" },
         );
+        self.keep(run)
+    }
+
+    /// Adds a run and writes the file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep(&mut self, run: Run) -> Result<()> {
         self.runs.push(run);
         self.save()
     }

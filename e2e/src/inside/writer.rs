@@ -19,6 +19,10 @@ const RETRY: Duration = Duration::from_millis(5);
 /// A statement that waits longer has an unknown outcome.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 
+/// A read-only server is asked again on the same connection this often before the Service is asked for another one: the
+/// candidate of a failover is read-only for a moment, and a storm of log-ins would only make that longer.
+const REFUSALS: u32 = 20;
+
 /// How to write.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
@@ -71,29 +75,36 @@ impl Writer {
     async fn work(self: Arc<Self>, worker: u32) {
         let payload = "x".repeat(self.options.payload_bytes);
         let mut session = None;
-        let mut sequence = 0;
-        loop {
+        let mut refusals = 0;
+        for sequence in 0.. {
             let pass = self.gate.pass().await;
-            let open = match session.take() {
-                Some(open) => Some(open),
-                None => Session::open(&self.options.address, &self.options.login, STATEMENT_LIMIT).await.ok(),
+            let outcome = match self.connected(&mut session).await {
+                Some(session) => self.attempt(session, worker, row_id(worker, sequence), &payload).await,
+                None => Err(Failure::Unknown),
             };
-            if let Some(open) = open {
-                let id = row_id(worker, sequence);
-                sequence += 1;
-                session = self.attempt(open, worker, id, &payload).await;
-            }
             drop(pass);
-            if session.is_none() {
-                sleep(RETRY).await;
-            } else if self.options.pause_ms > 0 {
-                sleep(Duration::from_millis(self.options.pause_ms)).await;
+            refusals = if outcome == Err(Failure::Refused) { refusals + 1 } else { 0 };
+            if outcome == Err(Failure::Unknown) || refusals == REFUSALS {
+                session = None;
+                refusals = 0;
+            }
+            let pause = if outcome.is_ok() { Duration::from_millis(self.options.pause_ms) } else { RETRY };
+            if !pause.is_zero() {
+                sleep(pause).await;
             }
         }
     }
 
-    /// One row. Gives the session back when it is still good: after any failure a new connection asks the Service again.
-    async fn attempt(&self, mut session: Session, worker: u32, id: u64, payload: &str) -> Option<Session> {
+    /// The open session, or a new one through the Service.
+    async fn connected<'a>(&self, session: &'a mut Option<Session>) -> Option<&'a mut Session> {
+        if session.is_none() {
+            *session = Session::open(&self.options.address, &self.options.login, STATEMENT_LIMIT).await.ok();
+        }
+        session.as_mut()
+    }
+
+    /// One row, with an id of its own whatever becomes of it.
+    async fn attempt(&self, session: &mut Session, worker: u32, id: u64, payload: &str) -> Result<(), Failure> {
         let statement = format!("INSERT INTO writes (id, worker, payload) VALUES ({id}, {worker}, '{payload}')");
         let outcome = session.write(&statement).await;
         let at = Stamp::now();
@@ -103,16 +114,15 @@ impl Writer {
                     eprintln!("row {id} was acknowledged and cannot be noted: {error}");
                 }
                 self.ledger().acknowledge(worker, id, at);
-                Some(session)
             }
             Err(failure) => {
                 self.ledger().fail(failure);
                 if failure == Failure::Unknown {
                     eprintln!("row {id}: outcome unknown");
                 }
-                None
             }
         }
+        outcome
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
