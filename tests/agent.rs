@@ -197,6 +197,8 @@ fn processes_may_be_killed_and_tokens_are_remembered() {
     members[1].stream().obey(2, 2, follow(&members[0], true));
     wait_until_equal(&[&members[0], &members[1]]);
 
+    until("the kept relay logs are covered and removed", || !members[1].path("volume/beachmaster/relay/1").exists());
+
     // launch of the replica, and mariadbd with it.
     let mut stream = members[1].stream();
     members[1].kill_launch();

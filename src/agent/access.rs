@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::accounts;
 use super::config::Config;
 use super::supervisor::Supervisor;
+use crate::gtid::GtidPosition;
 use crate::mariadb::session::STATEMENT_LIMIT;
 use crate::mariadb::{Address, Login, Session, SqlError, read};
 use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
@@ -221,10 +222,18 @@ impl Access {
         if let Err(error) = accounts::ensure(session, &self.config).await {
             warn!(%error, "accounts cannot be set; tried again");
         }
-        if let Ok(globals) = read::globals(session).await
-            && let Err(error) = self.supervisor.relay_logs().forget(&globals.binlog_position)
-        {
-            warn!(%error, "kept relay logs cannot be removed");
+        let globals = read::globals(session).await;
+        drop(observer);
+        if let (Ok(globals), Some(run)) = (globals, self.supervisor.incarnation()) {
+            self.clean(run, globals.binlog_position).await;
+        }
+    }
+
+    async fn clean(&self, run: Incarnation, binlog_position: GtidPosition) {
+        let logs = self.supervisor.relay_logs().clone();
+        let clean = move || logs.measure(run).and_then(|()| logs.forget(&binlog_position));
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(clean).await {
+            warn!(%error, "kept relay logs cannot be cleaned up");
         }
     }
 }

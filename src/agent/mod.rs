@@ -20,6 +20,7 @@ pub mod orders;
 pub mod readyz;
 pub mod record;
 pub mod relay;
+pub mod relay_content;
 pub mod relay_logs;
 pub mod slots;
 pub mod stream;

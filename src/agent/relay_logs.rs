@@ -9,30 +9,41 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::relay_content;
 use crate::gtid::GtidPosition;
 use crate::orders::Incarnation;
 
 /// Names what the files of the folder hold at most, when that is known.
 const RECEIVED: &str = "received";
+/// Extension of a folder that is being removed.
+const DOOMED: &str = "gone";
 /// The list of files, as mariadbd writes it.
 const INDEX: &str = "relay.index";
 
 /// Where relay logs are and where they are kept.
 #[derive(Debug, Clone)]
 pub struct RelayLogs {
-    /// mariadbd's datadir.
-    pub data_dir: PathBuf,
-    /// `beachmaster/relay`.
-    pub kept: PathBuf,
+    data_dir: PathBuf,
+    kept: PathBuf,
+    /// Held while links are made, and while it is decided that a folder goes: never both at a time.
+    turn: Arc<Mutex<()>>,
 }
 
 impl RelayLogs {
+    /// Relay logs of `data_dir`, kept in `kept`.
+    #[must_use]
+    pub fn new(data_dir: PathBuf, kept: PathBuf) -> Self {
+        Self { data_dir, kept, turn: Arc::default() }
+    }
+
     /// Links what is there. `received` is the last transaction these files hold, when that is known.
     ///
     /// # Errors
     /// When a link cannot be made: then nothing may drop the relay logs.
     pub fn keep(&self, incarnation: Incarnation, received: Option<&GtidPosition>) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let files = self.files()?;
         if files.is_empty() {
             return Ok(());
@@ -53,19 +64,53 @@ impl RelayLogs {
         received.map_or(Ok(()), |received| fs::write(folder.join(RECEIVED), received.to_string()))
     }
 
+    /// Reads what the folders of ended runs hold, where that is not known yet.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or written. One whose files cannot be read stays unknown, and so it stays.
+    pub fn measure(&self, current: Incarnation) -> io::Result<()> {
+        for folder in entries(&self.kept)? {
+            let folder = folder.path();
+            if folder.join(RECEIVED).exists() || run_of(&folder).is_none_or(|run| run >= current) {
+                continue;
+            }
+            let names = entries(&folder)?.into_iter();
+            let files: Vec<PathBuf> = names
+                .filter(|file| is_relay_log(&file.file_name().to_string_lossy()))
+                .map(|file| file.path())
+                .collect();
+            match relay_content::received(&files) {
+                Ok(received) => fs::write(folder.join(RECEIVED), received.to_string())?,
+                Err(error) => tracing::debug!(folder = %folder.display(), %error, "kept relay logs cannot be read"),
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the kept folders whose content the member's own binary log covers. What they hold must be known.
     ///
     /// # Errors
     /// When a folder cannot be read or removed.
     pub fn forget(&self, binlog_position: &GtidPosition) -> io::Result<()> {
         for folder in entries(&self.kept)? {
-            let received = fs::read_to_string(folder.path().join(RECEIVED)).ok();
-            let received = received.and_then(|text| text.parse::<GtidPosition>().ok());
-            if received.is_some_and(|received| binlog_position.covers(&received)) {
-                fs::remove_dir_all(folder.path())?;
+            let folder = folder.path();
+            if is_doomed(&folder) || self.doom(&folder, binlog_position)? {
+                fs::remove_dir_all(folder.with_extension(DOOMED))?;
             }
         }
         Ok(())
+    }
+
+    /// Takes a folder that is no longer needed out of the way of new links: removing large files takes time.
+    fn doom(&self, folder: &Path, binlog_position: &GtidPosition) -> io::Result<bool> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let received = fs::read_to_string(folder.join(RECEIVED)).ok();
+        let received = received.and_then(|text| text.parse::<GtidPosition>().ok());
+        let covered = received.is_some_and(|received| binlog_position.covers(&received));
+        if covered {
+            fs::rename(folder, folder.with_extension(DOOMED))?;
+        }
+        Ok(covered)
     }
 
     fn files(&self) -> io::Result<Vec<DirEntry>> {
@@ -77,7 +122,7 @@ impl RelayLogs {
     /// The folder of this run, or the next one of it where a name was used again (CHANGE MASTER begins with 1 again).
     fn folder(&self, incarnation: Incarnation, files: &[DirEntry]) -> io::Result<PathBuf> {
         for generation in 1.. {
-            let name = if generation == 1 { incarnation.to_string() } else { format!("{incarnation}.{generation}") };
+            let name = if generation == 1 { incarnation.to_string() } else { format!("{incarnation}-{generation}") };
             let folder = self.kept.join(name);
             if !self.has_other_files(&folder, files)? {
                 return Ok(folder);
@@ -97,6 +142,17 @@ impl RelayLogs {
         }
         Ok(false)
     }
+}
+
+/// The run a folder belongs to.
+fn run_of(folder: &Path) -> Option<Incarnation> {
+    let name = folder.file_name()?.to_str()?;
+    let run = name.split_once('-').map_or(name, |(run, _)| run);
+    run.parse().ok().map(Incarnation)
+}
+
+fn is_doomed(folder: &Path) -> bool {
+    folder.extension().is_some_and(|extension| extension == DOOMED)
 }
 
 fn is_relay_log(name: &str) -> bool {
@@ -139,7 +195,7 @@ mod tests {
     impl Case {
         fn new(names: &[&str]) -> Self {
             let home = TempDir::new().unwrap();
-            let logs = RelayLogs { data_dir: home.path().join("data"), kept: home.path().join("relay") };
+            let logs = RelayLogs::new(home.path().join("data"), home.path().join("relay"));
             fs::create_dir(&logs.data_dir).unwrap();
             names.iter().for_each(|name| fs::write(logs.data_dir.join(name), name).unwrap());
             Self { home, logs }
@@ -177,9 +233,9 @@ mod tests {
         fs::write(case.logs.data_dir.join("new"), "second life").unwrap();
         fs::rename(case.logs.data_dir.join("new"), case.logs.data_dir.join("relay.000001")).unwrap();
         case.logs.keep(Incarnation(3), None).unwrap();
-        assert_eq!(case.kept(), ["3", "3.2"]);
+        assert_eq!(case.kept(), ["3", "3-2"]);
         let content = |folder: &str| fs::read_to_string(case.logs.kept.join(folder).join("relay.000001")).unwrap();
-        assert_eq!((content("3").as_str(), content("3.2").as_str()), ("relay.000001", "second life"));
+        assert_eq!((content("3").as_str(), content("3-2").as_str()), ("relay.000001", "second life"));
     }
 
     #[test]
@@ -195,6 +251,15 @@ mod tests {
         case.logs.keep(Incarnation(2), None).unwrap();
         case.logs.forget(&at("0-1-99")).unwrap();
         assert_eq!(case.kept(), ["2"], "it may have received more since");
+    }
+
+    #[test]
+    fn files_that_are_no_relay_logs_are_never_known_and_never_removed() {
+        let case = Case::new(&["relay.000001"]);
+        case.logs.keep(Incarnation(1), None).unwrap();
+        case.logs.measure(Incarnation(2)).unwrap();
+        case.logs.forget(&at("0-1-99")).unwrap();
+        assert_eq!(case.kept(), ["1"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, OptsBuilder, Row};
@@ -154,7 +154,9 @@ async fn limited<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, mysql_async::Error>>,
 ) -> Result<T, SqlError> {
+    let began = Instant::now();
     let done = timeout(limit, work).await;
+    tracing::debug!(statement = summary(statement), took = ?began.elapsed(), "sql");
     let done = done.map_err(|_| SqlError::Silent { what: summary(statement), limit })?;
     done.map_err(|error| SqlError::of_statement(&summary(statement), error))
 }
