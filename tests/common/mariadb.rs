@@ -31,8 +31,7 @@ impl MariaDb {
     pub fn start(server_id: u32, options: &[&str]) -> Self {
         let home = TempDir::with_prefix("beachmaster-mariadb-").unwrap();
         let datadir = home.path().join("data");
-        let copied = Command::new("cp").arg("-a").arg(template().join("data")).arg(&datadir).status().unwrap();
-        assert!(copied.success());
+        copy(&template().join("data"), &datadir);
         give_to_server(home.path());
         let mut all = vec![format!("--server-id={server_id}")];
         all.extend(options.iter().map(ToString::to_string));
@@ -195,26 +194,49 @@ impl Drop for MariaDb {
     }
 }
 
-/// A datadir made once per test process; installing takes seconds, copying does not.
+/// A datadir made once for each build directory and server version; installing takes seconds, copying does not.
 fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
-    TEMPLATE
-        .get_or_init(|| {
-            let home = TempDir::with_prefix("beachmaster-template-").unwrap();
-            give_to_server(home.path());
-            let mut command = Command::new("mariadb-install-db");
-            command
-                .args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"])
-                .arg("--innodb-log-file-size=32M")
-                .arg(format!("--datadir={}", home.path().join("data").display()));
-            if is_root() {
-                command.arg("--user=mysql");
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let output = Command::new("mariadbd").args(["--no-defaults", "--version"]).output().unwrap();
+        let version: String = String::from_utf8_lossy(&output.stdout)
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
+            .collect();
+        let ready = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-{version}"));
+        if !ready.exists() {
+            let made = install();
+            let own = ready.with_extension(std::process::id().to_string());
+            copy(&made.path().join("data"), &own.join("data"));
+            // Another test process may have been faster: its template is as good.
+            if fs::rename(&own, &ready).is_err() {
+                fs::remove_dir_all(&own).unwrap();
             }
-            let output = command.output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            home
-        })
-        .path()
+        }
+        ready
+    })
+}
+
+fn install() -> TempDir {
+    let home = TempDir::with_prefix("beachmaster-template-").unwrap();
+    give_to_server(home.path());
+    let mut command = Command::new("mariadb-install-db");
+    command
+        .args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"])
+        .arg("--innodb-log-file-size=32M")
+        .arg(format!("--datadir={}", home.path().join("data").display()));
+    if is_root() {
+        command.arg("--user=mysql");
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    home
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "{} -> {}", from.display(), to.display());
 }
 
 /// A port of the loopback interface nobody listens on.
