@@ -147,11 +147,22 @@ pub fn has_received_since(acker: &MemberView, primary: &MemberView, moment: Mill
 /// True when writes on `primary` are known to wait for ackers and one of them has all that was written before.
 #[must_use]
 pub fn is_enforced(record: &Record, seen: &Observation, primary: &MemberView) -> bool {
-    let Some(now) = primary.current_view() else { return false };
+    // An order still on its way could switch waiting off after the reading; one of an earlier term could be obeyed as long
+    // as the primary has not heard of this one.
+    let Some(now) = primary.settled_view().filter(|_| primary.is_free() && has_heard(record, primary)) else {
+        return false;
+    };
     // A reading takes the settings before the position, so the position covers all that was written before they held.
     let has_all =
         |acker: &MemberView| acker.current_view().is_some_and(|view| view.received().covers(&now.binlog_position));
     !now.read_only && weakened(primary).is_none() && active(record, seen).any(has_all)
+}
+
+/// True when the agent of `member` has obeyed an order of this term: it refuses those of all earlier ones.
+#[must_use]
+pub fn has_heard(record: &Record, member: &MemberView) -> bool {
+    let token = member.state().and_then(|state| state.record()).and_then(|volume| volume.token.as_ref());
+    token.is_some_and(|token| token.term >= record.term)
 }
 
 /// Why an acknowledgement no longer means what `Enforced` says, if so.

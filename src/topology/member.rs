@@ -175,7 +175,7 @@ pub mod samples {
     use super::*;
     use crate::orders::{
         AgentState, BootMillis, DataUid, ExitStatus, Identity, Incarnation, Mariadbd, MemberRole, Ordinal, Secret,
-        Term, VolumeRecord,
+        Term, Token, VolumeRecord,
     };
 
     pub const CLUSTER: &str = "ns/c";
@@ -194,7 +194,7 @@ pub mod samples {
                         data_uid: DataUid(DATA.to_owned()),
                         ordinal: Ordinal(ordinal),
                     },
-                    token: None,
+                    token: Some(Token { data_uid: DataUid(DATA.to_owned()), term: Term(3), seq: 1 }),
                     role: MemberRole::Replica,
                     hold: false,
                     clean_stop: false,

@@ -135,7 +135,7 @@ fn enforce(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
 fn on_primary(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
     let view = primary.settled_view()?;
     let on = waits(case.record.durability);
-    if view.semi_sync.enabled != on {
+    if view.semi_sync.enabled != on || on && !ackers::has_heard(case.record, primary) {
         return order(primary, Order::SemiSync { on });
     }
     let returning = |member: &&MemberView| ackers::is_readmitted(case.policy, case.record, case.seen, member, primary);

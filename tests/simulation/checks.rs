@@ -260,6 +260,13 @@ impl World {
         if !lost(primary) {
             return None;
         }
+        let fit = |host: &HostId| {
+            let there = &self.hosts[*host];
+            !lost(there.ordinal) && !self.policy.member(there.ordinal).never_primary
+        };
+        if !self.current.iter().flatten().any(fit) {
+            return Some("every volume of a member that may be primary is lost".to_owned());
+        }
         let present = |acker: &Acker| {
             (0..self.hosts.len()).any(|host| self.hosts[host].alive && self.identity(host).as_ref() == Some(acker))
         };

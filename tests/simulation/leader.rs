@@ -214,7 +214,8 @@ impl World {
             fresh_login: (format!("donor-{term}"), Secret("once".to_owned())),
         };
         let leader = &mut self.leaders[id];
-        if ackers::any_active(&leader.record, &seen) {
+        let counts = leader.record.transition.is_none() && leader.record.primary.is_some();
+        if !counts || ackers::any_active(&leader.record, &seen) {
             leader.no_acker_since = None;
         } else {
             leader.no_acker_since.get_or_insert(seen.now);

@@ -256,8 +256,10 @@ impl ClusterTask {
             fresh_login: self.login.clone(),
         };
         let record = self.parts.book.record();
-        let any = ackers::any_active(record, &seen);
-        self.no_acker_since = (!any).then(|| self.no_acker_since.unwrap_or(now));
+        // While no primary is at rest nobody can be connected to it: that time counts against no acker.
+        let rests = record.transition.is_none() && record.primary.is_some();
+        let alone = rests && !ackers::any_active(record, &seen);
+        self.no_acker_since = alone.then(|| self.no_acker_since.unwrap_or(now));
         seen.no_acker_since = self.no_acker_since;
         if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
             let healthy = primary.view().is_some() && !primary.is_proven_dead();
