@@ -16,7 +16,7 @@ use super::cluster::input::Input;
 use super::cluster::link::{ExecTransport, Transport};
 use super::cluster::narrator::Narrator;
 use super::cluster::pod_labels::PodLabels;
-use super::cluster::pods;
+use super::cluster::pods::PodWatch;
 use super::cluster::probe::ProbeSettings;
 use super::cluster::record::RecordError;
 use super::cluster::router::Router;
@@ -157,7 +157,7 @@ fn start(leading: &Leading, wish: Arc<Wish>, probe: Secret) -> Result<Running, R
         leadership: leadership.clone(),
         clock: *clock,
     };
-    let watch = pods::watch(clients.watch.clone(), namespace.to_owned(), name.to_owned(), inputs.clone());
+    let watch = PodWatch::new(clients.watch.clone(), namespace.to_owned(), name.to_owned()).run(inputs.clone());
     let task = ClusterTask::new(parts, leader, Arc::clone(&wish), received);
     Ok(Running { wish, inputs, tasks: [tokio::spawn(task.run()), tokio::spawn(watch)] })
 }

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Owner
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Resource};
 
-use super::chronicle::Story;
+use super::chronicle::{Point, Story};
 use crate::api::ReplicationCluster;
 use crate::api::failover::{
     ClusterRef, Equalised, Failover, FailoverCause, FailoverSpec, FailoverStatus, Lost, Salvaged, TimelineStep,
@@ -124,7 +124,6 @@ fn owner(cluster: &ReplicationCluster) -> OwnerReference {
 fn status(cluster: &ReplicationCluster, story: &Story, now: Timestamp) -> FailoverStatus {
     let name = cluster.metadata.name.as_deref().unwrap_or_default();
     let member = |ordinal: Ordinal| member_name(name, ordinal);
-    let milliseconds = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     FailoverStatus {
         observed_generation: Some(1),
         term: Some(story.term),
@@ -142,13 +141,20 @@ fn status(cluster: &ReplicationCluster, story: &Story, now: Timestamp) -> Failov
             .map(|(ordinal, gtids)| Equalised { member: member(ordinal), gtids })
             .collect(),
         lost: Some(Lost::default()),
-        timeline: story
-            .points
-            .iter()
-            .map(|(point, ms)| TimelineStep { step: point.as_str().to_owned(), ms: milliseconds(*ms) })
-            .collect(),
+        timeline: timeline(story),
         conditions: vec![complete(story.is_resumed(), now)],
     }
+}
+
+/// As it went: what is done side by side may end in any order.
+fn timeline(story: &Story) -> Vec<TimelineStep> {
+    let mut points: Vec<(u64, Point)> = story.points.iter().map(|(point, ms)| (*ms, *point)).collect();
+    points.sort_unstable();
+    let step = |(ms, point): (u64, Point)| TimelineStep {
+        step: point.as_str().to_owned(),
+        ms: i64::try_from(ms).unwrap_or(i64::MAX),
+    };
+    points.into_iter().map(step).collect()
 }
 
 fn salvaged(story: &Story, cluster: &str) -> Vec<Salvaged> {

@@ -45,6 +45,7 @@ pub struct Member {
     runs: Option<(Incarnation, Millis)>,
     troubled_since: Option<Millis>,
     answered_at: Option<Millis>,
+    dead_since: Option<Millis>,
 }
 
 /// A pod's trouble counts when it lasts: volumes and images take their time at every start.
@@ -183,6 +184,15 @@ impl Member {
             }
             _ => None,
         };
+        if state.mariadbd.is_dead() {
+            self.dead_since.get_or_insert(now);
+            // Whoever is proven dead does not listen; whatever does in its name is seen by the next look.
+            if matches!(self.server, ServerSight::Answers { .. }) {
+                self.server = ServerSight::Refused { since: now };
+            }
+        } else {
+            self.dead_since = None;
+        }
         self.agent = AgentSight::Present(Box::new(state));
         news
     }
@@ -246,6 +256,12 @@ impl Member {
 
     /// What the probe tells.
     pub fn probed(&mut self, reading: Reading, now: Millis) {
+        if let (Reading::Answers { view, .. }, Some(dead)) = (&reading, self.dead_since)
+            && view.begun <= dead
+        {
+            // Begun while it lived, told after its death.
+            return;
+        }
         self.server = match (reading, std::mem::take(&mut self.server)) {
             (Reading::Answers { view, first: false }, ServerSight::Answers { view: before, .. }) => {
                 ServerSight::Answers { view, before: Some(before) }

@@ -7,6 +7,7 @@
 
 pub mod book;
 pub mod chronicle;
+pub mod claims;
 pub mod crew;
 pub mod failover_record;
 pub mod input;

@@ -28,6 +28,7 @@ pub struct Narrator {
     object: ReplicationCluster,
     namespace: String,
     cluster: String,
+    path: String,
     events: Events,
     metrics: Arc<Metrics>,
     blocked: Option<(String, Millis, bool)>,
@@ -40,7 +41,8 @@ impl Narrator {
     pub fn new(object: ReplicationCluster, events: Events, metrics: Arc<Metrics>) -> Self {
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
         let cluster = object.metadata.name.clone().unwrap_or_default();
-        Self { object, namespace, cluster, events, metrics, blocked: None, states: BTreeMap::new() }
+        let path = format!("{namespace}/{cluster}");
+        Self { object, namespace, cluster, path, events, metrics, blocked: None, states: BTreeMap::new() }
     }
 
     fn event(&self, term: Term, reason: Reason, note: String) {
@@ -69,14 +71,14 @@ impl Narrator {
         let member = self.member(ordinal);
         match news {
             News::Done { order, ms, .. } => {
-                info!(cluster = %self.cluster, %member, %term, step = order.name(), ms, "order carried out");
+                info!(cluster = %self.path, %member, %term, step = order.name(), ms, "order carried out");
             }
             News::Failed { order, error, count } => {
                 let reason = format!("{:?}", error.reason);
-                warn!(cluster = %self.cluster, %member, %term, step = order, count, reason, %error, "order failed");
+                warn!(cluster = %self.path, %member, %term, step = order, count, reason, %error, "order failed");
             }
             News::Exited { status, message } => {
-                warn!(cluster = %self.cluster, %member, %term, %status, "mariadbd exited");
+                warn!(cluster = %self.path, %member, %term, %status, "mariadbd exited");
                 let last = message.lines().last().unwrap_or_default();
                 self.event(term, Reason::MariadbdExited, format!("{member}: {status}; last line: {last}"));
                 self.metrics.mariadbd_exits.get_or_create(&self.member_labels(ordinal)).inc();
@@ -88,13 +90,13 @@ impl Narrator {
     /// An order was given.
     pub fn ordered(&self, term: Term, seq: u64, ordinal: Ordinal, order: &'static str) {
         let member = self.member(ordinal);
-        info!(cluster = %self.cluster, %member, %term, seq, step = order, "order given");
+        info!(cluster = %self.path, %member, %term, seq, step = order, "order given");
     }
 
     /// The record changed.
     pub fn written(&self, before: &Record, after: &Record, why: &str) {
         let term = after.term;
-        info!(cluster = %self.cluster, %term, step = "record", why, "status written");
+        info!(cluster = %self.path, %term, step = "record", why, "status written");
         if before.durability != after.durability {
             let note = format!("{:?} → {:?}: {why}", before.durability, after.durability);
             self.event(term, Reason::DurabilityChanged, note);
@@ -104,9 +106,9 @@ impl Narrator {
     /// A transition went on.
     pub fn chapter(&self, term: Term, chapter: &Chapter, why: &str) {
         match chapter {
-            Chapter::Began => info!(cluster = %self.cluster, %term, step = "began", why, "transition"),
+            Chapter::Began => info!(cluster = %self.path, %term, step = "began", why, "transition"),
             Chapter::Passed(point, ms) => {
-                info!(cluster = %self.cluster, %term, step = point.as_str(), ms, "transition");
+                info!(cluster = %self.path, %term, step = point.as_str(), ms, "transition");
                 let seconds = std::time::Duration::from_millis(*ms).as_secs_f64();
                 self.metrics.transition_seconds.get_or_create(&self.word(point.as_str())).observe(seconds);
             }
@@ -124,7 +126,7 @@ impl Narrator {
         let to = story.to.map(|ordinal| self.member(ordinal)).unwrap_or_default();
         let from = story.from.map(|ordinal| self.member(ordinal)).unwrap_or_default();
         let outage = story.outage_ms().unwrap_or_default();
-        info!(cluster = %self.cluster, term = %story.term, from, to, outage, kind = ?story.kind, "transition ended");
+        info!(cluster = %self.path, term = %story.term, from, to, outage, kind = ?story.kind, "transition ended");
         match story.kind {
             TransitionKind::Initialise => self.event(story.term, Reason::Initialised, format!("{to} is the primary")),
             TransitionKind::Resume => self.event(story.term, Reason::Resumed, format!("{to} is the primary again")),
@@ -157,7 +159,7 @@ impl Narrator {
             .set(std::time::Duration::from_millis(lasted).as_secs_f64());
         let tell = !told && lasted >= BLOCKED_LASTS_MS;
         if tell {
-            warn!(cluster = %self.cluster, %term, step = "blocked", message, rejected = ?decision.rejected, "blocked");
+            warn!(cluster = %self.path, %term, step = "blocked", message, rejected = ?decision.rejected, "blocked");
             self.event(term, Reason::Blocked, message.clone());
         }
         self.blocked = Some((message.clone(), since, told || tell));
@@ -199,7 +201,7 @@ impl Narrator {
     fn state_changed(&self, term: Term, member: &MemberReport) {
         let name = self.member(member.ordinal);
         let message = member.message.clone().unwrap_or_default();
-        info!(cluster = %self.cluster, member = name, %term, state = %member.state, reason = ?member.reason, message, "member");
+        info!(cluster = %self.path, member = name, %term, state = %member.state, reason = ?member.reason, message, "member");
         match (member.state, member.role) {
             (MemberState::Quarantined | MemberState::Refused, _) => {
                 self.event(term, Reason::MemberQuarantined, format!("{name}: {message}"));

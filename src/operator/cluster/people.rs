@@ -3,15 +3,17 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::claims;
 use super::pods::{PodFacts, Trouble};
 use super::wish::Wish;
 use crate::api::ClusterStatus;
 use crate::api::status::{ConditionType, MemberStatus};
 use crate::api::validate::{INVALID_SPEC, member_name};
+use crate::orders::Mariadbd;
 use crate::resources::labels;
 use crate::topology::observation::MemberView;
 use crate::topology::report::{self, MemberReport, Report, Role};
-use crate::topology::words::{MemberState, Reason};
+use crate::topology::words::MemberState;
 
 /// Lags are told in these steps, so that the status changes with the situation and not with every transaction.
 const LAG_STEPS_S: [u64; 7] = [0, 10, 30, 60, 300, 3_600, 86_400];
@@ -62,7 +64,8 @@ fn member(report: &MemberReport, scene: &Scene<'_>) -> MemberStatus {
         version: None,
         agent: agent.map(|state| state.version.clone()),
     };
-    if let Some(trouble) = pod.and_then(|pod| pod.trouble.as_ref()).filter(|_| agent.is_none()) {
+    let runs = agent.is_some_and(|state| matches!(state.mariadbd, Mariadbd::Running { .. }));
+    if let Some(trouble) = pod.and_then(|pod| pod.trouble.as_ref()).filter(|_| !runs) {
         told.state = MemberState::Pending.to_string();
         told.reason = Some(trouble.reason.clone());
         told.message = Some(with_remedy(trouble));
@@ -109,9 +112,9 @@ fn stall(condition: &mut Condition, scene: &Scene<'_>) {
     }
     let troubles = scene.troubles.iter().enumerate();
     let troubled = troubles.filter_map(|(index, trouble)| trouble.map(|trouble| (index, trouble))).next();
-    // Why members have not come is known better here.
-    let waits = condition.status != "True" || condition.reason == Reason::WaitingForMembers.as_str();
-    if let Some((index, trouble)) = troubled.filter(|_| waits) {
+    // Why a member has not come is known better here than by the decision that waits for it. A running cluster whose
+    // member is in trouble goes on: the member's own line says so.
+    if let Some((index, trouble)) = troubled.filter(|_| condition.status == "True") {
         let message = format!("{}-{index}: {}", scene.wish.cluster.name, with_remedy(trouble));
         (condition.status, condition.reason, condition.message) = ("True".to_owned(), trouble.reason.clone(), message);
     }
@@ -131,7 +134,7 @@ fn with_remedy(trouble: &Trouble) -> String {
             "check spec.image and spec.imagePullSecrets, and that the node reaches the registry"
         }
         "CreateContainerConfigError" => "check that the Secrets named in the spec exist and have the named keys",
-        "StorageClassNotFound" => {
+        claims::CLASS_NOT_FOUND => {
             "create that StorageClass, or delete the cluster and its volume claims and name an existing one"
         }
         "Unschedulable" | "SchedulerError" => {

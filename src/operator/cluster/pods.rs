@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod, PodStatus};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
+use super::claims;
 use super::input::Input;
 use super::link::PodTarget;
 use crate::api::validate::member_ordinal;
@@ -18,6 +21,9 @@ use crate::resources::labels;
 
 /// A watch that says nothing for this long is asked for again: kube's 290 s would leave a dead connection unnoticed.
 const WATCH_SECONDS: u32 = 20;
+
+/// Claims of pods that wait for a volume are looked at this often: their Events are not watched.
+const CLAIM_LOOKS: Duration = Duration::from_secs(5);
 
 /// What matters of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,36 +109,79 @@ fn unscheduled(status: &PodStatus) -> Option<Trouble> {
     })
 }
 
-/// Tells `inputs` the pods of a cluster whenever they change. Never ends by itself.
-pub async fn watch(client: kube::Client, namespace: String, cluster: String, inputs: mpsc::UnboundedSender<Input>) {
-    let api: Api<Pod> = Api::namespaced(client, &namespace);
-    let config = watcher::Config::default().labels(&labels::selector_text(&cluster)).timeout(WATCH_SECONDS);
-    let mut events = watcher(api, config).default_backoff().boxed();
-    let mut pods = BTreeMap::new();
-    let mut listing = false;
-    while let Some(event) = events.next().await {
+/// Follows the pods of one cluster.
+pub struct PodWatch {
+    client: kube::Client,
+    namespace: String,
+    cluster: String,
+    pods: BTreeMap<String, PodFacts>,
+    listing: bool,
+}
+
+impl PodWatch {
+    /// A watch that has not begun.
+    #[must_use]
+    pub fn new(client: kube::Client, namespace: String, cluster: String) -> Self {
+        Self { client, namespace, cluster, pods: BTreeMap::new(), listing: true }
+    }
+
+    /// Tells `inputs` the pods whenever they change. Ends only when nobody listens any more.
+    pub async fn run(mut self, inputs: mpsc::UnboundedSender<Input>) {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let selector = labels::selector_text(&self.cluster);
+        let config = watcher::Config::default().labels(&selector).timeout(WATCH_SECONDS);
+        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut looks = interval(CLAIM_LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let changed = tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => self.take_in(event),
+                    None => return,
+                },
+                _ = looks.tick() => self.look_at_claims().await,
+            };
+            if changed && !self.listing && inputs.send(Input::Pods(self.pods.values().cloned().collect())).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn take_in(&mut self, event: Result<watcher::Event<Pod>, watcher::Error>) -> bool {
         match event {
             Ok(watcher::Event::Init) => {
-                pods.clear();
-                listing = true;
+                self.pods.clear();
+                self.listing = true;
             }
             Ok(watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) => {
-                if let Some(facts) = PodFacts::read(&pod, &cluster) {
-                    pods.insert(facts.name.clone(), facts);
+                if let Some(facts) = PodFacts::read(&pod, &self.cluster) {
+                    self.pods.insert(facts.name.clone(), facts);
                 }
             }
-            Ok(watcher::Event::InitDone) => listing = false,
+            Ok(watcher::Event::InitDone) => self.listing = false,
             Ok(watcher::Event::Delete(pod)) => {
-                pods.remove(&pod.name_any());
+                self.pods.remove(&pod.name_any());
             }
             Err(error) => {
+                let Self { namespace, cluster, .. } = self;
                 warn!(%namespace, %cluster, %error, "the watch of the pods failed; the last view stays");
-                continue;
+                return false;
             }
         }
-        if !listing && inputs.send(Input::Pods(pods.values().cloned().collect())).is_err() {
-            return;
+        true
+    }
+
+    /// Replaces the scheduler's words by those about the claim, for pods that wait for a volume.
+    async fn look_at_claims(&mut self) -> bool {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut changed = false;
+        for pod in self.pods.values_mut().filter(|pod| claims::waits_for_volume(pod)) {
+            if let Some(trouble) = claims::look(&events, pod).await {
+                pod.trouble = Some(trouble);
+                changed = true;
+            }
         }
+        changed
     }
 }
 

@@ -262,7 +262,8 @@ impl ClusterTask {
         self.no_acker_since = alone.then(|| self.no_acker_since.unwrap_or(now));
         seen.no_acker_since = self.no_acker_since;
         if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
-            let healthy = primary.view().is_some() && !primary.is_proven_dead();
+            // A probe that finds no way while the agent sees its mariadbd answer is trouble of the probe's.
+            let healthy = primary.view().is_some() || primary.is_running();
             self.chronicle.primary_looks(healthy, now, Timestamp::now());
         }
         if record.transition.is_some() || self.chronicle.trouble_since().is_some() {

@@ -206,6 +206,21 @@ fn readings_keep_the_one_before_of_the_same_connection() {
 }
 
 #[test]
+fn a_reading_of_the_dead_does_not_bring_it_back() {
+    let mut member = greeted(1);
+    let answers = |at| Reading::Answers { view: view_begun(at), first: false };
+    member.probed(answers(2), Millis(3));
+    let state = Box::new(exited(4));
+    let event = LinkEvent::Told { up: Box::new(Up::Event { event: Event::Exited, state: *state }) };
+    member.heard(event, Millis(5));
+    assert_eq!(member.view(Millis(5)).server, ServerSight::Refused { since: Millis(5) });
+    member.probed(answers(4), Millis(6));
+    assert!(member.view(Millis(6)).is_proven_dead(), "begun before its death");
+    member.probed(answers(7), Millis(8));
+    assert!(!member.view(Millis(8)).is_proven_dead(), "something answers in its name");
+}
+
+#[test]
 fn trouble_of_a_pod_counts_when_it_lasts() {
     let pod = |troubled: bool| PodFacts {
         ordinal: Ordinal(0),

@@ -2,6 +2,7 @@ use super::*;
 use crate::api::validate::Cluster;
 use crate::operator::cluster::wish::tests::example;
 use crate::orders::Ordinal;
+use crate::topology::words::Reason;
 
 fn wish() -> Wish {
     let object = example();
