@@ -7,6 +7,7 @@ use crate::harness::failover::Watch;
 use crate::harness::metrics;
 use crate::harness::pods::Load;
 use crate::harness::stage::Stage;
+use crate::harness::steps;
 
 /// Kills, unless asked otherwise.
 pub const RUNS: u32 = 5;
@@ -27,6 +28,8 @@ pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
             stage.report.series.insert("etcd_fsync_p50_ms".into(), json!(metrics::median_ms(before, &now)));
         }
         stage.report.add(run)?;
+        let steps = steps::since_the_kill(&stage.report.runs);
+        stage.report.series.insert("steps".into(), steps);
     }
     stage.report.check("no two members acknowledged at once", one_at_a_time(&watch))
 }

@@ -15,6 +15,7 @@ mod two_members;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use serde_json::Value;
 
 use crate::harness::dump;
 use crate::harness::stage::Stage;
@@ -83,6 +84,14 @@ fn conclude(stage: &Stage) {
     }
     if let Some(outage) = &report.outage {
         println!("  outage p50 {} ms, p90 {} ms, max {} ms", outage.p50_ms, outage.p90_ms, outage.max_ms);
+    }
+    for row in report.series.get("steps").and_then(Value::as_array).into_iter().flatten() {
+        let step = row["step"].as_str().unwrap_or_default();
+        println!(
+            "  p50 {:>6} ms, p90 {:>6} ms after the kill: {step}",
+            row["p50_ms"].to_string(),
+            row["p90_ms"].to_string()
+        );
     }
     if !report.runs.is_empty() {
         println!("  {} kills, {acknowledged} rows acknowledged, {lost} lost", report.runs.len());

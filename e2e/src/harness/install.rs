@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::cluster::{API_VERSION, KIND};
 use super::host;
 use super::kube::Kube;
 use super::stage::Settings;
@@ -139,21 +140,39 @@ pub async fn fresh_namespace(kube: &Kube) -> Result<()> {
     .await
 }
 
-/// Removes the client's namespace and waits until it is gone.
+/// Removes the client's namespace and waits until it is gone. Clusters and pods first: a namespace that still has some when it
+/// is deleted is looked at again in ever longer intervals.
 ///
 /// # Errors
 /// When it does not go.
 pub async fn remove_namespace(kube: &Kube) -> Result<()> {
-    kube.delete("v1", "Namespace", &kube.namespace, &DeleteParams::default()).await?;
-    if wait::until("polite end", POLITE_LIMIT, async || gone(kube).await).await.is_ok() {
+    if gone(kube).await.is_ok() {
         return Ok(());
     }
-    for pod in kube.pods().list(&ListParams::default()).await? {
-        let name = pod.metadata.name.context("a pod without name")?;
-        println!("  {name} does not end by itself; its pod is removed by force");
-        kube.delete("v1", "Pod", &name, &DeleteParams::default().grace_period(0)).await?;
+    remove_all(kube, API_VERSION, KIND, &DeleteParams::default()).await?;
+    remove_all(kube, "apps/v1", "StatefulSet", &DeleteParams::default()).await?;
+    remove_all(kube, "v1", "Pod", &DeleteParams::default()).await?;
+    if wait::until("the pods end by themselves", POLITE_LIMIT, async || no_pods(kube).await).await.is_err() {
+        println!("  pods do not end by themselves and are removed by force");
+        remove_all(kube, "v1", "Pod", &DeleteParams::default().grace_period(0)).await?;
     }
+    kube.delete("v1", "Namespace", &kube.namespace, &DeleteParams::default()).await?;
     wait::until(&format!("namespace {} is gone", kube.namespace), NAMESPACE_LIMIT, async || gone(kube).await).await
+}
+
+async fn remove_all(kube: &Kube, api_version: &str, kind: &str, how: &DeleteParams) -> Result<()> {
+    let api = kube.api(api_version, kind);
+    match api.delete_collection(how, &ListParams::default()).await {
+        // The kind itself does not exist before the chart is installed.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(|_| ()).map_err(Into::into),
+    }
+}
+
+async fn no_pods(kube: &Kube) -> Result<()> {
+    let pods = kube.pods().list(&ListParams::default()).await?;
+    ensure!(pods.items.is_empty(), "{} are left", pods.items.len());
+    Ok(())
 }
 
 async fn gone(kube: &Kube) -> Result<()> {

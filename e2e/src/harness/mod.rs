@@ -14,5 +14,6 @@ pub mod metrics;
 pub mod pods;
 pub mod report;
 pub mod stage;
+pub mod steps;
 pub mod turn;
 pub mod wait;

@@ -53,7 +53,7 @@ pub struct Report {
     pub passed: bool,
 }
 
-/// The outages of a series, in milliseconds.
+/// The distribution of a time over a series, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outage {
     pub p50_ms: u64,
@@ -139,8 +139,9 @@ impl Report {
 }
 
 impl Outage {
-    /// Nearest rank: every figure is one that was measured.
-    fn of(mut outages: Vec<u64>) -> Option<Self> {
+    /// Of the figures of a series, by nearest rank: every one is one that was measured.
+    #[must_use]
+    pub fn of(mut outages: Vec<u64>) -> Option<Self> {
         outages.sort_unstable();
         let rank = |percent: usize| outages.get((outages.len() * percent).div_ceil(100).saturating_sub(1)).copied();
         Some(Self { p50_ms: rank(50)?, p90_ms: rank(90)?, max_ms: rank(100)? })

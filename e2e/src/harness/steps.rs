@@ -1,0 +1,75 @@
+//! Where the time of an outage goes: the steps of every failover of a series, counted from the kill.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::report::{Outage, Run};
+
+/// For each step p50, p90 and maximum of the milliseconds since the kill, in the order in which steps are reached.
+#[must_use]
+pub fn since_the_kill(runs: &[Run]) -> Value {
+    let mut steps: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (step, ms) in runs.iter().flat_map(of_run) {
+        steps.entry(step).or_default().push(ms);
+    }
+    let mut rows: Vec<_> = steps.into_iter().filter_map(|(step, ms)| Some((step, Outage::of(ms)?))).collect();
+    rows.sort_by_key(|(_, times)| times.p50_ms);
+    let rows = rows.into_iter().map(
+        |(step, times)| json!({"step": step, "p50_ms": times.p50_ms, "p90_ms": times.p90_ms, "max_ms": times.max_ms}),
+    );
+    rows.collect()
+}
+
+/// The operator counts from the first sign of the death; the kill was before that.
+fn of_run(run: &Run) -> Vec<(String, u64)> {
+    let Some(killed_us) = run.more.get("killed_us").and_then(Value::as_u64) else { return vec![] };
+    let mut steps = Vec::new();
+    if let Some(first_ack_us) = run.more.get("first_ack_us").and_then(Value::as_u64) {
+        steps.push(("first row acknowledged".to_owned(), first_ack_us.saturating_sub(killed_us) / 1_000));
+    }
+    let failover = &run.more["failover"];
+    let started: Option<Timestamp> = failover["startedAt"].as_str().and_then(|time| time.parse().ok());
+    let Some(started_us) = started.and_then(|started| u64::try_from(started.as_microsecond()).ok()) else {
+        return steps;
+    };
+    let sign = started_us.saturating_sub(killed_us) / 1_000;
+    steps.push(("first sign".to_owned(), sign));
+    for step in failover["timeline"].as_array().into_iter().flatten() {
+        if let (Some(name), Some(ms)) = (step["step"].as_str(), step["ms"].as_u64()) {
+            steps.push((name.to_owned(), sign + ms));
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_counted_from_the_kill() {
+        let failover =
+            json!({"startedAt": "1970-01-01T00:00:01.050000Z", "timeline": [{"step": "promoted", "ms": 300}]});
+        let more = json!({"killed_us": 1_000_000, "first_ack_us": 1_400_000, "failover": failover});
+        let run = Run {
+            acknowledged: 1,
+            lost: 0,
+            outage_ms: Some(401),
+            members_equal: true,
+            from: "shop-0".into(),
+            to: "shop-1".into(),
+            more: more.as_object().unwrap().clone(),
+        };
+        let expected = [("first sign", 50), ("promoted", 350), ("first row acknowledged", 400)];
+        let steps = since_the_kill(&[run]);
+        let found: Vec<_> = steps
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row["step"].as_str().unwrap(), row["p50_ms"].as_u64().unwrap()))
+            .collect();
+        assert_eq!(found, expected);
+    }
+}
