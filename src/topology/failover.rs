@@ -14,6 +14,10 @@ use super::safety::{self, Basis};
 use crate::gtid::GtidPosition;
 use crate::orders::{BINLOG_SERVER_PORT, LogEvidence, Order, Ordinal, Source};
 
+/// The Service flips before the promotion when the candidate lacks no more transactions than this: less than about a second
+/// of work even when each is made durable on its own.
+const ROUTE_EARLY_WITHIN: u64 = 1_000;
+
 /// The primary is dead: announce what will be done about it, or say why nothing can be.
 pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decision {
     if !case.seen.members.iter().all(MemberView::is_sighted) {
@@ -203,9 +207,12 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
         Basis::Salvage { end } if end.covers(target) => salvage(case, from, candidate, target),
         _ => relay(case, from, candidate, target),
     };
-    // The Service flips beside the catching up: clients meet a read-only member for a moment instead of a dead address,
-    // and kube-proxy's delay is over by the time of the promotion.
-    let route = (case.seen.routed != Some(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
+    // The Service flips beside a short catching up: clients meet a read-only member for a moment instead of a dead
+    // address, and kube-proxy's delay is over by the time of the promotion. During a long one their reconnects would
+    // only take time away from it.
+    let near = target.distance(applied) <= ROUTE_EARLY_WITHIN;
+    let route =
+        (near && case.seen.routed != Some(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
     match act {
         Ok(act) => Decision::acts(route.into_iter().chain(act).collect()),
         Err(missing) => Decision::blocked(missing),
