@@ -1,4 +1,10 @@
 //! Agents with real launches and real servers, driven by orders as the operator gives them.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "here the world is touched; the lists keep it out of pure folders"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;

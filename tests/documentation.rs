@@ -1,5 +1,11 @@
 //! docs/failover.md speaks of everything the code speaks of.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "here the world is touched; the lists keep it out of pure folders"
+)]
+
 use beachmaster::topology::record::{Durability, Step, TransitionKind};
 use beachmaster::topology::verdict::Verdict;
 use beachmaster::topology::words::{MemberReason, MemberState, Reason};

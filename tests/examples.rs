@@ -1,4 +1,10 @@
 //! Every example is a cluster that the operator takes.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "here the world is touched; the lists keep it out of pure folders"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use beachmaster::api::ReplicationCluster;

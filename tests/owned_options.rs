@@ -1,4 +1,10 @@
 //! The table of owned options against a real mariadbd.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "here the world is touched; the lists keep it out of pure folders"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "common/mariadb.rs"]

@@ -5,6 +5,12 @@
 //! values of `topology::observation`. What an order changes, and in which sequence, belongs to `agent::orders`. On a
 //! primary nothing here may wait behind commits: no SHOW MASTER STATUS, SHOW BINARY LOGS, FLUSH.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "here the world is touched; the lists keep it out of pure folders"
+)]
+
 pub mod error;
 pub mod probe;
 pub mod read;

@@ -72,6 +72,7 @@ fn everything(cluster: &Cluster) -> Value {
     ])
 }
 
+#[allow(clippy::disallowed_methods, reason = "snapshots lie in files")]
 fn assert_snapshot(name: &str, value: &impl Serialize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/resources/tests").join(name);
     let text = serde_json::to_string_pretty(value).unwrap() + "\n";

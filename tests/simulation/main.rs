@@ -5,6 +5,11 @@
 //! design are checked, and when the faults stop the cluster must heal. A failing seed prints itself; replay it with
 //! `SEED=… cargo test --test simulation replay -- --nocapture`.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "here the world is touched; the lists keep it out of pure folders"
+)]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a model in a test")]
 
 mod agent;
