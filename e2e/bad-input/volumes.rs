@@ -8,9 +8,11 @@ use serde_json::json;
 
 use super::shown;
 use crate::harness::cluster::{API_VERSION, Cluster, KIND};
+use crate::harness::kube::Kube;
 use crate::harness::stage::Stage;
 use crate::harness::wait;
 
+/// Objects and pods come and go within this time.
 const GONE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A cluster is deleted and another one gets a volume of it: data of one must never be taken for data of the other.
@@ -24,6 +26,14 @@ pub async fn foreign(stage: &Stage) -> Result<String> {
         "spec": {"accessModes": ["ReadWriteOnce"], "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
     });
     stage.kube.apply(&claim).await?;
+    wait::until("data-heir-0 has the volume", GONE_LIMIT, async || {
+        let claim = stage.kube.get("v1", "PersistentVolumeClaim", "data-heir-0").await?;
+        ensure!(claim["status"]["phase"] == "Bound", "it is {}", claim["status"]["phase"]);
+        Ok(())
+    })
+    .await?;
+    // Only now: a released volume with this policy is deleted at once. Later it must not be left behind.
+    reclaim(&stage.kube, &volume, "Delete").await?;
     let heir = Cluster::apply(&stage.kube, &Cluster::manifest("heir", image, json!({"members": 2}))).await?;
     shown(&heir, &["data of", "donor"]).await
 }
@@ -36,9 +46,7 @@ async fn release(cluster: &Cluster, member: &str) -> Result<String> {
         .as_str()
         .context("no volume")?
         .to_owned();
-    let volumes = kube.global("v1", "PersistentVolume");
-    let keep = json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}});
-    volumes.patch(&volume, &PatchParams::default(), &Patch::Merge(keep)).await?;
+    reclaim(kube, &volume, "Retain").await?;
     kube.delete(API_VERSION, KIND, &cluster.name, &DeleteParams::default()).await?;
     wait::until(&format!("{}'s pods are gone", cluster.name), GONE_LIMIT, async || {
         for member in cluster.member_names() {
@@ -53,10 +61,15 @@ async fn release(cluster: &Cluster, member: &str) -> Result<String> {
         Ok(())
     })
     .await?;
-    // Back to Delete for the next claim, so that nothing is left behind when the scenario's namespace goes.
-    let free = json!({"spec": {"claimRef": null, "persistentVolumeReclaimPolicy": "Delete"}});
-    volumes.patch(&volume, &PatchParams::default(), &Patch::Merge(free)).await?;
+    let free = json!({"spec": {"claimRef": null}});
+    kube.global("v1", "PersistentVolume").patch(&volume, &PatchParams::default(), &Patch::Merge(free)).await?;
     Ok(volume)
+}
+
+async fn reclaim(kube: &Kube, volume: &str, policy: &str) -> Result<()> {
+    let patch = json!({"spec": {"persistentVolumeReclaimPolicy": policy}});
+    kube.global("v1", "PersistentVolume").patch(volume, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    Ok(())
 }
 
 /// A replica's claim is lost and its next pod gets an empty volume: it must say so, and the cluster must take writes.
