@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::topology::observation::Millis;
 
 /// Monotonic time since the operator began, in the milliseconds decisions are made with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock(Instant);
 
 impl Clock {

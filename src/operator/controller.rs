@@ -210,7 +210,7 @@ async fn refuse(
     people::since(&mut stalled, &status.conditions);
     if !status.conditions.contains(&stalled) {
         let term = status.term.unwrap_or(Term(0));
-        context.leading.events.publish(&object, term, Reason::InvalidSpec, invalid.to_string());
+        context.leading.events.publish(&object, Reason::InvalidSpec, (term, ""), invalid.to_string());
         status.conditions.retain(|condition| condition.type_ != stalled.type_);
         status.conditions.push(stalled);
         status.observed_generation = object.metadata.generation;

@@ -87,15 +87,16 @@ impl Events {
         Self(Recorder::new(client, Reporter { controller: CONTROLLER.to_owned(), instance: Some(instance) }))
     }
 
-    /// Publishes in the background. Equal Events of one term are counted, not repeated.
-    pub fn publish(&self, cluster: &ReplicationCluster, term: Term, reason: Reason, note: String) {
+    /// Publishes in the background. Events of one reason, term and subject are counted, not repeated.
+    pub fn publish(&self, cluster: &ReplicationCluster, reason: Reason, (term, subject): (Term, &str), note: String) {
         let recorder = self.0.clone();
         let about: ObjectReference = cluster.object_ref(&());
         let event = Event {
             type_: reason.type_(),
             reason: reason.as_str().to_owned(),
             note: Some(bounded(note)),
-            action: format!("Term{term}"),
+            // Kubernetes tells Events apart by everything but the note.
+            action: format!("Term{term} {subject}").trim_end().to_owned(),
             secondary: None,
         };
         tokio::spawn(async move {

@@ -26,12 +26,6 @@ impl Leadership {
     pub fn remaining(&self) -> Duration {
         self.0.borrow().saturating_duration_since(Instant::now())
     }
-
-    /// A leadership that lasts `for_now`, for tests of parts that need one.
-    #[cfg(test)]
-    pub fn lasting(for_now: Duration) -> Self {
-        Self(watch::channel(Instant::now() + for_now).1)
-    }
 }
 
 /// The Lease as seen last, and since when it has looked so.
@@ -59,6 +53,10 @@ impl Reign {
     #[must_use]
     pub fn leadership(&self) -> Leadership {
         Leadership(self.until.subscribe())
+    }
+
+    fn left(&self) -> Duration {
+        self.until.borrow().saturating_duration_since(Instant::now())
     }
 }
 
@@ -127,8 +125,8 @@ impl Elector {
     /// Renews until that fails for too long; returns when this process is no longer the leader.
     pub async fn keep(&mut self, reign: &mut Reign) {
         loop {
-            sleep(self.settings.retry_period).await;
-            let left = reign.until.borrow().saturating_duration_since(Instant::now());
+            sleep(self.settings.retry_period.min(reign.left())).await;
+            let left = reign.left();
             if left.is_zero() {
                 warn!(lease = %self.settings.manager(), "could not be renewed in time: stops acting");
                 return;

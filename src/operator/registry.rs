@@ -50,6 +50,7 @@ pub type Key = (String, String);
 
 struct Running {
     wish: Arc<Wish>,
+    probes: ProbeSettings,
     inputs: mpsc::UnboundedSender<Input>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -78,7 +79,8 @@ impl Registry {
     pub fn pass(&mut self, leading: &Leading, wish: Wish, probe: Secret) -> Result<(), RecordError> {
         let key = (wish.cluster.namespace.clone(), wish.cluster.name.clone());
         let wish = Arc::new(wish);
-        if let Some(running) = self.0.get_mut(&key).filter(|running| running.serves(&wish)) {
+        let probes = probes(leading, &wish, probe);
+        if let Some(running) = self.0.get_mut(&key).filter(|running| running.serves(&wish, &probes)) {
             running.wish = Arc::clone(&wish);
             // A task that ended meanwhile is noticed at the next reconcile.
             let _ = running.inputs.send(Input::Wish(wish));
@@ -86,7 +88,7 @@ impl Registry {
         }
         // The old task must have ended before another one acts for the same name.
         self.0.remove(&key);
-        self.0.insert(key, start(leading, wish, probe)?);
+        self.0.insert(key, start(leading, wish, probes)?);
         Ok(())
     }
 
@@ -112,28 +114,33 @@ impl Registry {
 }
 
 impl Running {
-    /// True when the task runs and is for this very object with this many members.
-    fn serves(&self, wish: &Wish) -> bool {
+    /// True when the task runs, is for this very object with this many members, and looks at them as it should.
+    fn serves(&self, wish: &Wish, probes: &ProbeSettings) -> bool {
         !self.tasks[0].is_finished()
+            && self.probes == *probes
             && self.wish.cluster.uid == wish.cluster.uid
             && self.wish.cluster.spec.members == wish.cluster.spec.members
     }
 }
 
-fn start(leading: &Leading, wish: Arc<Wish>, probe: Secret) -> Result<Running, RecordError> {
+fn probes(leading: &Leading, wish: &Wish, password: Secret) -> ProbeSettings {
+    let spec = &wish.cluster.spec;
+    ProbeSettings {
+        password,
+        gtid_domain: spec.gtid_domain_id,
+        interval: spec.failover.interval,
+        limit: spec.failover.timeout,
+        clock: leading.clock,
+    }
+}
+
+fn start(leading: &Leading, wish: Arc<Wish>, probes: ProbeSettings) -> Result<Running, RecordError> {
     let Leading { clients, leadership, settings, metrics, events, clock } = leading;
     let cluster = &wish.cluster;
     let (namespace, name) = (cluster.namespace.as_str(), cluster.name.as_str());
     let act = &clients.act;
     let (inputs, received) = mpsc::unbounded_channel();
     let transport: Arc<dyn Transport> = Arc::new(ExecTransport::new(act.clone(), namespace));
-    let probes = ProbeSettings {
-        password: probe,
-        gtid_domain: cluster.spec.gtid_domain_id,
-        interval: cluster.spec.failover.interval,
-        limit: cluster.spec.failover.timeout,
-        clock: *clock,
-    };
     let parts = Parts {
         crew: Crew::gather(cluster.spec.members, &transport, &probes, &inputs),
         book: Book::open(Api::namespaced(act.clone(), namespace), leadership.clone(), wish.object.clone())?,
@@ -159,5 +166,5 @@ fn start(leading: &Leading, wish: Arc<Wish>, probe: Secret) -> Result<Running, R
     };
     let watch = PodWatch::new(clients.watch.clone(), namespace.to_owned(), name.to_owned()).run(inputs.clone());
     let task = ClusterTask::new(parts, leader, Arc::clone(&wish), received);
-    Ok(Running { wish, inputs, tasks: [tokio::spawn(task.run()), tokio::spawn(watch)] })
+    Ok(Running { wish, probes, inputs, tasks: [tokio::spawn(task.run()), tokio::spawn(watch)] })
 }

@@ -37,6 +37,14 @@ pub enum BookError {
     },
 }
 
+impl BookError {
+    /// True when the object has changed since it was read.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Call { source, .. } if source.is_conflict())
+    }
+}
+
 /// The record of one cluster.
 pub struct Book {
     api: Api<ReplicationCluster>,

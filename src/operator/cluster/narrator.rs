@@ -23,6 +23,9 @@ use crate::topology::words::MemberState;
 /// What stands in the way is told as an Event when it lasts: passing obstacles are part of every transition.
 const BLOCKED_LASTS_MS: u64 = 2_000;
 
+/// Until the first pods are there, waiting for them is no news.
+const FIRST_START_MS: u64 = 30_000;
+
 /// The voice of one cluster.
 pub struct Narrator {
     object: ReplicationCluster,
@@ -45,8 +48,8 @@ impl Narrator {
         Self { object, namespace, cluster, path, events, metrics, blocked: None, states: BTreeMap::new() }
     }
 
-    fn event(&self, term: Term, reason: Reason, note: String) {
-        self.events.publish(&self.object, term, reason, note);
+    fn event(&self, reason: Reason, about: (Term, &str), note: String) {
+        self.events.publish(&self.object, reason, about, note);
     }
 
     fn member(&self, ordinal: Ordinal) -> String {
@@ -80,7 +83,7 @@ impl Narrator {
             News::Exited { status, message } => {
                 warn!(cluster = %self.path, %member, %term, %status, "mariadbd exited");
                 let last = message.lines().last().unwrap_or_default();
-                self.event(term, Reason::MariadbdExited, format!("{member}: {status}; last line: {last}"));
+                self.event(Reason::MariadbdExited, (term, &member), format!("{member}: {status}; last line: {last}"));
                 self.metrics.mariadbd_exits.get_or_create(&self.member_labels(ordinal)).inc();
             }
             News::Look => {}
@@ -99,7 +102,7 @@ impl Narrator {
         info!(cluster = %self.path, %term, step = "record", why, "status written");
         if before.durability != after.durability {
             let note = format!("{:?} → {:?}: {why}", before.durability, after.durability);
-            self.event(term, Reason::DurabilityChanged, note);
+            self.event(Reason::DurabilityChanged, (term, &format!("{:?}", after.durability)), note);
         }
     }
 
@@ -119,25 +122,26 @@ impl Narrator {
     /// A failover was announced.
     pub fn failover_began(&self, story: &Story, why: &str) {
         let from = story.from.map(|ordinal| self.member(ordinal)).unwrap_or_default();
-        self.event(story.term, Reason::FailoverStarted, format!("{from}: {why}"));
+        self.event(Reason::FailoverStarted, (story.term, ""), format!("{from}: {why}"));
     }
 
     fn ended(&self, story: &Story) {
         let to = story.to.map(|ordinal| self.member(ordinal)).unwrap_or_default();
         let from = story.from.map(|ordinal| self.member(ordinal)).unwrap_or_default();
         let outage = story.outage_ms().unwrap_or_default();
+        let about = (story.term, "");
         info!(cluster = %self.path, term = %story.term, from, to, outage, kind = ?story.kind, "transition ended");
         match story.kind {
-            TransitionKind::Initialise => self.event(story.term, Reason::Initialised, format!("{to} is the primary")),
-            TransitionKind::Resume => self.event(story.term, Reason::Resumed, format!("{to} is the primary again")),
+            TransitionKind::Initialise => self.event(Reason::Initialised, about, format!("{to} is the primary")),
+            TransitionKind::Resume => self.event(Reason::Resumed, about, format!("{to} is the primary again")),
             TransitionKind::Failover => {
                 let salvaged = story.salvaged();
                 if !salvaged.is_empty() {
                     let note = format!("{} read from {from}'s binary log", join_ranges(&salvaged));
-                    self.event(story.term, Reason::TailSalvaged, note);
+                    self.event(Reason::TailSalvaged, about, note);
                 }
-                self.event(story.term, Reason::Promoted, format!("{to} is the primary"));
-                self.event(story.term, Reason::FailoverComplete, format!("{from} → {to} in {outage} ms"));
+                self.event(Reason::Promoted, about, format!("{to} is the primary"));
+                self.event(Reason::FailoverComplete, about, format!("{from} → {to} in {outage} ms"));
                 self.metrics.failovers.get_or_create(&self.word("Promoted")).inc();
             }
         }
@@ -157,10 +161,11 @@ impl Narrator {
             .blocked_seconds
             .get_or_create(&self.labels())
             .set(std::time::Duration::from_millis(lasted).as_secs_f64());
-        let tell = !told && lasted >= BLOCKED_LASTS_MS;
+        let patience = if term == Term::default() { FIRST_START_MS } else { BLOCKED_LASTS_MS };
+        let tell = !told && lasted >= patience;
         if tell {
             warn!(cluster = %self.path, %term, step = "blocked", message, rejected = ?decision.rejected, "blocked");
-            self.event(term, Reason::Blocked, message.clone());
+            self.event(Reason::Blocked, (term, ""), message.clone());
         }
         self.blocked = Some((message.clone(), since, told || tell));
     }
@@ -204,10 +209,10 @@ impl Narrator {
         info!(cluster = %self.path, member = name, %term, state = %member.state, reason = ?member.reason, message, "member");
         match (member.state, member.role) {
             (MemberState::Quarantined | MemberState::Refused, _) => {
-                self.event(term, Reason::MemberQuarantined, format!("{name}: {message}"));
+                self.event(Reason::MemberQuarantined, (term, &name), format!("{name}: {message}"));
             }
             (MemberState::Ready, Role::Replica) => {
-                self.event(term, Reason::MemberRejoined, format!("{name} follows the primary"));
+                self.event(Reason::MemberRejoined, (term, &name), format!("{name} follows the primary"));
             }
             _ => {}
         }

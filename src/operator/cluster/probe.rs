@@ -44,7 +44,7 @@ pub struct ProbeTarget {
 }
 
 /// What stays the same for all looks of a cluster.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeSettings {
     /// Of the account `beachmaster_probe`.
     pub password: Secret,

@@ -200,22 +200,22 @@ impl ClusterTask {
     /// When the object is gone.
     async fn step(&mut self) -> Result<(), Gone> {
         for _ in 0..WRITES_IN_A_ROW {
+            if self.leader.leadership.remaining().is_zero() {
+                return Ok(());
+            }
             if !self.parts.book.is_certain() && !self.reload().await? {
                 return Ok(());
             }
             let seen = self.observe();
             let decision = decide(&self.wish.policy, self.parts.book.record(), &seen);
             self.parts.narrator.decided(self.parts.book.record().term, &decision, seen.now);
-            let written = match decision.acts.first() {
+            match decision.acts.first() {
                 Some(Act::Write { record, why }) => self.write(record, why, &seen, &decision).await,
                 _ => {
                     self.act(&decision);
                     self.settle(&seen, &decision).await;
                     return Ok(());
                 }
-            };
-            if !written {
-                sleep(BOOK_PAUSE).await;
             }
             self.take_in_all();
         }
@@ -274,8 +274,8 @@ impl ClusterTask {
         seen
     }
 
-    /// One status write with the next record; true when it surely succeeded.
-    async fn write(&mut self, next: &Record, why: &str, seen: &Observation, decision: &Decision) -> bool {
+    /// One status write with the next record.
+    async fn write(&mut self, next: &Record, why: &str, seen: &Observation, decision: &Decision) {
         let before = self.parts.book.record().clone();
         let mut status = self.compose(next, seen, decision);
         record::write(&self.wish.cluster.name, next, &mut status, Timestamp::now());
@@ -285,11 +285,13 @@ impl ClusterTask {
                 self.parts.narrator.written(&before, next, why);
                 self.record_changed(&before);
                 self.note_record(false, why);
-                true
             }
             Err(error) => {
                 warn!(cluster = %self.wish.cluster, term = %next.term, why, %error, "status not written; it is read again");
-                false
+                // After a conflict the object is read at once; an API server in trouble gets a pause.
+                if !error.is_conflict() {
+                    sleep(BOOK_PAUSE).await;
+                }
             }
         }
     }
