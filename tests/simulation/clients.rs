@@ -39,7 +39,7 @@ impl World {
     pub fn start_clients(&mut self, number: usize) {
         for client in 0..number {
             let sticky = self.dice.chance(30);
-            let think_ms = self.dice.range(20, 200);
+            let think_ms = self.dice.range(60, 500);
             let patience_ms = self.dice.range(800, 20_000);
             self.clients.push(Client { sticky, think_ms, patience_ms, ..Client::default() });
             self.wake(client, 1);
