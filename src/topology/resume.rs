@@ -52,7 +52,8 @@ fn start(case: &Case<'_>, old: &MemberView) -> Decision {
             return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
         }
         let why = format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error);
-        return Decision { acts: order(old, Order::Start).into_iter().collect(), blocked: Some(why), rejected: vec![] };
+        let acts = order(old, Order::Start).into_iter().chain(failover::start_idle(case, old.ordinal)).collect();
+        return Decision { acts, blocked: Some(why), rejected: vec![] };
     }
     Decision::acts(order(old, Order::Start).into_iter().collect())
 }
