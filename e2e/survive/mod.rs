@@ -23,7 +23,7 @@ const ORDERS_AGAIN: Duration = Duration::from_secs(3);
 /// A killed process or pod is back within this time.
 const BACK_LIMIT: Duration = Duration::from_secs(90);
 /// Light: what is measured here is healing, not speed.
-const LOAD: Load = Load { workers: 4, payload_bytes: 100, pause_ms: 5 };
+const LOAD: Load = Load { workers: 4, payload_bytes: 100, pause_ms: 20 };
 /// Prints pid and start time of mariadbd: another process, or a later one, prints something else.
 const MARIADBD: &str = r#"for p in /proc/[0-9]*; do
   if read -r name <"$p/comm" && [ "$name" = mariadbd ]; then echo "${p#/proc/} $(cut -d ' ' -f 22 "$p/stat")"; exit; fi

@@ -16,6 +16,12 @@ use crate::inside::observer::Verdict;
 /// Password of the account that the scenarios write with; it lives as long as the scenario's namespace.
 const PASSWORD: &str = "only-for-the-duration-of-this-test";
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// Every question to a writer is a process in its pod.
+const ASK_PERIOD: Duration = Duration::from_millis(500);
+/// The slowest scenario waits for tens of thousands of rows.
+const ROWS_LIMIT: Duration = Duration::from_secs(180);
+/// Between two rows of a worker: together some hundred rows a second, and time for others on a machine of two cores.
+const PAUSE_MS: u64 = 5;
 
 /// What a scenario asks of its writer.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +33,7 @@ pub struct Load {
 
 impl Default for Load {
     fn default() -> Self {
-        Self { workers: 8, payload_bytes: 100, pause_ms: 0 }
+        Self { workers: 8, payload_bytes: 100, pause_ms: PAUSE_MS }
     }
 }
 
@@ -87,7 +93,7 @@ impl Writer {
     /// # Errors
     /// When that takes too long.
     pub async fn wait_for(&self, rows: u64) -> Result<()> {
-        wait::until(&format!("{rows} rows acknowledged"), Duration::from_secs(180), async || {
+        wait::every(ASK_PERIOD, &format!("{rows} rows acknowledged"), ROWS_LIMIT, async || {
             let count = self.count().await?;
             ensure!(count >= rows, "{count} are");
             Ok(())
