@@ -1,9 +1,13 @@
 //! The Failover object that tells what happened. Creating and filling it may be repeated.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, OwnerReference, Time};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Resource};
+use tokio::time::sleep;
+use tracing::warn;
 
 use super::chronicle::{Point, Story};
 use crate::api::ReplicationCluster;
@@ -16,6 +20,12 @@ use crate::gtid::{GtidRange, join_ranges};
 use crate::operator::clients::{CallError, call};
 use crate::operator::lease::Leadership;
 use crate::orders::{Ordinal, Term};
+use crate::topology::record::TransitionKind;
+
+/// A record is worth some tries; it is written at rest.
+const TRIES: u32 = 5;
+/// Pause after the first try that failed.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Writes the records of one cluster's failovers.
 #[derive(Clone)]
@@ -33,11 +43,48 @@ impl FailoverRecords {
         record_name(self.cluster.metadata.name.as_deref().unwrap_or_default(), term)
     }
 
-    /// Creates the record when the failover is committed: a successor finds it even if this process ends now.
-    ///
-    /// # Errors
-    /// What the API server said; it may be tried again.
-    pub async fn begin(&self, story: &Story) -> Result<Failover, CallError> {
+    /// Creates the record in the background, when a failover is committed: a successor finds it even if this process
+    /// ends now. Other transitions have no record.
+    pub fn begin_soon(&self, story: &Story) {
+        if story.kind != TransitionKind::Failover {
+            return;
+        }
+        let (records, story) = (self.clone(), story.clone());
+        tokio::spawn(async move {
+            if let Err(error) = records.begin(&story).await {
+                warn!(term = %story.term, %error, "the Failover record was not created; it will be at the end");
+            }
+        });
+    }
+
+    /// Completes the record in the background, when a failover has ended.
+    pub fn complete_soon(&self, story: Story) {
+        if story.kind != TransitionKind::Failover {
+            return;
+        }
+        let records = self.clone();
+        tokio::spawn(async move {
+            for attempt in 1..=TRIES {
+                match records.complete(&story).await {
+                    Ok(()) => return,
+                    Err(error) => warn!(term = %story.term, %error, attempt, "the Failover record was not written"),
+                }
+                sleep(PAUSE * attempt).await;
+            }
+        });
+    }
+
+    /// Completes the record of the last promotion in the background, should an earlier leader have left it open.
+    pub fn complete_left_over_soon(&self, term: Term) {
+        let records = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = records.complete_left_over(term).await {
+                warn!(%term, %error, "the Failover record of an earlier leader was not completed");
+            }
+        });
+    }
+
+    async fn begin(&self, story: &Story) -> Result<Failover, CallError> {
         let name = self.name(story.term);
         let params = PostParams::default();
         let created = call(&self.leadership, self.api.create(&params, &object(&self.cluster, &name, story))).await;
@@ -47,20 +94,14 @@ impl FailoverRecords {
         }
     }
 
-    /// Completes the record, which is created when there is none.
-    ///
-    /// # Errors
-    /// What the API server said; it may be tried again.
-    pub async fn complete(&self, story: &Story) -> Result<(), CallError> {
+    /// Fills the record, which is created when there is none.
+    async fn complete(&self, story: &Story) -> Result<(), CallError> {
         let found = self.begin(story).await?;
         self.fill(found, status(&self.cluster, story, Timestamp::now())).await
     }
 
-    /// Completes what an earlier leader began and could not complete, with what is known.
-    ///
-    /// # Errors
-    /// What the API server said; it may be tried again.
-    pub async fn complete_left_over(&self, term: Term) -> Result<(), CallError> {
+    /// Fills what an earlier leader began and could not complete, with what is known.
+    async fn complete_left_over(&self, term: Term) -> Result<(), CallError> {
         let found = call(&self.leadership, self.api.get_opt(&self.name(term))).await?;
         let open = found.filter(|found| found.status.as_ref().is_none_or(|status| status.conditions.is_empty()));
         let Some(found) = open else { return Ok(()) };

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod link;
 pub mod member;
 pub mod narrator;
+pub mod parts;
 pub mod people;
 pub mod pod_labels;
 pub mod pods;

@@ -1,6 +1,6 @@
 //! Tells what happens: one log line a step, Events, metrics. Decides nothing and is never waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -26,6 +26,15 @@ const BLOCKED_LASTS_MS: u64 = 2_000;
 /// Until the first pods are there, waiting for them is no news.
 const FIRST_START_MS: u64 = 30_000;
 
+/// Messages with positions in them could go on for ever.
+const MOST_TOLD: usize = 32;
+
+/// Something has stood in the way without a break: since when, and what was told of it.
+struct Blocked {
+    since: Millis,
+    told: BTreeSet<String>,
+}
+
 /// The voice of one cluster.
 pub struct Narrator {
     object: ReplicationCluster,
@@ -34,7 +43,7 @@ pub struct Narrator {
     path: String,
     events: Events,
     metrics: Arc<Metrics>,
-    blocked: Option<(String, Millis, bool)>,
+    blocked: Option<Blocked>,
     states: BTreeMap<Ordinal, MemberState>,
 }
 
@@ -154,20 +163,16 @@ impl Narrator {
             self.metrics.blocked_seconds.get_or_create(&self.labels()).set(0.0);
             return;
         };
-        let known = self.blocked.take().filter(|(known, ..)| known == message);
-        let (since, told) = known.map_or((now, false), |(_, since, told)| (since, told));
-        let lasted = now.since(since);
-        self.metrics
-            .blocked_seconds
-            .get_or_create(&self.labels())
-            .set(std::time::Duration::from_millis(lasted).as_secs_f64());
+        let mut blocked = self.blocked.take().unwrap_or(Blocked { since: now, told: BTreeSet::new() });
+        let lasted = now.since(blocked.since);
+        let seconds = std::time::Duration::from_millis(lasted).as_secs_f64();
+        self.metrics.blocked_seconds.get_or_create(&self.labels()).set(seconds);
         let patience = if term == Term::default() { FIRST_START_MS } else { BLOCKED_LASTS_MS };
-        let tell = !told && lasted >= patience;
-        if tell {
+        if lasted >= patience && blocked.told.len() < MOST_TOLD && blocked.told.insert(message.clone()) {
             warn!(cluster = %self.path, %term, step = "blocked", message, rejected = ?decision.rejected, "blocked");
             self.event(Reason::Blocked, (term, ""), message.clone());
         }
-        self.blocked = Some((message.clone(), since, told || tell));
+        self.blocked = Some(blocked);
     }
 
     /// The newest report: gauges, and Events for members whose state changed.

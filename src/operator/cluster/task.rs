@@ -9,21 +9,16 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::book::{Book, BookError};
-use super::chronicle::{Chapter, Chronicle, Point, Story};
-use super::crew::Crew;
-use super::failover_record::FailoverRecords;
+use super::book::BookError;
+use super::chronicle::{Chapter, Chronicle, Point};
 use super::input::Input;
 use super::member::{self, News};
-use super::narrator::Narrator;
+use super::parts::{Leader, Parts};
 use super::people::{self, Scene};
-use super::pod_labels::{PodLabels, SETTLED_MS, Wanted};
+use super::pod_labels::{SETTLED_MS, Wanted};
 use super::record;
-use super::router::Router;
 use super::wish::Wish;
 use crate::api::ClusterStatus;
-use crate::operator::clock::Clock;
-use crate::operator::lease::Leadership;
 use crate::operator::passwords;
 use crate::orders::{DataUid, Order, Ordinal, Secret, Token};
 use crate::topology::ackers;
@@ -42,35 +37,6 @@ const WRITES_IN_A_ROW: usize = 8;
 const BOOK_PAUSE: Duration = Duration::from_millis(200);
 /// Status for people is written at most this often.
 const PEOPLE_MS: u64 = 1_000;
-
-/// What the loop works with.
-pub struct Parts {
-    /// The members.
-    pub crew: Crew,
-    /// The record.
-    pub book: Book,
-    /// The primary's Service.
-    pub router: Router,
-    /// The pods' labels.
-    pub labels: PodLabels,
-    /// Logs, Events, metrics.
-    pub narrator: Narrator,
-    /// Where failovers are recorded.
-    pub failovers: FailoverRecords,
-}
-
-/// Facts about this leader.
-#[derive(Clone)]
-pub struct Leader {
-    /// Its name, unique among all processes that ever ran.
-    pub identity: String,
-    /// Its Lease.
-    pub manager: String,
-    /// Until when it may act.
-    pub leadership: Leadership,
-    /// Its clock.
-    pub clock: Clock,
-}
 
 /// The task of one cluster.
 pub struct ClusterTask {
@@ -128,7 +94,10 @@ impl ClusterTask {
             sleep(BOOK_PAUSE).await;
         }
         self.note_record(true, "taken over");
-        self.complete_left_over();
+        let record = self.parts.book.record();
+        if record.transition.is_none() {
+            self.parts.failovers.complete_left_over_soon(record.promoted_in);
+        }
     }
 
     /// Waits for an input, at most until something changes by itself, and takes in everything that has come.
@@ -317,55 +286,15 @@ impl ClusterTask {
                         self.parts.narrator.failover_began(story, why);
                     }
                 }
-                Chapter::Passed(Point::Committed, _) => self.begin_record(),
-                Chapter::Passed(..) => {}
-                Chapter::Ended(story) => self.complete_record(*story),
-            }
-        }
-    }
-
-    /// Creates the Failover object in the background.
-    fn begin_record(&self) {
-        let story = self.chronicle.story().filter(|story| story.kind == TransitionKind::Failover);
-        let (Some(story), records) = (story.cloned(), self.parts.failovers.clone()) else { return };
-        tokio::spawn(async move {
-            if let Err(error) = records.begin(&story).await {
-                warn!(term = %story.term, %error, "the Failover record was not created; it will be at the end");
-            }
-        });
-    }
-
-    /// Completes the Failover object in the background.
-    fn complete_record(&self, story: Story) {
-        if story.kind != TransitionKind::Failover {
-            return;
-        }
-        let records = self.parts.failovers.clone();
-        tokio::spawn(async move {
-            /// A record is worth some tries; it is written at rest.
-            const TRIES: u32 = 5;
-            for attempt in 1..=TRIES {
-                match records.complete(&story).await {
-                    Ok(()) => return,
-                    Err(error) => warn!(term = %story.term, %error, attempt, "the Failover record was not written"),
+                Chapter::Passed(Point::Committed, _) => {
+                    if let Some(story) = self.chronicle.story() {
+                        self.parts.failovers.begin_soon(story);
+                    }
                 }
-                sleep(BOOK_PAUSE * attempt).await;
+                Chapter::Passed(..) => {}
+                Chapter::Ended(story) => self.parts.failovers.complete_soon(*story),
             }
-        });
-    }
-
-    /// Completes the record of the last failover in the background, should an earlier leader have left it open.
-    fn complete_left_over(&self) {
-        let record = self.parts.book.record();
-        if record.transition.is_some() {
-            return;
         }
-        let (records, term) = (self.parts.failovers.clone(), record.promoted_in);
-        tokio::spawn(async move {
-            if let Err(error) = records.complete_left_over(term).await {
-                warn!(%term, %error, "the Failover record of an earlier leader was not completed");
-            }
-        });
     }
 
     /// Starts orders and routes.
