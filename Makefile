@@ -66,7 +66,9 @@ cluster-down: ## Remove the cluster and everything it made on this machine
 
 .PHONY: e2e
 e2e: cluster ## Run the e2e scenarios, or SCENARIO=name alone (RUNS=n)
-	@$(HARNESS); for scenario in $(or $(SCENARIO),$$("$$e2e" list)); do "$$e2e" run "$$scenario" $(if $(RUNS),--runs $(RUNS)); done
+	@$(HARNESS); failed=; for scenario in $(or $(SCENARIO),$$("$$e2e" list)); do \
+	  "$$e2e" run "$$scenario" $(if $(RUNS),--runs $(RUNS)) || failed="$$failed $$scenario"; done; \
+	  [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 ##@ Parts of check
 
