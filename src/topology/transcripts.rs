@@ -2,10 +2,10 @@
 
 use super::decide::{Act, Decision, decide};
 use super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
-use super::observation::{AgentSight, MemberView, Millis, Observation, Serving};
+use super::observation::{AgentSight, Failure, MemberView, Millis, Observation, Serving};
 use super::policy::Policy;
 use super::record::{Durability, Record, Step, TransitionKind};
-use crate::orders::{Frozen, Incarnation, LogEvidence, Mariadbd, Order, Ordinal, Term, Volume};
+use crate::orders::{Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Term, Volume};
 
 /// A cluster that is asked again and again, as the operator does it.
 struct Story {
@@ -171,6 +171,21 @@ fn frozen_ackers_do_when_the_dead_primarys_volume_is_unreadable() {
     assert_eq!(story.acts(), ["await 1"], "its relay log is drained by the SQL thread alone");
     story.member(1).progress.applied = Some("0-17-11".parse().unwrap());
     assert_eq!(story.written(), "member 1 has everything up to 0-17-11");
+}
+
+#[test]
+fn frozen_ackers_do_when_the_tail_cannot_be_served_after_all() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-12");
+    story.freeze(1, "0-17-10", "0-17-10");
+    story.freeze(2, "0-17-10", "0-17-10");
+    story.seen.routed = Some(Ordinal(1));
+    let error = OrderError { reason: Reason::Volume, message: "Input/output error".to_owned() };
+    story.member(0).progress.failure = Some(Failure { order: "serve-binlog", error, count: 2 });
+    assert_eq!(story.acts(), ["serve-binlog 0"]);
+    story.member(0).progress.failure.as_mut().unwrap().count = 3;
+    assert_eq!(story.written(), "member 1 has everything up to 0-17-10");
 }
 
 #[test]
