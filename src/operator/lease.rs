@@ -148,8 +148,10 @@ impl Elector {
 
     /// One renewal; false when another process holds the Lease.
     async fn renew(&self, reign: &mut Reign) -> Result<bool, String> {
-        let turns = reign.lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
-        let lease = self.lease(reign.lease.metadata.clone(), turns);
+        let mut lease = reign.lease.clone();
+        if let Some(spec) = lease.spec.as_mut() {
+            spec.renew_time = Some(MicroTime(jiff::Timestamp::now()));
+        }
         // Half of what a renewal may take: an answer that is lost must not use up the whole deadline.
         let limit = self.settings.renew_deadline / 2;
         match within(limit, self.api.replace(&self.settings.name, &PostParams::default(), &lease)).await {

@@ -78,6 +78,17 @@ impl Narrator {
         MemberLabels { namespace: self.namespace.clone(), cluster: self.cluster.clone(), member }
     }
 
+    fn role_labels(&self, ordinal: Ordinal) -> [(Role, RoleLabels); 2] {
+        let MemberLabels { namespace, cluster, member } = self.member_labels(ordinal);
+        let labels = |role: &str| RoleLabels {
+            namespace: namespace.clone(),
+            cluster: cluster.clone(),
+            member: member.clone(),
+            role: role.to_owned(),
+        };
+        [(Role::Primary, labels("primary")), (Role::Replica, labels("replica"))]
+    }
+
     /// A member's news.
     pub fn news(&self, term: Term, ordinal: Ordinal, news: &News) {
         let member = self.member(ordinal);
@@ -180,16 +191,15 @@ impl Narrator {
         for member in &report.members {
             let labels = self.member_labels(member.ordinal);
             self.metrics.member_up.get_or_create(&labels).set(i64::from(member.state == MemberState::Ready));
-            if let Some(lag) = member.lag_s.and_then(|lag| u32::try_from(lag).ok()) {
-                self.metrics.lag.get_or_create(&labels).set(lag.into());
+            match member.lag_s.and_then(|lag| u32::try_from(lag).ok()) {
+                Some(lag) => {
+                    self.metrics.lag.get_or_create(&labels).set(lag.into());
+                }
+                None => {
+                    self.metrics.lag.remove(&labels);
+                }
             }
-            for (role, word) in [(Role::Primary, "primary"), (Role::Replica, "replica")] {
-                let labels = RoleLabels {
-                    namespace: self.namespace.clone(),
-                    cluster: self.cluster.clone(),
-                    member: labels.member.clone(),
-                    role: word.to_owned(),
-                };
+            for (role, labels) in self.role_labels(member.ordinal) {
                 self.metrics.role.get_or_create(&labels).set(i64::from(member.role == role));
             }
             let before = self.states.insert(member.ordinal, member.state);
@@ -202,7 +212,7 @@ impl Narrator {
             .iter()
             .any(|condition| condition.kind == ConditionType::FailoverReady.as_str() && condition.status);
         self.metrics.failover_ready.get_or_create(&self.labels()).set(i64::from(ready));
-        for durability in [Durability::Enforced, Durability::CatchingUp, Durability::Degraded, Durability::Async] {
+        for durability in Durability::ALL {
             let holds = i64::from(record.data_uid.is_some() && record.durability == durability);
             self.metrics.durability.get_or_create(&self.word(&format!("{durability:?}"))).set(holds);
         }
@@ -220,6 +230,25 @@ impl Narrator {
                 self.event(Reason::MemberRejoined, (term, &name), format!("{name} follows the primary"));
             }
             _ => {}
+        }
+    }
+}
+
+/// A cluster nobody watches any more, or another process does, is not told of. What was counted stays.
+impl Drop for Narrator {
+    fn drop(&mut self) {
+        for ordinal in self.states.keys() {
+            let labels = self.member_labels(*ordinal);
+            self.metrics.member_up.remove(&labels);
+            self.metrics.lag.remove(&labels);
+            for (_, labels) in self.role_labels(*ordinal) {
+                self.metrics.role.remove(&labels);
+            }
+        }
+        self.metrics.failover_ready.remove(&self.labels());
+        self.metrics.blocked_seconds.remove(&self.labels());
+        for durability in Durability::ALL {
+            self.metrics.durability.remove(&self.word(&format!("{durability:?}")));
         }
     }
 }
