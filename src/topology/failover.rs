@@ -204,7 +204,9 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
         return Decision::acts(drained().into_iter().collect());
     }
     let act = match basis {
-        Basis::Salvage { end } if end.covers(target) => salvage(case, from, candidate, target),
+        Basis::Salvage { end } if end.covers(target) && lost_donor(case, from).is_none() => {
+            salvage(case, from, candidate, target)
+        }
         _ => relay(case, from, candidate, target),
     };
     // The Service flips beside a short catching up: clients meet a read-only member for a moment instead of a dead
