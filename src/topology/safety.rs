@@ -1,7 +1,6 @@
 //! When a promotion can lose nothing that was acknowledged. The only module that answers this, and only from what is
 //! recorded as done and what was confirmed in the present term.
 
-use super::candidate::FAILURES_TO_REJECT;
 use super::observation::{MemberView, Observation};
 use super::record::{Acker, Durability, Record};
 use crate::gtid::GtidPosition;
@@ -80,22 +79,12 @@ pub fn feasible(rules: Rules, record: &Record, seen: &Observation, from: Ordinal
 fn salvage(from: Option<&MemberView>) -> Result<GtidPosition, String> {
     let Some(member) = from else { return Err("the old primary is no member any more".to_owned()) };
     match &member.progress.fenced {
-        Some(LogEvidence::Readable { end, .. }) => match serving_failed(member) {
-            Some(why) => Err(format!("the binary logs of member {} cannot be served: {why}", member.ordinal)),
-            None => Ok(end.clone()),
-        },
+        Some(LogEvidence::Readable { end, .. }) => Ok(end.clone()),
         Some(LogEvidence::Unreadable { message }) => {
             Err(format!("the binary logs of member {} cannot be read: {message}", member.ordinal))
         }
         None => Err(format!("member {} is not fenced", member.ordinal)),
     }
-}
-
-/// Logs that were read for the fence and fail again and again when they are to be served are no logs to wait for.
-fn serving_failed(member: &MemberView) -> Option<String> {
-    let failure = member.progress.failure.as_ref()?;
-    let given_up = failure.order == "serve-binlog" && failure.count >= FAILURES_TO_REJECT;
-    given_up.then(|| failure.error.to_string())
 }
 
 fn all_ackers(record: &Record, holds: impl Fn(&Acker) -> bool) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use beachmaster::orders::Ordinal;
 use beachmaster::topology::decide::Act;
 use beachmaster::topology::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
+use beachmaster::topology::record::Step;
 
 use crate::member::{Agent, At, Host, HostId, Volume};
 use crate::world::{Dice, Event, World};
@@ -261,6 +262,7 @@ impl World {
             }),
             Fault::PodReplaced(who) => self.on(who, |world, host| world.replace_pod(host, false)),
             Fault::PodBlank(who) => self.on(who, |world, host| world.replace_pod(host, true)),
+            Fault::SecondPod { .. } if self.is_promoting() && !self.with_known_gaps => {}
             Fault::SecondPod { who, with_primary, blank, heals } => {
                 let primary = self.who(Who::Primary).filter(|_| with_primary);
                 self.on(who, |world, host| world.second_pod(host, primary, blank, heals));
@@ -342,6 +344,11 @@ impl World {
     }
 
     /// The pod is cut off and goes on; the API server shows a new one on another node.
+    /// Between the point of no return and the end of a transition: see docs/known-gaps.md.
+    fn is_promoting(&self) -> bool {
+        self.store.record.transition.as_ref().is_some_and(|transition| transition.step == Step::Promoting)
+    }
+
     fn second_pod(&mut self, host: HostId, primary: Option<HostId>, blank: bool, heals: u64) {
         self.hosts[host].side = 1;
         if let Some(primary) = primary {
