@@ -12,6 +12,9 @@ use crate::orders::Ordinal;
 /// After this many failures in a row within one term a member is passed over: one may be chance, three are a state.
 pub const FAILURES_TO_REJECT: u32 = 3;
 
+/// The order that takes a member off the old primary, by its word.
+const FOLLOW: &str = "follow";
+
 /// Candidates, best first, and why the others are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ranking {
@@ -107,11 +110,19 @@ pub fn received(member: &MemberView) -> GtidPosition {
 /// own, which shows only when it is refused with 1236: it comes after all others.
 fn is_of_this_reign(policy: &Policy, member: &MemberView, from: Ordinal) -> bool {
     let host = policy.hosts.get(usize::from(from.0));
-    member.progress.following.is_some() || slave(member).is_some_and(|slave| Some(&slave.host) == host)
+    is_moved(member) || slave(member).is_some_and(|slave| Some(&slave.host) == host)
 }
 
+/// The lag of a member on its way to the donor is that of the tail it is given, and says nothing against it.
 fn is_within_lag(policy: &Policy, member: &MemberView) -> bool {
-    slave(member).and_then(|slave| slave.lag_s).is_none_or(|lag| lag <= policy.max_candidate_lag_s)
+    let lag = slave(member).and_then(|slave| slave.lag_s);
+    is_moved(member) || lag.is_none_or(|lag| lag <= policy.max_candidate_lag_s)
+}
+
+/// True when `member` was ordered in this term to follow somebody else. Its replica status changes before it has answered,
+/// and must not change its rank: that would choose another candidate and begin again.
+fn is_moved(member: &MemberView) -> bool {
+    member.progress.following.is_some() || member.busy == Some(FOLLOW)
 }
 
 #[cfg(test)]
@@ -147,6 +158,22 @@ mod tests {
         let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
         assert_eq!(best(vec![dead(0), behind(3), at(2, "0-17-11")], prefer), Some(Ordinal(1)));
         assert_eq!(best(vec![dead(0), behind(300), at(2, "0-17-11")], prefer), Some(Ordinal(2)));
+    }
+
+    #[test]
+    fn a_candidate_on_its_way_to_the_donor_stays_the_candidate() {
+        let mut moving = at(1, "0-17-10");
+        edit(&mut moving, |view| {
+            let slave = view.slave.as_mut().unwrap();
+            slave.host = "donor".to_owned();
+            slave.lag_s = Some(300);
+        });
+        let lost = best(vec![dead(0), moving.clone(), at(2, "0-17-10")], |_| ());
+        assert_eq!(lost, Some(Ordinal(2)), "one that follows somebody else without an order comes last");
+        moving.busy = Some("follow");
+        assert_eq!(best(vec![dead(0), moving.clone(), at(2, "0-17-10")], |_| ()), Some(Ordinal(1)));
+        let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
+        assert_eq!(best(vec![dead(0), moving, at(2, "0-17-11")], prefer), Some(Ordinal(1)));
     }
 
     #[test]
