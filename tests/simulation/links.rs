@@ -159,7 +159,7 @@ impl World {
             }
             _ => {}
         }
-        self.ask(reply.leader, 0);
+        self.ask(reply.leader);
     }
 
     /// Sends the query of a reading.

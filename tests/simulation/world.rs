@@ -11,9 +11,9 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::clients::Client;
-use crate::faults::Plan;
 use crate::leader::{Leader, ToLeader};
 use crate::member::{At, Conn, Host, HostId};
+use crate::plan::Plan;
 
 /// A deliberate mistake that the simulation must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,8 +195,8 @@ impl Dice {
 impl World {
     pub fn new(seed: u64, mutant: Option<Mutant>, trace: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let policy = crate::faults::policy(&mut dice);
-        let plan = crate::faults::plan(&mut dice, policy.members.len());
+        let policy = crate::plan::policy(&mut dice);
+        let plan = crate::plan::plan(&mut dice, policy.members.len());
         let mut world = Self {
             now: 0,
             queue: BinaryHeap::new(),

@@ -1,0 +1,184 @@
+//! What may go wrong in a history, and when: chosen by the seed before it begins.
+
+use beachmaster::orders::Ordinal;
+use beachmaster::topology::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
+
+use crate::member::{At, HostId, Volume};
+use crate::world::Dice;
+
+/// How long faults may begin.
+const FAULTS_FOR_MS: u64 = 12_000;
+
+/// Whom a fault hits.
+#[derive(Debug, Clone, Copy)]
+pub enum Who {
+    Primary,
+    /// The member that is to be promoted, when known.
+    Candidate,
+    Any(u8),
+}
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    Kill(Who),
+    KillAll,
+    AgentAway(Who, u64),
+    Unreadable(Who, u64),
+    PodReplaced(Who),
+    PodBlank(Who),
+    /// A second pod of the same name, while the first one is cut off and goes on.
+    SecondPod {
+        who: Who,
+        with_primary: bool,
+        blank: bool,
+        heals: u64,
+    },
+    PowerCut(Who),
+    PowerCutAll,
+    Partition {
+        mask: u8,
+        clients: u8,
+        leader: bool,
+        heals: u64,
+    },
+    CrashLeader,
+    StallLeader {
+        wakes: u64,
+        elects: u64,
+    },
+    SlowMember(Who, u64),
+}
+
+/// Everything that will go wrong in a history.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    pub timed: Vec<(At, Fault)>,
+    /// Before the n-th act inside a failover (counted over the history).
+    pub at_act: Vec<(u64, Fault)>,
+    pub acts: u64,
+    pub late_percent: u64,
+    pub twice_percent: u64,
+    /// Damaged volumes are whole again when the faults stop.
+    pub volumes_heal: bool,
+    pub heals: Vec<Heal>,
+}
+
+impl Plan {
+    /// The sequence of docs/known-gaps.md: the member that is being promoted gets a second pod while `promote` is late.
+    pub fn of_the_known_gap(seed: u64) -> Self {
+        let who = Who::Candidate;
+        let second = Fault::SecondPod { who, with_primary: false, blank: false, heals: 1_200 };
+        Self {
+            timed: vec![(3_000 + seed, Fault::Kill(Who::Primary))],
+            at_act: vec![(5 + seed % 6, second)],
+            late_percent: 60,
+            ..Self::default()
+        }
+    }
+}
+
+/// How a fault ends.
+#[derive(Debug, Clone)]
+pub enum Heal {
+    Agent(HostId),
+    Readable(HostId),
+    Network,
+    Pod { ordinal: Ordinal, volume: Box<Volume>, boot: Option<(String, At)> },
+    Pace(HostId),
+    Reap(HostId),
+}
+
+/// The user's wishes of a history.
+pub fn policy(dice: &mut Dice) -> Policy {
+    let members = [1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 5][dice.index(12)];
+    let mode = if members == 1 || dice.chance(20) { Mode::Async } else { Mode::SemiSync };
+    let when_no_acker =
+        if dice.chance(60) { WhenNoAcker::Wait } else { WhenNoAcker::Degrade { after_ms: dice.range(300, 4_000) } };
+    let mut wishes: Vec<MemberPolicy> = (0..members)
+        .map(|_| MemberPolicy { priority: u32::try_from(dice.range(0, 2)).unwrap_or(0), never_primary: false })
+        .collect();
+    if members > 2 && dice.chance(15) {
+        wishes[dice.index(members)].never_primary = true;
+    }
+    Policy {
+        members: wishes,
+        mode,
+        when_no_acker,
+        failover_enabled: true,
+        paused: false,
+        max_candidate_lag_s: 10,
+        cluster: "sim/shop".to_owned(),
+        hosts: (0..members).map(|member| format!("m{member}")).collect(),
+    }
+}
+
+/// The faults of a history.
+pub fn plan(dice: &mut Dice, members: usize) -> Plan {
+    let begin = if dice.chance(10) { 0 } else { dice.range(2_500, 4_000) };
+    let mut plan = Plan {
+        late_percent: if dice.chance(40) { dice.range(1, 15) } else { 0 },
+        twice_percent: if dice.chance(40) { dice.range(1, 25) } else { 0 },
+        volumes_heal: dice.chance(60),
+        ..Plan::default()
+    };
+    for _ in 0..dice.range(1, 5) {
+        let at = begin + dice.range(0, FAULTS_FOR_MS);
+        plan.timed.push((at, fault(dice, members)));
+    }
+    let first = begin + dice.range(500, 5_000);
+    plan.timed.push((first, Fault::Kill(Who::Primary)));
+    if dice.chance(40) {
+        plan.timed.push((first + dice.range(0, 3_000), fault(dice, members)));
+    }
+    if dice.chance(30) {
+        plan.timed.push((first + dice.range(500, 6_000), Fault::Kill(Who::Primary)));
+    }
+    for _ in 0..[0, 1, 1, 1, 2, 3][dice.index(6)] {
+        plan.at_act.push((dice.range(1, 14), Fault::CrashLeader));
+    }
+    for _ in 0..[0, 0, 1, 2][dice.index(4)] {
+        let fault = if dice.chance(50) { Fault::Kill(Who::Candidate) } else { fault(dice, members) };
+        plan.at_act.push((dice.range(1, 16), fault));
+    }
+    plan
+}
+
+fn fault(dice: &mut Dice, members: usize) -> Fault {
+    let who = match dice.range(0, 3) {
+        0 | 1 => Who::Primary,
+        2 => Who::Candidate,
+        _ => Who::Any(u8::try_from(dice.index(members)).unwrap_or(0)),
+    };
+    let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+    let short = dice.range(50, 6_000);
+    match dice.range(0, 27) {
+        0..=3 => Fault::Kill(who),
+        4..=7 => Fault::Kill(any),
+        8 => Fault::KillAll,
+        9 => Fault::AgentAway(who, short),
+        10 => Fault::AgentAway(any, short),
+        11 | 12 => Fault::Unreadable(Who::Primary, dice.range(1_000, 60_000)),
+        13 => Fault::PodReplaced(who),
+        14 => Fault::PodReplaced(any),
+        15 => Fault::PodBlank(any),
+        16 | 17 => Fault::SecondPod {
+            who: any,
+            with_primary: dice.chance(60),
+            blank: dice.chance(30),
+            heals: dice.range(1_000, 12_000),
+        },
+        18 => Fault::PowerCut(who),
+        19 => Fault::PowerCut(any),
+        20 => Fault::PowerCutAll,
+        21..=23 => Fault::Partition {
+            mask: u8::try_from(dice.range(1, (1 << members) - 1)).unwrap_or(1),
+            clients: u8::try_from(dice.range(0, 255)).unwrap_or(0),
+            leader: dice.chance(30),
+            heals: dice.range(500, 10_000),
+        },
+        24 => Fault::CrashLeader,
+        25 | 26 => Fault::StallLeader { wakes: dice.range(300, 6_000), elects: dice.range(100, 2_500) },
+        _ => Fault::SlowMember(any, dice.range(20, 400)),
+    }
+}
