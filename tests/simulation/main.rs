@@ -28,7 +28,7 @@ mod world;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::plan::Plan;
-use crate::world::{Mutant, Stats, World};
+use crate::world::{Dice, Mutant, Stats, World};
 
 /// Histories of a full run.
 const HISTORIES: u64 = 10_000;
@@ -143,8 +143,9 @@ fn replay() {
 #[test]
 fn the_known_gap_is_still_open() {
     let found = (0..GAP_HISTORIES).find_map(|seed| {
-        let mut world = World::new(seed, None, false);
-        world.plan = Plan::of_the_known_gap(seed);
+        let mut dice = Dice::new(seed);
+        let policy = plan::policy(&mut dice);
+        let mut world = World::planned(dice, policy, Plan::of_the_known_gap(seed), (None, false));
         world.with_known_gaps = true;
         world.run();
         world.violation.map(|violation| (seed, violation)).filter(|(_, violation)| violation.contains("invariant"))

@@ -193,10 +193,16 @@ impl Dice {
 }
 
 impl World {
+    /// The history of a seed.
     pub fn new(seed: u64, mutant: Option<Mutant>, trace: bool) -> Self {
         let mut dice = Dice::new(seed);
         let policy = crate::plan::policy(&mut dice);
         let plan = crate::plan::plan(&mut dice, policy.members.len());
+        Self::planned(dice, policy, plan, (mutant, trace))
+    }
+
+    /// A history in which `plan` goes wrong.
+    pub fn planned(dice: Dice, policy: Policy, plan: Plan, (mutant, trace): (Option<Mutant>, bool)) -> Self {
         let mut world = Self {
             now: 0,
             queue: BinaryHeap::new(),
