@@ -102,7 +102,9 @@ impl World {
             From::Member(_) => there.answering().is_some(),
             From::Donor(_) => there.alive && there.agent.up && there.agent.serving,
         };
-        let locked = matches!(from, From::Member(_)) && there.volume.locked.contains(&self.hosts[host].ordinal.0);
+        let deleted = !self.current.contains(&Some(host)) && !self.with_known_gaps;
+        let account = there.volume.locked.contains(&self.hosts[host].ordinal.0);
+        let locked = matches!(from, From::Member(_)) && (account || deleted && self.shut_out.contains(&host));
         match (open, locked) {
             (false, _) => Err(CONNECT_FAILED),
             (true, true) => Err(ACCOUNT_LOCKED),

@@ -66,6 +66,9 @@ impl World {
             Order::EvictAcker { ordinal } => self.evict(host, ordinal.0),
             Order::ReadmitAcker { ordinal } => {
                 self.hosts[host].volume.locked.remove(&ordinal.0);
+                if let Some(present) = self.host_of(*ordinal) {
+                    self.shut_out.remove(&present);
+                }
                 Next::answered(Answer::Done)
             }
             Order::SemiSync { on } => self.semi_sync(host, *on),
@@ -345,6 +348,7 @@ impl World {
 
     fn evict(&mut self, host: HostId, ordinal: u8) -> Next {
         self.hosts[host].volume.locked.insert(ordinal);
+        self.shut_out.extend((0..self.hosts.len()).filter(|host| self.hosts[*host].ordinal.0 == ordinal));
         let theirs: Vec<u64> = self
             .conns
             .iter()

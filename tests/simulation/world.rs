@@ -1,7 +1,7 @@
 //! The world: everything that exists, the queue of what will happen, and virtual time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use beachmaster::gtid::Gtid;
 use beachmaster::orders::{Incarnation, Ordinal, SignedOrder, Term, Up};
@@ -161,6 +161,8 @@ pub struct World {
     pub calm: Option<At>,
     /// Acknowledgements that clients got since the faults stopped.
     pub acked_since_calm: u64,
+    /// Pods shut out by a primary; one that was deleted by force stays so (docs/known-gaps.md).
+    pub shut_out: BTreeSet<HostId>,
     pub violation: Option<String>,
     pub done: bool,
     pub mutant: Option<Mutant>,
@@ -223,6 +225,7 @@ impl World {
             stats: Stats::default(),
             calm: None,
             acked_since_calm: 0,
+            shut_out: BTreeSet::new(),
             violation: None,
             done: false,
             mutant,
