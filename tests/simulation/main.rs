@@ -45,8 +45,6 @@ struct Broken {
 
 fn history(seed: u64, mutant: Option<Mutant>) -> Result<Stats, Broken> {
     let mut world = World::new(seed, mutant, false);
-    // Mutants meet every fault there is.
-    world.with_known_gaps = mutant.is_some();
     world.run();
     match world.violation {
         // A mutant is found by what it breaks, not by a cluster that does not heal.
@@ -171,10 +169,6 @@ fn is_found(mutant: Mutant) {
     let (_, broken) = histories(0..MUTANT_HISTORIES, Some(mutant));
     let Broken { seed, violation } = broken.unwrap_or_else(|| panic!("{mutant:?} was not found"));
     println!("{mutant:?} found by seed {seed}: {violation}");
-    let mut sound = World::new(seed, None, false);
-    sound.with_known_gaps = true;
-    sound.run();
-    assert_eq!(sound.violation, None, "seed {seed} breaks without the mutant, too: it proves nothing");
 }
 
 #[test]
