@@ -36,7 +36,7 @@ check: fmt clippy crds-fresh deny ## What must hold of the code: format, lints, 
 
 .PHONY: unit
 unit: ## Tests without Kubernetes (they start MariaDB servers of their own)
-	cargo test --workspace
+	timeout --verbose 25m cargo test --workspace
 
 .PHONY: demo
 demo: cluster ## Set everything up, kill a primary, show what happens

@@ -20,7 +20,7 @@ use beachmaster::orders::{
 #[path = "common/member.rs"]
 mod member;
 
-use member::{LIMIT, Member, until};
+use member::{LIMIT, Member, succeeds, until};
 
 fn follow(source: &Member, semi_sync: bool) -> Order {
     Order::Follow { source: source.source(), semi_sync, wait: None }
@@ -87,7 +87,7 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over() {
     let Answer::Fenced { logs: LogEvidence::Readable { end, .. } } = old.stream().obey(2, 1, Order::Fence) else {
         panic!()
     };
-    assert!(!stuck.wait().unwrap().success(), "a fenced primary acknowledges nothing");
+    assert!(!succeeds("the fenced primary drops its client", &mut stuck), "a fenced primary acknowledges nothing");
     let state = old.state();
     assert!(matches!(&state.mariadbd, Mariadbd::Exited { status, .. } if status.signal == Some(9)));
     assert!(state.record().unwrap().hold);
@@ -145,7 +145,7 @@ fn ackers_are_added_freed_and_locked_out() {
     assert_eq!(semi_sync_status(replica, "slave_status"), "ON");
     assert_eq!(semi_sync_status(primary, "master_wait_sessions"), "1", "an acker is there, and nothing flows");
     replica.stream().obey(2, 3, Order::Unstick);
-    assert!(stuck.wait().unwrap().success(), "the waiting commit is acknowledged");
+    assert!(succeeds("the waiting commit is acknowledged", &mut stuck));
     write(primary, 3);
     assert!(replica.sql("SHOW ALL SLAVES STATUS").contains("Slave_Pos"), "by GTID again");
 
@@ -155,7 +155,7 @@ fn ackers_are_added_freed_and_locked_out() {
     until("the commit waits", || semi_sync_status(primary, "master_wait_sessions") == "1");
     until("the replica is locked out", || replica.sql("SHOW ALL SLAVES STATUS").contains("locked"));
     primary.stream().obey(2, 3, Order::ReadmitAcker { ordinal: Ordinal(1) });
-    assert!(stuck.wait().unwrap().success());
+    assert!(succeeds("the acker let in again acknowledges", &mut stuck));
     assert!(matches!(primary.stream().obey(2, 4, Order::SemiSync { on: true }), Answer::Done));
     assert_eq!(replica.stream().refuse(2, 4, Order::SemiSync { on: true }).reason, Reason::Unsupported);
 }

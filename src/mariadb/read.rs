@@ -44,6 +44,10 @@ pub struct Slave {
     pub status: SlaveStatus,
     /// `Master_User`.
     pub user: String,
+    /// `Master_Log_File` and `Read_Master_Log_Pos`: how far the IO thread has read.
+    pub read: (String, u64),
+    /// `Slave_received_heartbeats` since the last `CHANGE MASTER`. A source sends them once it has sent all else.
+    pub heartbeats: u64,
 }
 
 /// Reads [`Globals`].
@@ -135,7 +139,9 @@ impl Columns {
             lag_s: self.get("Seconds_Behind_Master")?,
             by_gtid: self.get::<String>("Using_Gtid")? != "No",
         };
-        Ok(Slave { status, user: self.get("Master_User")? })
+        let user = self.get("Master_User")?;
+        let read = (self.get("Master_Log_File")?, self.get("Read_Master_Log_Pos")?);
+        Ok(Slave { status, user, read, heartbeats: self.get("Slave_received_heartbeats")? })
     }
 
     fn get<T: FromValue>(&self, name: &str) -> Result<T, SqlError> {

@@ -309,6 +309,16 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until a client's statement is done, and says whether it succeeded.
+pub fn succeeds(what: &str, client: &mut Child) -> bool {
+    let mut status = None;
+    until(what, || {
+        status = client.try_wait().unwrap();
+        status.is_some()
+    });
+    status.is_some_and(|status| status.success())
+}
+
 fn kill(child: Option<Child>) {
     if let Some(mut child) = child {
         let _ = child.kill();

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::follow::HEARTBEAT;
 use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::layout::repl_user;
+use crate::mariadb::read::Slave;
 use crate::mariadb::text::quote;
 use crate::orders::{Answer, OrderError, Ordinal, Reason};
 use crate::topology::observation::IoThread;
@@ -17,6 +19,8 @@ const CONNECTED: Duration = Duration::from_secs(2);
 const DRAINED: Duration = Duration::from_secs(1);
 /// A killed dump thread is gone within 200 ms (measured 165 ms).
 const DUMP_GONE: Duration = Duration::from_secs(2);
+/// Seconds between heartbeats while `unstick` waits for the first.
+const QUICK_HEARTBEAT: &str = "0.01";
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -52,11 +56,16 @@ pub(super) async fn unstick(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     }
     work.persist(|_| {}).await?;
     drain(work).await?;
-    for mode in ["no", "slave_pos"] {
+    for (mode, heartbeat) in [("no", QUICK_HEARTBEAT), ("slave_pos", HEARTBEAT)] {
         work.stop_replication().await?;
-        work.execute(&format!("CHANGE MASTER TO MASTER_USE_GTID={mode}")).await?;
+        let change = format!("CHANGE MASTER TO MASTER_USE_GTID={mode}, MASTER_HEARTBEAT_PERIOD={heartbeat}");
+        work.execute(&change).await?;
+        let before = work.slave().await?;
         work.execute("START SLAVE").await?;
         acknowledges(work).await?;
+        if mode == "no" {
+            has_received(work, before.as_ref()).await?;
+        }
     }
     Ok(Answer::Done)
 }
@@ -117,6 +126,22 @@ async fn acknowledges(work: &mut Work<'_>) -> Result<(), OrderError> {
         if began.elapsed() > CONNECTED {
             let status = work.slave().await?.map(|slave| slave.status);
             let message = format!("the IO thread did not connect within {CONNECTED:?}: {status:?}; repeat the order");
+            return Err(OrderError { reason: Reason::Sql, message });
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// The IO thread says that it is connected when it has sent its request; the source may not have read it yet, and
+/// counts the start position only then. An event or a heartbeat is the proof.
+async fn has_received(work: &mut Work<'_>, before: Option<&Slave>) -> Result<(), OrderError> {
+    let seen = |slave: &Slave| (slave.heartbeats, slave.read.clone());
+    let before = before.map(seen);
+    let began = Instant::now();
+    while work.slave().await?.as_ref().map(seen) == before {
+        if began.elapsed() > CONNECTED {
+            let message = format!("the source sent nothing within {CONNECTED:?} of connecting; repeat the order");
             return Err(OrderError { reason: Reason::Sql, message });
         }
         sleep(LOOK).await;

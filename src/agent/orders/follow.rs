@@ -12,7 +12,7 @@ use crate::topology::observation::IoThread;
 /// Between two tries to connect, in seconds: the least MariaDB takes.
 const CONNECT_RETRY: u32 = 1;
 /// Seconds between signs of life of an idle source: a silent one is noticed within `slave_net_timeout`.
-const HEARTBEAT: &str = "0.5";
+pub(super) const HEARTBEAT: &str = "0.5";
 
 pub(super) async fn follow(
     work: &mut Work<'_>,
