@@ -17,9 +17,12 @@ use beachmaster::orders::{
     Volume,
 };
 
+#[path = "common/disk.rs"]
+mod disk;
 #[path = "common/member.rs"]
 mod member;
 
+use disk::Disk;
 use member::{LIMIT, Member, succeeds, until};
 
 fn follow(source: &Member, semi_sync: bool) -> Order {
@@ -241,6 +244,18 @@ fn processes_may_be_killed_and_tokens_are_remembered() {
         members[0].stream().obey(2, 1, Order::Fence),
         Answer::Fenced { logs: LogEvidence::Readable { .. } }
     ));
+}
+
+/// A pod deleted by force goes on without its volume, which has moved to its successor: it must not become primary.
+#[test]
+fn without_its_volume_a_member_obeys_nothing() {
+    let disk = Disk::mount();
+    let member = Member::start_on(&disk.path(), 0);
+    init(&member);
+    disk.take_away();
+    let refused = member.stream().refuse(2, 1, promote("", 0x21));
+    assert_eq!(refused.reason, Reason::Volume, "{refused:?}");
+    assert_eq!(member.sql("SELECT @@read_only, @@server_id"), "1\t2147483649");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -40,7 +40,19 @@ impl Member {
     /// With a blank volume.
     pub fn start(ordinal: u8) -> Self {
         let home = TempDir::with_prefix("beachmaster-member-").unwrap();
-        for folder in ["volume", "run", "tmp", "accounts"] {
+        fs::create_dir(home.path().join("volume")).unwrap();
+        Self::start_in(home, ordinal)
+    }
+
+    /// With a file system of its own as its blank volume.
+    pub fn start_on(volume: &Path, ordinal: u8) -> Self {
+        let home = TempDir::with_prefix("beachmaster-member-").unwrap();
+        symlink(volume, home.path().join("volume")).unwrap();
+        Self::start_in(home, ordinal)
+    }
+
+    fn start_in(home: TempDir, ordinal: u8) -> Self {
+        for folder in ["run", "tmp", "accounts"] {
             fs::create_dir(home.path().join(folder)).unwrap();
         }
         let keys = (0..9).map(|ordinal| format!("repl-{ordinal}")).chain(["probe".to_owned()]);

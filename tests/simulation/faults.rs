@@ -2,7 +2,6 @@
 
 use beachmaster::orders::Ordinal;
 use beachmaster::topology::decide::Act;
-use beachmaster::topology::record::Step;
 
 use crate::member::{Agent, At, Host, HostId, Volume};
 use crate::plan::{Fault, Heal, Who};
@@ -99,7 +98,6 @@ impl World {
             }),
             Fault::PodReplaced(who) => self.on(who, |world, host| world.replace_pod(host, false)),
             Fault::PodBlank(who) => self.on(who, |world, host| world.replace_pod(host, true)),
-            Fault::SecondPod { .. } if self.is_promoting() && !self.with_known_gaps => {}
             Fault::SecondPod { who, with_primary, blank, heals } => {
                 let primary = self.who(Who::Primary).filter(|_| with_primary);
                 self.on(who, |world, host| world.second_pod(host, primary, blank, heals));
@@ -178,11 +176,6 @@ impl World {
         self.current[usize::from(ordinal.0)] = None;
         let delay = self.dice.range(200, 4_000);
         self.later(delay, Heal::Pod { ordinal, volume: Box::new(volume), boot });
-    }
-
-    /// Between the point of no return and the end of a transition: see docs/known-gaps.md.
-    fn is_promoting(&self) -> bool {
-        self.store.record.transition.as_ref().is_some_and(|transition| transition.step == Step::Promoting)
     }
 
     /// The pod is cut off and goes on; the API server shows a new one on another node.

@@ -65,8 +65,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The sequence of docs/known-gaps.md: the member that is being promoted gets a second pod while `promote` is late.
-    pub fn of_the_known_gap(seed: u64) -> Self {
+    /// The member that is being promoted gets a second pod while `promote` is late.
+    pub fn of_a_second_candidate(seed: u64) -> Self {
         let who = Who::Candidate;
         let second = Fault::SecondPod { who, with_primary: false, blank: false, heals: 1_200 };
         Self {

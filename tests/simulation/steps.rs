@@ -51,6 +51,9 @@ fn resolve_address(address: &str) -> HostId {
 
 impl World {
     pub fn step(&mut self, host: HostId, run: &Run) -> Next {
+        if self.hosts[host].detached && run.step == 0 {
+            return self.without_volume(host, &run.order.order);
+        }
         match &run.order.order {
             Order::Init { identity } => self.init(host, run, identity),
             Order::Start => self.start(host, run),
@@ -73,6 +76,15 @@ impl World {
             }
             Order::SemiSync { on } => self.semi_sync(host, *on),
         }
+    }
+
+    /// Every order stores its token on the volume, synced, before it does anything else; only `fence` kills first.
+    fn without_volume(&mut self, host: HostId, order: &Order) -> Next {
+        if matches!(order, Order::Fence) {
+            self.kill(host, true);
+        }
+        self.stats.without_volume += 1;
+        Next::failed(Reason::Volume, "input/output error")
     }
 
     fn init(&mut self, host: HostId, run: &Run, identity: &Identity) -> Next {

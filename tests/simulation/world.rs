@@ -127,6 +127,8 @@ pub struct Acked {
 /// What happened in a history, for the report.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stats {
+    /// Orders refused by a pod whose volume has moved away.
+    pub without_volume: u64,
     pub failovers: u64,
     pub resumes: u64,
     /// Commits released by a pod that had been deleted by force.
@@ -166,7 +168,7 @@ pub struct World {
     pub violation: Option<String>,
     pub done: bool,
     pub mutant: Option<Mutant>,
-    /// Faults of docs/known-gaps.md strike, too.
+    /// A pod that was shut out and deleted by force may come back, too (docs/known-gaps.md).
     pub with_known_gaps: bool,
     pub trace: Option<Vec<String>>,
 }
