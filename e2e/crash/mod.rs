@@ -30,6 +30,8 @@ pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
         stage.report.add(run)?;
         let steps = steps::since_the_kill(&stage.report.runs);
         stage.report.series.insert("steps".into(), steps);
+        let share = steps::share_of_the_service(&stage.report.runs);
+        stage.report.series.insert("share_of_the_service".into(), json!(share));
     }
     stage.report.check("no two members acknowledged at once", one_at_a_time(&watch))
 }

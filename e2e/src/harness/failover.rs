@@ -128,6 +128,7 @@ impl Watch {
         if let Some(observer) = &self.observer {
             let verdict = observer.judge(&to, before.observer_us).await?;
             self.violations += verdict.violations.len();
+            note("first_direct_ack_us", json!(verdict.first_by_new_us));
             note("observer", serde_json::to_value(verdict)?);
         }
         note("failover", self.record(before, status).await);

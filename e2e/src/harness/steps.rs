@@ -7,6 +7,18 @@ use serde_json::{Value, json};
 
 use super::report::{Outage, Run};
 
+/// The observer's first row on the new primary: its connections go to the pods, past the Service.
+const DIRECT: &str = "first row acknowledged past the Service";
+
+/// What the Service costs: how much later the first row through it was acknowledged than the first one past it, in
+/// milliseconds, 0 when it was not later.
+#[must_use]
+pub fn share_of_the_service(runs: &[Run]) -> Option<Outage> {
+    let instant = |run: &Run, name: &str| run.more.get(name).and_then(Value::as_u64);
+    let later = |run: &Run| Some(instant(run, "first_ack_us")?.saturating_sub(instant(run, "first_direct_ack_us")?));
+    Outage::of(runs.iter().filter_map(later).map(|us| us / 1_000).collect())
+}
+
 /// For each step p50, p90 and maximum of the milliseconds since the kill, in the order in which steps are reached.
 #[must_use]
 pub fn since_the_kill(runs: &[Run]) -> Value {
@@ -26,8 +38,10 @@ pub fn since_the_kill(runs: &[Run]) -> Value {
 fn of_run(run: &Run) -> Vec<(String, u64)> {
     let Some(killed_us) = run.more.get("killed_us").and_then(Value::as_u64) else { return vec![] };
     let mut steps = Vec::new();
-    if let Some(first_ack_us) = run.more.get("first_ack_us").and_then(Value::as_u64) {
-        steps.push(("first row acknowledged".to_owned(), first_ack_us.saturating_sub(killed_us) / 1_000));
+    for (name, instant) in [("first row acknowledged", "first_ack_us"), (DIRECT, "first_direct_ack_us")] {
+        if let Some(at_us) = run.more.get(instant).and_then(Value::as_u64) {
+            steps.push((name.to_owned(), at_us.saturating_sub(killed_us) / 1_000));
+        }
     }
     let failover = &run.more["failover"];
     let started: Option<Timestamp> = failover["startedAt"].as_str().and_then(|time| time.parse().ok());
@@ -52,7 +66,9 @@ mod tests {
     fn steps_are_counted_from_the_kill() {
         let failover =
             json!({"startedAt": "1970-01-01T00:00:01.050000Z", "timeline": [{"step": "promoted", "ms": 300}]});
-        let more = json!({"killed_us": 1_000_000, "first_ack_us": 1_400_000, "failover": failover});
+        let more = json!({
+            "killed_us": 1_000_000, "first_ack_us": 1_400_000, "first_direct_ack_us": 1_370_000, "failover": failover
+        });
         let run = Run {
             acknowledged: 1,
             lost: 0,
@@ -62,8 +78,10 @@ mod tests {
             to: "shop-1".into(),
             more: more.as_object().unwrap().clone(),
         };
-        let expected = [("first sign", 50), ("promoted", 350), ("first row acknowledged", 400)];
-        let steps = since_the_kill(&[run]);
+        let expected = [("first sign", 50), ("promoted", 350), (DIRECT, 370), ("first row acknowledged", 400)];
+        let runs = [run];
+        assert_eq!(share_of_the_service(&runs).map(|share| share.max_ms), Some(30));
+        let steps = since_the_kill(&runs);
         let found: Vec<_> = steps
             .as_array()
             .unwrap()

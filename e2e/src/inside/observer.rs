@@ -66,17 +66,21 @@ pub struct Verdict {
     pub by_new: usize,
     /// Writes acknowledged by anybody else before that.
     pub by_others: usize,
+    /// When the new primary acknowledged the first of them, `CLOCK_REALTIME` in microseconds.
+    pub first_by_new_us: Option<u64>,
     /// Writes on another member that began after the new primary had acknowledged one, and were acknowledged: none may exist.
     pub violations: Vec<(String, Acknowledged)>,
 }
 
-/// Judges one reign: `others` and `new` hold the acknowledged writes since the old primary was killed, oldest first.
+/// Judges one reign: `others` and `new` hold the acknowledged writes since the old primary was killed, oldest first;
+/// `realtime` translates from the monotonic clock.
 #[must_use]
-pub fn judge(new: &[Acknowledged], others: &[(String, Acknowledged)]) -> Verdict {
+pub fn judge(new: &[Acknowledged], others: &[(String, Acknowledged)], realtime: impl Fn(u64) -> u64) -> Verdict {
     let first = new.iter().map(|write| write.answered_us).min();
     let late = |write: &Acknowledged| first.is_some_and(|first| write.begun_us > first);
     let violations: Vec<_> = others.iter().filter(|(_, write)| late(write)).cloned().collect();
-    Verdict { by_new: new.len(), by_others: others.len() - violations.len(), violations }
+    let first_by_new_us = first.map(realtime);
+    Verdict { by_new: new.len(), by_others: others.len() - violations.len(), first_by_new_us, violations }
 }
 
 struct Observer {
@@ -143,7 +147,8 @@ impl Observer {
                 by_others.extend(writes.map(|write| (member.name.clone(), write)));
             }
         }
-        Ok(judge(&by_new, &by_others))
+        let now = Stamp::now();
+        Ok(judge(&by_new, &by_others, |at| now.realtime_us - now.monotonic_us.saturating_sub(at)))
     }
 }
 
@@ -181,13 +186,14 @@ mod tests {
         let new = [write(100, 110), write(120, 130)];
         let before = ("shop-0".to_owned(), write(90, 140));
         let after = ("shop-0".to_owned(), write(111, 115));
-        let verdict = judge(&new, &[before, after.clone()]);
-        assert_eq!(verdict, Verdict { by_new: 2, by_others: 1, violations: vec![after] });
+        let verdict = judge(&new, &[before, after.clone()], |at| at + 1_000);
+        let expected = Verdict { by_new: 2, by_others: 1, first_by_new_us: Some(1_110), violations: vec![after] };
+        assert_eq!(verdict, expected);
     }
 
     #[test]
     fn nothing_is_judged_while_the_new_primary_acknowledged_nothing() {
-        let verdict = judge(&[], &[("shop-0".to_owned(), write(1, 2))]);
+        let verdict = judge(&[], &[("shop-0".to_owned(), write(1, 2))], |at| at);
         assert!(verdict.violations.is_empty());
     }
 }
