@@ -7,7 +7,7 @@ use std::process::{Command as StdCommand, Stdio};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait};
 
 use crate::output::Output;
-use crate::protocol::{Command, Exit, Thread, parse_thread};
+use crate::protocol::{Command, ExitStatus, Thread, parse_thread};
 use crate::signals::prepare_child;
 
 /// A child that was not reaped yet.
@@ -61,7 +61,7 @@ impl Process {
 }
 
 /// Reaps every ended child, also those others left to us as process 1.
-pub fn reap() -> Vec<(Pid, Exit)> {
+pub fn reap() -> Vec<(Pid, ExitStatus)> {
     let mut ended = Vec::new();
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         ended.push((pid, exit_of(status)));
@@ -69,6 +69,6 @@ pub fn reap() -> Vec<(Pid, Exit)> {
     ended
 }
 
-fn exit_of(status: WaitStatus) -> Exit {
-    Exit { code: status.exit_status(), signal: status.terminating_signal() }
+fn exit_of(status: WaitStatus) -> ExitStatus {
+    ExitStatus { code: status.exit_status(), signal: status.terminating_signal() }
 }

@@ -45,7 +45,7 @@ pub enum Reply {
     /// The state after what was asked, or after a change.
     State(State),
     /// The tool ended.
-    Ended { exit: Exit, output: Vec<String> },
+    Ended { exit: ExitStatus, output: Vec<String> },
     /// Not done, and why.
     Refused { message: String },
 }
@@ -71,19 +71,19 @@ pub enum Server {
     /// Started and not ended.
     Running { pid: i32, run: u64 },
     /// Ended and reaped: no thread of it is left. `output` has its last lines.
-    Exited { pid: i32, run: u64, exit: Exit, output: Vec<String> },
+    Exited { pid: i32, run: u64, exit: ExitStatus, output: Vec<String> },
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exit {
-    /// Exit code, when it exited by itself.
+pub struct ExitStatus {
+    /// ExitStatus code, when it exited by itself.
     pub code: Option<i32>,
     /// Signal, when a signal ended it.
     pub signal: Option<i32>,
 }
 
-impl Exit {
+impl ExitStatus {
     /// True for exit code 0.
     #[must_use]
     pub fn success(self) -> bool {
@@ -91,7 +91,7 @@ impl Exit {
     }
 }
 
-impl fmt::Display for Exit {
+impl fmt::Display for ExitStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, self.signal) {
             (_, Some(signal)) => write!(f, "signal {signal}"),
@@ -145,7 +145,7 @@ mod tests {
             let line = serde_json::to_string(&request).unwrap();
             assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
         }
-        let exit = Exit { code: None, signal: Some(9) };
+        let exit = ExitStatus { code: None, signal: Some(9) };
         let server = Server::Exited { pid: 3, run: 7, exit, output: vec!["last words".to_owned()] };
         let reply = Reply::State(State { server, stopping: false, threads: Vec::new() });
         assert_eq!(serde_json::from_str::<Reply>(&serde_json::to_string(&reply).unwrap()).unwrap(), reply);

@@ -11,7 +11,7 @@ use rustix::process::Pid;
 
 use crate::connection::Connection;
 use crate::process::{Process, reap};
-use crate::protocol::{Command, Exit, Reply, Request, Server, State};
+use crate::protocol::{Command, ExitStatus, Reply, Request, Server, State};
 use crate::signals::Signals;
 
 /// Listens on `socket` until SIGTERM arrived and mariadbd has ended.
@@ -115,7 +115,7 @@ impl Launch {
         }
     }
 
-    fn ended(&mut self, pid: Pid, exit: Exit) {
+    fn ended(&mut self, pid: Pid, exit: ExitStatus) {
         if let Some(mut mariadbd) = self.mariadbd.take_if(|process| process.pid == pid) {
             mariadbd.output.drain();
             let run = if let Server::Running { run, .. } = self.last { run } else { 0 };

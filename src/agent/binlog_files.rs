@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use crate::binlog::{
-    Catalogue, FileScan, FileScanner, Head, IndexError, Log, LogEnd, LogName, ScanError, parse_index, present,
+    Catalogue, FileScan, FileScanner, Head, IndexError, Log, LogName, ScanError, parse_index, present,
 };
 
 /// Scanning reads in pieces of this size: from here on larger ones are not faster.
@@ -63,19 +63,6 @@ pub struct BinlogFiles {
     directory: PathBuf,
     catalogue: Arc<Catalogue>,
     scans: Vec<OnceCell<Arc<FileScan>>>,
-}
-
-/// Where the binary logs `basename` in `directory` end. Reads the index and the last file only.
-///
-/// # Errors
-/// The logs cannot be read; see [`BinlogError`].
-pub async fn scan_end(directory: &Path, basename: &str) -> Result<LogEnd, BinlogError> {
-    let (directory, basename) = (directory.to_owned(), basename.to_owned());
-    spawn_blocking(move || {
-        let (_, last, scan) = last_log(&directory, names(&directory, &basename)?)?;
-        Ok(Catalogue::new(Vec::new(), last, Arc::new(scan)).end())
-    })
-    .await?
 }
 
 impl BinlogFiles {

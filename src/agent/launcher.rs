@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use launch::protocol::{Command, Exit, Reply, Request, State};
+use launch::protocol::{Command, ExitStatus, Reply, Request, State};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -75,7 +75,7 @@ impl Launcher {
     ///
     /// # Errors
     /// [`Reason::Launch`] when launch goes away or refuses.
-    pub async fn run(&self, command: Command) -> Result<(Exit, Vec<String>), OrderError> {
+    pub async fn run(&self, command: Command) -> Result<(ExitStatus, Vec<String>), OrderError> {
         match self.one_reply(&Request::Run { command }).await {
             Ok(Reply::Ended { exit, output }) => Ok((exit, output)),
             Ok(Reply::Refused { message }) => Err(failed(format!("launch refused: {message}"))),

@@ -121,14 +121,13 @@ impl RelayLogs {
 
     /// The folder of this run, or the next one of it where a name was used again (CHANGE MASTER begins with 1 again).
     fn folder(&self, incarnation: Incarnation, files: &[DirEntry]) -> io::Result<PathBuf> {
-        for generation in 1.. {
-            let name = if generation == 1 { incarnation.to_string() } else { format!("{incarnation}-{generation}") };
-            let folder = self.kept.join(name);
-            if !self.has_other_files(&folder, files)? {
-                return Ok(folder);
-            }
+        let mut folder = self.kept.join(incarnation.to_string());
+        let mut generation = 1;
+        while self.has_other_files(&folder, files)? {
+            generation += 1;
+            folder = self.kept.join(format!("{incarnation}-{generation}"));
         }
-        unreachable!("one of all numbers is free")
+        Ok(folder)
     }
 
     fn has_other_files(&self, folder: &Path, files: &[DirEntry]) -> io::Result<bool> {

@@ -168,8 +168,7 @@ impl Supervisor {
             Seen::Present(state) => match &state.server {
                 Server::Running { run, .. } => self.is_running(Incarnation(*run)),
                 Server::Exited { run, exit, output, .. } => {
-                    let status = ExitStatus { code: exit.code, signal: exit.signal };
-                    self.is_dead(Incarnation(*run), status, output.join("\n"));
+                    self.is_dead(Incarnation(*run), *exit, output.join("\n"));
                 }
                 Server::Idle => self.look_at_locks("launch was restarted, and mariadbd ended with it"),
             },

@@ -6,9 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use beachmaster::agent::binlog_files::scan_end;
 use beachmaster::agent::binlog_server::BinlogServer;
-use beachmaster::binlog::LogEnd;
 use beachmaster::protocol::Login;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -66,11 +64,6 @@ impl Served {
         self.stop.take().unwrap().send(()).unwrap();
         let serving = self.serving.take().unwrap();
         self.runtime.block_on(async { tokio::time::timeout(LIMIT, serving).await.unwrap().unwrap() });
-    }
-
-    /// Where the directory's logs end, as a fence asks it.
-    pub fn scan_end(&self) -> LogEnd {
-        self.runtime.block_on(scan_end(self.files.path(), "bin")).unwrap()
     }
 }
 

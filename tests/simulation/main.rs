@@ -1,7 +1,7 @@
 //! Simulation: the real `decide` against a model of members, replication, semi-sync and clients, in virtual time.
 //!
 //! One seed chooses everything: policy, timing, faults. The model is made of values; the rules it keeps are those of
-//! `src/orders.rs`, docs/contract.md and what was measured on real servers. After every event the invariants of the
+//! `src/orders/`, docs/contract.md and what was measured on real servers. After every event the invariants of the
 //! design are checked, and when the faults stop the cluster must heal. A failing seed prints itself; replay it with
 //! `SEED=… cargo test --test simulation replay -- --nocapture`.
 

@@ -1,0 +1,256 @@
+//! The lines themselves: orders and pings down, answers and events up.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{AgentState, BootMillis, Identity, Incarnation, Ordinal, Token};
+use crate::gtid::GtidPosition;
+
+/// Where a replica gets its transactions from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Source {
+    /// Another member's mariadbd, by its stable name; the replica uses its own replication account.
+    Member { host: String, port: u16 },
+    /// A binlog server with a one-time login.
+    Donor { host: String, port: u16, user: String, password: Secret },
+}
+
+/// A password on its way to an agent: written to JSON, never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A change of one member. Every order may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Order {
+    /// Makes the datadir on a blank volume, starts mariadbd read-only and makes the accounts. Refused on any volume
+    /// that is neither blank nor of this identity.
+    Init { identity: Identity },
+    /// Lifts the hold and starts mariadbd read-only, replica threads stopped, semi-sync off. The role becomes replica
+    /// only with the first `follow`.
+    Start,
+    /// SIGKILLs mariadbd and reaps it, then holds the volume, then reads where its binary logs end.
+    Fence,
+    /// Links the relay logs, then stops the IO thread: the member receives and acknowledges nothing more.
+    Freeze,
+    /// Links the relay logs, then replicates from `source` by GTID. With `wait` it answers when that position is applied
+    /// or when the deadline is near. `semi_sync`: the member acknowledges to this source.
+    Follow { source: Source, semi_sync: bool, wait: Option<GtidPosition> },
+    /// Waits until `position` is applied or the deadline is near. Changes nothing.
+    Await { position: GtidPosition },
+    /// Opens the binlog server over a dead mariadbd's binary logs, until the next order but `serve-binlog`.
+    ServeBinlog { user: String, password: Secret },
+    /// Makes the member the primary. Refused when its binary log does not cover `min`.
+    Promote { min: GtidPosition, server_id: u32, semi_sync: bool },
+    /// Switches acknowledging on or off on a replica and restarts its IO thread, which alone makes the switch real.
+    SetAcker { on: bool },
+    /// On an acker whose source waits for an acknowledgement that will never come: reconnects once without GTID.
+    Unstick,
+    /// On the primary: locks the replication account of an unreachable member and kills its dump thread.
+    EvictAcker { ordinal: Ordinal },
+    /// On the primary: unlocks that account again.
+    ReadmitAcker { ordinal: Ordinal },
+    /// On the primary: waiting for acknowledgements on or off. Off releases all that wait, so it is recorded first.
+    SemiSync { on: bool },
+}
+
+impl Order {
+    /// The word for this order in logs, states and docs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Init { .. } => "init",
+            Self::Start => "start",
+            Self::Fence => "fence",
+            Self::Freeze => "freeze",
+            Self::Follow { .. } => "follow",
+            Self::Await { .. } => "await",
+            Self::ServeBinlog { .. } => "serve-binlog",
+            Self::Promote { .. } => "promote",
+            Self::SetAcker { .. } => "set-acker",
+            Self::Unstick => "unstick",
+            Self::EvictAcker { .. } => "evict-acker",
+            Self::ReadmitAcker { .. } => "readmit-acker",
+            Self::SemiSync { .. } => "semi-sync",
+        }
+    }
+}
+
+/// An order with the right to give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedOrder {
+    /// [`PROTOCOL_VERSION`] of the sender.
+    pub v: u32,
+    /// Unique among all orders to this member; a known id gets its first answer again.
+    pub id: String,
+    /// The right to give it.
+    pub token: Token,
+    /// When the agent must have given up, in the agent's own clock.
+    pub deadline: BootMillis,
+    /// What to do.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// A line from operator to agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "down", rename_all = "kebab-case")]
+pub enum Down {
+    /// Do this.
+    Order(SignedOrder),
+    /// Tell your state.
+    Ping { n: u64 },
+}
+
+/// A line from agent to operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "up", rename_all = "kebab-case")]
+pub enum Up {
+    /// First line of every stream.
+    Hello { v: u32, state: AgentState },
+    /// Answer to a ping.
+    Pong { n: u64, state: AgentState },
+    /// Answer to the order with the id `re`.
+    Answer { re: String, outcome: Outcome, state: AgentState },
+    /// Something happened without an order: mariadbd exited, started, answers SQL.
+    Event { event: Event, state: AgentState },
+}
+
+/// How an order ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Carried out.
+    Ok(Answer),
+    /// Not carried out, or only in part; the order may be repeated.
+    Error(OrderError),
+}
+
+/// What carried-out orders tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Answer {
+    /// Nothing but success.
+    Done,
+    /// Answer to `fence`.
+    Fenced { logs: LogEvidence },
+    /// Answer to `freeze`: STOP SLAVE IO_THREAD returned, or mariadbd was killed and is proven dead (`killed`).
+    Frozen(Frozen),
+    /// Answer to `await` and to `follow` with `wait`.
+    Applied { position: GtidPosition, reached: bool },
+    /// Answer to `serve-binlog`.
+    Serving { port: u16, end: GtidPosition },
+    /// Answer to `promote`, read back: writable at this position.
+    Promoted { position: GtidPosition },
+}
+
+/// A member that receives and acknowledges nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frozen {
+    /// The incarnation that was frozen.
+    pub incarnation: Incarnation,
+    /// Own binary log united with what its IO thread received.
+    pub received: GtidPosition,
+    /// `gtid_slave_pos`, united with the own binary log.
+    pub applied: GtidPosition,
+    /// True when its mariadbd had to be killed: what it received but did not apply is in its kept relay logs only.
+    pub killed: bool,
+}
+
+/// What a dead primary's binary logs say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum LogEvidence {
+    /// Read to the last complete group.
+    Readable { end: GtidPosition, torn: Option<String> },
+    /// Cannot be read, and why.
+    Unreadable { message: String },
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// A higher token was obeyed before.
+    StaleToken,
+    /// Meant for other data than this volume's.
+    ForeignCluster,
+    /// Its deadline had passed.
+    Expired,
+    /// A higher token arrived while it ran.
+    Superseded,
+    /// mariadbd does not run or does not answer.
+    NotRunning,
+    /// mariadbd runs where it must not.
+    StillRunning,
+    /// The member lacks transactions the order demands.
+    MissingTransactions,
+    /// A statement failed or took too long.
+    Sql,
+    /// launch did not do its part.
+    Launch,
+    /// The volume cannot be used or written.
+    Volume,
+    /// Another protocol version, or an order that makes no sense in this state.
+    Unsupported,
+}
+
+/// The answer to an order that was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[error("{message}")]
+#[serde(rename_all = "camelCase")]
+pub struct OrderError {
+    /// For decisions.
+    pub reason: Reason,
+    /// For people: what happened, to which object, and what to do next.
+    pub message: String,
+}
+
+/// What happened without an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// mariadbd ended.
+    Exited,
+    /// mariadbd was started.
+    Started,
+    /// mariadbd answers SQL.
+    Answers,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DataUid, PROTOCOL_VERSION, Term};
+    use super::*;
+
+    #[test]
+    fn lines_are_readable_json_and_passwords_are_not_printed() {
+        let login = Order::ServeBinlog { user: "u".to_owned(), password: Secret("hidden".to_owned()) };
+        let line = Down::Order(SignedOrder {
+            v: PROTOCOL_VERSION,
+            id: "x".to_owned(),
+            token: Token { data_uid: DataUid("a".to_owned()), term: Term(1), seq: 2 },
+            deadline: BootMillis(100),
+            order: login,
+        });
+        assert!(!format!("{line:?}").contains("hidden"));
+        let json = serde_json::to_string(&line).unwrap();
+        assert_eq!(serde_json::from_str::<Down>(&json).unwrap(), line);
+        assert!(json.contains(r#""order":"serve-binlog""#), "{json}");
+        let outcome = Outcome::Ok(Answer::Applied { position: "0-1-2".parse().unwrap(), reached: true });
+        let json = serde_json::to_string(&outcome).unwrap();
+        assert_eq!(serde_json::from_str::<Outcome>(&json).unwrap(), outcome);
+    }
+}

@@ -1,0 +1,110 @@
+//! What operator and agent say to each other, and the rule that decides which order an agent may still obey.
+//!
+//! JSON lines over one held stream. Down go orders and pings, up go answers and events; the first line up is `hello`
+//! with the whole state, so a new stream needs no memory of the old one. Only values here: no sockets, no clock.
+
+mod admission;
+mod message;
+mod state;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use admission::{Admission, admit};
+pub use launch::protocol::ExitStatus;
+pub use message::{
+    Answer, Down, Event, Frozen, LogEvidence, Order, OrderError, Outcome, Reason, Secret, SignedOrder, Source, Up,
+};
+pub use state::{AgentState, Mariadbd, MemberRole, Volume, VolumeRecord};
+
+/// Version of this protocol; an agent answers orders of this version only.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// Longest line either side accepts, in bytes: the largest order is far below 4 KiB, so a longer line is garbage.
+pub const MAX_LINE: usize = 256 * 1024;
+/// Port of the binlog server an agent opens on `serve-binlog`.
+pub const BINLOG_SERVER_PORT: u16 = 3307;
+
+/// Identity of a cluster's data, made by the one initialisation (a UUID). Not the Kubernetes object's uid, which
+/// changes when the object is created again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DataUid(pub String);
+
+/// Number of a reign. Rises with every transition and every take-over of leadership.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Term(pub u64);
+
+impl Term {
+    /// The following term.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Ordinal of a member, 0 to 8: the number at the end of its pod's name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ordinal(pub u8);
+
+impl fmt::Display for Ordinal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One run of a member's mariadbd; counted on its volume, +1 before each start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Incarnation(pub u64);
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Milliseconds of the agent's `CLOCK_BOOTTIME`. Learned from `hello` and `pong`; never compared between machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootMillis(pub u64);
+
+/// The right to order: who may say what, and when. Tokens of one cluster are ordered by term, then sequence number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    /// The cluster's data this order is meant for.
+    pub data_uid: DataUid,
+    /// The reign in which the order was given.
+    pub term: Term,
+    /// Rises with every order a leader gives to a member within its reign.
+    pub seq: u64,
+}
+
+impl Token {
+    /// What is compared between tokens of the same data.
+    #[must_use]
+    pub fn rank(&self) -> (Term, u64) {
+        (self.term, self.seq)
+    }
+}
+
+/// Who a volume belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// `namespace/name` of the ReplicationCluster.
+    pub cluster: String,
+    /// The data the volume holds.
+    pub data_uid: DataUid,
+    /// The member the volume belongs to.
+    pub ordinal: Ordinal,
+}

@@ -1,0 +1,101 @@
+//! What an agent tells of its member: its volume, its mariadbd, its order.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BootMillis, ExitStatus, Identity, Incarnation, Token};
+
+/// What a member was last ordered to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberRole {
+    /// Read-only; starts by itself after a crash, which does no harm.
+    Replica,
+    /// Took writes; after an exit it waits for an order without limit, because its files may hold the tail.
+    Primary,
+}
+
+/// What the volume says about itself (the agent's two-slot record).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeRecord {
+    /// Whose data this is.
+    pub identity: Identity,
+    /// Highest token ever obeyed.
+    pub token: Option<Token>,
+    /// Role last ordered.
+    pub role: MemberRole,
+    /// True: mariadbd may not start.
+    pub hold: bool,
+    /// True when the last run of mariadbd ended by an ordered or requested shutdown.
+    pub clean_stop: bool,
+    /// Runs of mariadbd so far.
+    pub incarnation: Incarnation,
+}
+
+/// What an agent found on its volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Volume {
+    /// No datadir and no record: only `init` may use it.
+    Blank,
+    /// A record, and with it an identity. Whether it is the right one the operator decides.
+    Recorded { record: VolumeRecord },
+    /// A datadir without a record, or a record that cannot be read: never taken for data, never overwritten.
+    Unusable { message: String },
+}
+
+/// State of a member's mariadbd as its agent knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Mariadbd {
+    /// Not started since the pod began, and proven not to run.
+    NotStarted,
+    /// Runs; `sql` when it answered on its socket.
+    Running { incarnation: Incarnation, sql: bool },
+    /// Proven dead: reaped by launch, or launch is gone and nobody holds mariadbd's file locks. `message` has the last
+    /// lines it printed.
+    Exited { incarnation: Incarnation, status: ExitStatus, message: String },
+    /// The agent cannot tell (launch does not answer, yet file locks are held).
+    Unknown { message: String },
+}
+
+impl Mariadbd {
+    /// True when mariadbd is proven not to run.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        matches!(self, Self::NotStarted | Self::Exited { .. })
+    }
+}
+
+/// Everything an agent tells about its member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentState {
+    /// Version of the agent's program.
+    pub version: String,
+    /// Uid of the pod the agent runs in.
+    pub pod_uid: String,
+    /// `/proc/sys/kernel/random/boot_id` of its node.
+    pub boot_id: String,
+    /// The agent's clock when this state was taken.
+    pub boot_ms: BootMillis,
+    /// What is on the volume.
+    pub volume: Volume,
+    /// What its mariadbd does.
+    pub mariadbd: Mariadbd,
+    /// Port of the binlog server, while it serves.
+    pub serving: Option<u16>,
+    /// Name of the order being carried out.
+    pub running: Option<String>,
+}
+
+impl AgentState {
+    /// The volume's record, when it has one.
+    #[must_use]
+    pub fn record(&self) -> Option<&VolumeRecord> {
+        match &self.volume {
+            Volume::Recorded { record } => Some(record),
+            Volume::Blank | Volume::Unusable { .. } => None,
+        }
+    }
+}
