@@ -25,6 +25,9 @@ mod member;
 use disk::Disk;
 use member::{LIMIT, Member, succeeds, until};
 
+/// Transactions enough for the candidate to let go of syncs, and not to be done within a moment.
+const LONG_TAIL: usize = 8_000;
+
 fn follow(source: &Member, semi_sync: bool) -> Order {
     Order::Follow { source: source.source(), semi_sync, wait: None }
 }
@@ -244,6 +247,43 @@ fn processes_may_be_killed_and_tokens_are_remembered() {
         members[0].stream().obey(2, 1, Order::Fence),
         Answer::Fenced { logs: LogEvidence::Readable { .. } }
     ));
+}
+
+/// A long tail is applied without syncs; before anybody hears that it is applied it is durable.
+#[test]
+fn a_long_tail_is_applied_without_syncs_and_survives_a_crash() {
+    let members = cluster::<2>();
+    let [old, candidate] = &members[..] else { panic!() };
+    assert_eq!(old.stream().obey(2, 1, Order::SemiSync { on: false }), Answer::Done);
+    candidate.stream().obey(2, 1, Order::Freeze);
+    old.sql("SET GLOBAL sync_binlog=0, innodb_flush_log_at_trx_commit=0");
+    (0..LONG_TAIL / 1_000).for_each(|_| write(old, 1_000));
+    let Answer::Fenced { logs: LogEvidence::Readable { end, .. } } = old.stream().obey(2, 2, Order::Fence) else {
+        panic!()
+    };
+    let login = ("one-time".to_owned(), Secret("password".to_owned()));
+    old.stream().obey(2, 3, Order::ServeBinlog { user: login.0.clone(), password: login.1.clone() });
+    let source =
+        Source::Donor { host: "127.0.0.1".to_owned(), port: old.binlog_port, user: login.0, password: login.1 };
+    let catch_up = Order::Follow { source, semi_sync: false, wait: Some(end.clone()) };
+
+    // Its time is too short: the next order finds it on the way.
+    let mut stream = candidate.stream();
+    let id = stream.send(2, 2, Duration::from_millis(300), catch_up.clone());
+    let outcome = stream.outcome(&id);
+    assert!(matches!(outcome, Outcome::Ok(Answer::Applied { reached: false, .. })), "{outcome:?}");
+    let durability = "SELECT @@sync_binlog, @@innodb_flush_log_at_trx_commit";
+    assert_eq!(candidate.sql(durability), "0\t2");
+    candidate.kill_mariadbd();
+    stream.event(Event::Exited);
+    candidate.wait_until_it_answers();
+    assert_eq!(candidate.sql(durability), "1\t1", "as its command line says");
+
+    let applied = candidate.stream().obey(2, 3, catch_up);
+    assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true });
+    assert_eq!(candidate.sql(durability), "1\t1");
+    candidate.stream().obey(2, 4, promote(&end.to_string(), 0x22));
+    assert_eq!(candidate.sql("SELECT COUNT(*) FROM d.t"), LONG_TAIL.to_string());
 }
 
 /// A pod deleted by force goes on without its volume, which has moved to its successor: it must not become primary.

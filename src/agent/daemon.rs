@@ -104,7 +104,8 @@ fn listen(path: &std::path::Path) -> io::Result<UnixListener> {
 impl Agent {
     fn new(config: Config) -> Self {
         let config = Arc::new(config);
-        let volume = Arc::new(Volume::open(&config.volume));
+        let boot_id = clock::boot_id();
+        let volume = Arc::new(Volume::open(&config.volume, &boot_id));
         let launcher = Arc::new(Launcher::new(config.launch_socket()));
         let events = broadcast::Sender::new(EVENTS);
         let supervisor =
@@ -122,7 +123,7 @@ impl Agent {
             serving: Mutex::new(None),
             read_by_fence: Mutex::new(None),
             events,
-            boot_id: clock::boot_id(),
+            boot_id,
         }
     }
 

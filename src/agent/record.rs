@@ -23,6 +23,9 @@ pub struct Stored {
     /// True once `init` was carried out to its end.
     #[serde(default)]
     pub initialised: bool,
+    /// Commits may not be on disk yet, but they are in the memory of the kernel with this boot id.
+    #[serde(default)]
+    pub relaxed_in_boot: Option<String>,
 }
 
 /// The open file.

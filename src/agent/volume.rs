@@ -32,10 +32,10 @@ struct Seen {
 }
 
 impl Volume {
-    /// Looks at the volume mounted at `root`.
+    /// Looks at the volume mounted at `root`. `boot_id` is that of the running kernel.
     #[must_use]
-    pub fn open(root: &Path) -> Self {
-        let (contents, seen) = match look(root) {
+    pub fn open(root: &Path, boot_id: &str) -> Self {
+        let (contents, seen) = match look(root, boot_id) {
             Ok(Found::Empty) => (Contents::Blank, Seen { view: View::Blank, stored: None }),
             Ok(Found::Record(stored, file)) => {
                 let view = View::Recorded { record: stored.record.clone() };
@@ -78,7 +78,7 @@ impl Volume {
             clean_stop: true,
             incarnation: Incarnation(0),
         };
-        let stored = Stored { record, order_id, initialised: false };
+        let stored = Stored { record, order_id, initialised: false, relaxed_in_boot: None };
         let folder = self.root.join("beachmaster");
         let path = folder.join("record");
         let made = fs::create_dir_all(&folder).and_then(|()| RecordFile::create(&path, &stored));
@@ -139,7 +139,7 @@ fn lock(contents: &Mutex<Contents>) -> MutexGuard<'_, Contents> {
     contents.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn look(root: &Path) -> Result<Found, String> {
+fn look(root: &Path, boot_id: &str) -> Result<Found, String> {
     let record = root.join("beachmaster/record");
     let found = RecordFile::open(&record).map_err(|error| format!("{}: {error}", record.display()))?;
     let remedy = "it is never overwritten; empty the volume or restore its record";
@@ -151,6 +151,14 @@ fn look(root: &Path) -> Result<Found, String> {
         // A first write that a crash has torn: nothing was made yet.
         Found::Damaged(_) if !has_data && !is_filled(&root.join("beachmaster/relay"))? => Ok(Found::Empty),
         Found::Damaged(message) => Ok(Found::Damaged(format!("{}: {message}; {remedy}", record.display()))),
+        // The two logs of mariadbd may end at different transactions: its positions prove nothing any more.
+        Found::Record(stored, _) if stored.relaxed_in_boot.as_ref().is_some_and(|boot| boot != boot_id) => {
+            Err(format!(
+                "{}: its node went down while the member caught up without syncs, so that data and binary log may differ: \
+             rebuild the member from another one",
+                root.display()
+            ))
+        }
         found => Ok(found),
     }
 }
@@ -180,7 +188,7 @@ mod tests {
 
     fn recorded() -> (TempDir, Volume) {
         let home = TempDir::new().unwrap();
-        let volume = Volume::open(home.path());
+        let volume = Volume::open(home.path(), "boot");
         assert_eq!(volume.view(), View::Blank);
         volume.create(identity(), token(1, 1), "a".to_owned()).unwrap();
         (home, volume)
@@ -191,7 +199,7 @@ mod tests {
         let (home, volume) = recorded();
         for n in 1..=5 {
             volume.update(None, |stored| stored.record.incarnation = Incarnation(n)).unwrap();
-            assert_eq!(Volume::open(home.path()).stored(), volume.stored());
+            assert_eq!(Volume::open(home.path(), "boot").stored(), volume.stored());
             assert_eq!(volume.stored().unwrap().record.incarnation, Incarnation(n));
         }
         assert_eq!(
@@ -210,12 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_that_was_not_synced_is_trusted_only_under_the_same_kernel() {
+        let (home, volume) = recorded();
+        volume.update(None, |stored| stored.relaxed_in_boot = Some("boot".to_owned())).unwrap();
+        assert!(Volume::open(home.path(), "boot").stored().is_some());
+        let View::Unusable { message } = Volume::open(home.path(), "next").view() else { panic!() };
+        assert!(message.contains("rebuild the member"), "{message}");
+    }
+
+    #[test]
     fn data_without_a_record_and_damaged_records_are_left_alone() {
         let home = TempDir::new().unwrap();
         fs::create_dir(home.path().join("data")).unwrap();
-        assert_eq!(Volume::open(home.path()).view(), View::Blank, "an empty folder is no data");
+        assert_eq!(Volume::open(home.path(), "boot").view(), View::Blank, "an empty folder is no data");
         fs::write(home.path().join("data/ibdata1"), "x").unwrap();
-        let foreign = Volume::open(home.path());
+        let foreign = Volume::open(home.path(), "boot");
         assert!(matches!(foreign.view(), View::Unusable { .. }));
         assert_eq!(foreign.create(identity(), token(1, 1), "a".to_owned()).unwrap_err().reason, Reason::Volume);
 
@@ -224,7 +241,7 @@ mod tests {
         fs::create_dir(home.path().join("data")).unwrap();
         fs::write(home.path().join("data/ibdata1"), "x").unwrap();
         fs::write(home.path().join("beachmaster/record"), [1; 8192]).unwrap();
-        let View::Unusable { message } = Volume::open(home.path()).view() else { panic!() };
+        let View::Unusable { message } = Volume::open(home.path(), "boot").view() else { panic!() };
         assert!(message.contains("checksum"), "{message}");
     }
 
@@ -235,6 +252,6 @@ mod tests {
         let mut file = fs::read(&path).unwrap();
         file[40] ^= 1;
         fs::write(&path, file).unwrap();
-        assert_eq!(Volume::open(home.path()).view(), View::Blank);
+        assert_eq!(Volume::open(home.path(), "boot").view(), View::Blank);
     }
 }

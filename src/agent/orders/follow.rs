@@ -1,5 +1,6 @@
 //! `follow`: replicate from a member or from a binlog server, by GTID.
 
+use super::durable;
 use super::wait::until_applied;
 use super::work::Work;
 use crate::gtid::GtidPosition;
@@ -26,6 +27,9 @@ pub(super) async fn follow(
         work.persist(|stored| stored.record.role = MemberRole::Replica).await?;
     } else {
         work.persist(|_| {}).await?;
+        if let Some(target) = &wait {
+            durable::relax(work, target).await?;
+        }
         switch(work, &login, semi_sync).await?;
     }
     match wait {

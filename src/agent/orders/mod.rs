@@ -2,6 +2,7 @@
 //! be repeated. [`Work`] is what they act through: it looks at the token again before every statement and every write.
 
 mod acker;
+mod durable;
 mod fence;
 mod follow;
 mod freeze;
@@ -63,6 +64,9 @@ async fn run(work: &mut Work<'_>) -> Result<Answer, OrderError> {
 }
 
 async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
+    if !durable::leaves_relaxed(&order) {
+        durable::restore(work).await?;
+    }
     match order {
         Order::Init { identity } => init::init(work, identity).await,
         Order::Start => start::start(work).await,

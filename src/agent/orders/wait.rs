@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::durable;
 use super::work::Work;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, OrderError, Reason};
@@ -15,12 +16,15 @@ const LAST_LOOK: Duration = Duration::from_millis(25);
 /// The answer has to be on its way before the deadline.
 const EARLY: Duration = Duration::from_millis(100);
 
-/// Waits until `position` is applied or the deadline is near; an error of a replica thread ends it at once.
+/// Waits until `position` is applied, durably, or the deadline is near; an error of a replica thread ends it at once.
 pub(super) async fn until_applied(work: &mut Work<'_>, position: &GtidPosition) -> Result<Answer, OrderError> {
     let mut pause = FIRST_LOOK;
     loop {
         let applied = work.globals().await?.applied();
         let reached = applied.covers(position);
+        if reached {
+            durable::restore(work).await?;
+        }
         if reached || work.remaining() < EARLY {
             return Ok(Answer::Applied { position: applied, reached });
         }
