@@ -5,7 +5,7 @@ use super::ackers;
 use super::candidate::{FAILURES_TO_REJECT, Ranking, rank, received};
 use super::decide::{Act, Case, Decision, order};
 use super::member::volume_trouble;
-use super::observation::MemberView;
+use super::observation::{AgentSight, MemberView};
 use super::policy::Mode;
 use super::promoting::MARIADB_PORT;
 use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
@@ -17,6 +17,10 @@ use crate::orders::{BINLOG_SERVER_PORT, LogEvidence, Order, Ordinal, Source};
 /// The Service flips before the promotion when the candidate lacks no more transactions than this: less than about a second
 /// of work even when each is made durable on its own.
 const ROUTE_EARLY_WITHIN: u64 = 1_000;
+
+/// A new leader's streams to the agents open within a second of each other; the old primary is started again only when
+/// nobody else may still turn up. In milliseconds.
+const STREAMS_OPEN_WITHIN: u64 = 3_000;
 
 /// The primary is dead: announce what will be done about it, or say why nothing can be.
 pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decision {
@@ -30,12 +34,22 @@ pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decisio
         let why = format!("member {} is dead: {how}", primary.ordinal);
         return announce(case, TransitionKind::Failover, primary.ordinal, why).rejecting(ranking.rejected);
     }
+    if let Some(awaited) = awaited(case, primary.ordinal) {
+        return Decision::blocked(awaited).rejecting(ranking.rejected);
+    }
     if resume::is_possible(case, primary) {
         let why = format!("member {} is dead: {how}, and nobody else can be promoted", primary.ordinal);
         return announce(case, TransitionKind::Resume, primary.ordinal, why).rejecting(ranking.rejected);
     }
     let why = safe.err().unwrap_or_else(|| nobody(&ranking));
     Decision { acts: start_idle(case, primary.ordinal), ..Decision::blocked(why) }.rejecting(ranking.rejected)
+}
+
+/// A member that was away for a moment only: it may be the candidate that is missing.
+fn awaited(case: &Case<'_>, from: Ordinal) -> Option<String> {
+    let just_away = |member: &&MemberView| matches!(member.agent, AgentSight::Away { since } if case.lasted(since) < STREAMS_OPEN_WITHIN);
+    let member = case.others(from).find(just_away)?;
+    Some(format!("member {}: its agent cannot be reached yet", member.ordinal))
 }
 
 /// Members that do not run may be what is missing; started they are read-only and follow nobody.
@@ -169,6 +183,9 @@ fn frozen_members<'a>(case: &Case<'a>, from: Ordinal, ranking: &Ranking) -> Vec<
 }
 
 fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
+    if let Some(awaited) = awaited(case, from) {
+        return Decision::blocked(awaited);
+    }
     match case.seen.member(from) {
         Some(old) if resume::is_possible(case, old) => {
             announce(case, TransitionKind::Resume, from, format!("{missing}: the old primary is started again instead"))

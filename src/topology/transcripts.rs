@@ -39,6 +39,11 @@ impl Story {
         self
     }
 
+    fn at(&self, now: Millis) -> Self {
+        let seen = Observation { now, ..self.seen.clone() };
+        Self { policy: self.policy.clone(), record: self.record.clone(), seen }
+    }
+
     fn member(&mut self, ordinal: usize) -> &mut MemberView {
         &mut self.seen.members[ordinal]
     }
@@ -195,9 +200,29 @@ fn without_readable_logs_a_missing_acker_blocks_and_is_named() {
         state.volume = Volume::Unusable { message: "Input/output error".to_owned() };
     }
     story.member(1).agent = AgentSight::Away { since: Millis(50) };
+    story.seen.now = Millis(10_000);
     let decision = story.next();
     assert!(decision.acts.is_empty(), "nothing is frozen when nothing can be completed: {decision:?}");
     assert!(decision.blocked.unwrap().contains("member 1 in incarnation 1"));
+}
+
+#[test]
+fn the_old_primary_is_not_started_again_while_a_candidate_may_still_turn_up() {
+    let mut story = Story::at_rest().primary_dies();
+    let present = [story.member(1).agent.clone(), story.member(2).agent.clone()];
+    for member in &mut story.seen.members[1..] {
+        member.agent = AgentSight::Away { since: Millis(100) };
+    }
+    story.seen.now = Millis(1_000);
+    let decision = story.next();
+    assert!(decision.acts.is_empty() && decision.blocked.unwrap().contains("cannot be reached yet"));
+    let mut alone = story.at(Millis(3_100));
+    assert!(alone.written().contains("nobody else can be promoted"));
+    for (member, agent) in story.seen.members[1..].iter_mut().zip(present) {
+        member.agent = agent;
+    }
+    story.written();
+    assert_eq!(story.record.transition.map(|transition| transition.kind), Some(TransitionKind::Failover));
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::topology::observation::{MemberView, Millis};
 
 struct Seat {
     member: Member,
+    /// The link has heard whether there is a pod.
+    told: bool,
     link: LinkHandle,
     probe: watch::Sender<ProbeTarget>,
 }
@@ -41,7 +43,7 @@ impl Crew {
             let (probe, target) = Probe::new(ordinal, probes.clone(), inputs.clone());
             tasks.spawn(link.run());
             tasks.spawn(probe.run());
-            Seat { member: Member::new(ordinal), link: handle, probe: target }
+            Seat { member: Member::new(ordinal), told: false, link: handle, probe: target }
         });
         Self { seats: seats.collect(), _tasks: tasks }
     }
@@ -95,7 +97,8 @@ impl Crew {
         for (index, seat) in self.seats.iter_mut().enumerate() {
             let pod = pods.iter().find(|pod| usize::from(pod.ordinal.0) == index).cloned();
             let target = pod.as_ref().and_then(PodFacts::target);
-            seat.link.pod.send_if_modified(|known| std::mem::replace(known, target.clone()) != target);
+            let first = !std::mem::replace(&mut seat.told, true);
+            seat.link.pod.send_if_modified(|known| std::mem::replace(known, target.clone()) != target || first);
             let ip = pod.as_ref().and_then(|pod| pod.ip);
             seat.probe.send_if_modified(|known| std::mem::replace(&mut known.ip, ip) != ip);
             seat.member.pod_seen(pod, now);

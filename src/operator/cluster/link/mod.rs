@@ -75,7 +75,7 @@ pub struct Command {
 pub struct LinkHandle {
     /// Where orders go. They are dropped while no stream is open.
     pub orders: mpsc::UnboundedSender<Command>,
-    /// The pod to hold a stream to.
+    /// The pod to hold a stream to. Nothing is told before the first word about it.
     pub pod: watch::Sender<Option<PodTarget>>,
 }
 
@@ -103,6 +103,10 @@ impl Link {
 
     /// Works until the handle is dropped.
     pub async fn run(mut self) {
+        // Until the pods have been looked at once, nobody knows whether there is one.
+        if self.pod.changed().await.is_err() {
+            return;
+        }
         let mut pause = FIRST_PAUSE;
         loop {
             let Some(pod) = self.pod.borrow_and_update().clone() else {

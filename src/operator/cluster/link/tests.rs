@@ -119,6 +119,7 @@ fn command(id: &str) -> Command {
 #[tokio::test]
 async fn orders_carry_a_deadline_in_the_agents_clock_and_answers_come_back() {
     let mut bench = bench();
+    bench.handle.pod.send_replace(None);
     assert!(matches!(bench.event().await, LinkEvent::Away { .. }), "no pod yet");
     bench.pod("p", "1");
     let mut agent = bench.agent().await;
