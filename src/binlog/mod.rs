@@ -14,6 +14,8 @@ mod event;
 mod file;
 mod group;
 mod index;
+mod inspect;
+mod ranges;
 mod reader;
 mod scanner;
 
@@ -30,5 +32,7 @@ pub use event::{Event, EventHeader, EventType, HEADER_LEN};
 pub use file::{FileScan, FileScanner, Head, is_at_or_before};
 pub use group::{Group, GroupError, GroupStep, GroupTracker};
 pub use index::{IndexError, LogName, parse_index, present};
+pub use inspect::{End, Inspection, Inspector};
+pub use ranges::{GtidSet, GtidSpan};
 pub use reader::{FieldError, Reader};
 pub use scanner::{Fault, Progress, ScanError, Scanner, Torn, TornReason};

@@ -9,6 +9,7 @@
 )]
 
 pub mod agent;
+pub mod binlog;
 pub mod crd;
 pub mod operator;
 
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Runs or reaches the agent of a member.
     Agent(agent::AgentArgs),
+    /// Looks into binary and relay logs, compares and serves them.
+    Binlog(binlog::Args),
     /// Prints the CustomResourceDefinitions, or writes them into folders.
     Crd(crd::Args),
     /// Runs the operator.
@@ -39,6 +42,7 @@ enum Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Agent(args) => agent::run(args),
+        Command::Binlog(args) => binlog::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Operator(args) => operator::run(*args),
     }

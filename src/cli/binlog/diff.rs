@@ -1,0 +1,69 @@
+//! `beachmaster binlog diff`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::{Output, files, grouped};
+use crate::binlog::{End, GtidSet};
+
+/// Arguments of `beachmaster binlog diff`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A log file, or a directory with an index.
+    a: PathBuf,
+    /// Another one.
+    b: PathBuf,
+    /// How results are printed.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// As diff(1).
+const DIFFERENT: u8 = 1;
+const TROUBLE: u8 = 2;
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match compare(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(DIFFERENT),
+        Err(error) => {
+            eprintln!("beachmaster binlog: {error}");
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<bool, String> {
+    let (a, b) = (transactions(&args.a)?, transactions(&args.b)?);
+    let (only_a, only_b) = (a.without(&b), b.without(&a));
+    match args.output {
+        Output::Json => println!("{:#}", json!({"onlyInA": only_a.spans(), "onlyInB": only_b.spans()})),
+        Output::Text => {
+            print_only(&args.a, &only_a);
+            print_only(&args.b, &only_b);
+        }
+    }
+    Ok(only_a.is_empty() && only_b.is_empty())
+}
+
+fn print_only(path: &Path, only: &GtidSet) {
+    for span in only.spans() {
+        println!("only in {}: {} to {} ({})", path.display(), span.first, span.last, grouped(span.count));
+    }
+}
+
+/// All complete transactions. A torn end is as good as an end; damage hides what is behind it.
+fn transactions(path: &Path) -> Result<GtidSet, String> {
+    let mut all = GtidSet::default();
+    for file in files::behind(path)? {
+        let (found, transactions) =
+            files::inspect(&file, |_, _| ()).map_err(|error| format!("{}: {error}", file.display()))?;
+        if let End::Damaged { offset, message } = found.end {
+            return Err(format!("{}: damaged at offset {offset}: {message}", file.display()));
+        }
+        all.extend(&transactions);
+    }
+    Ok(all)
+}

@@ -1,0 +1,73 @@
+//! `beachmaster binlog serve`: a dead server's binary logs for a real replica, also without Kubernetes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+use tokio::signal::ctrl_c;
+
+use super::files;
+use crate::agent::binlog_server::BinlogServer;
+use crate::mariadb::text::quote;
+use crate::protocol::Login;
+
+/// Arguments of `beachmaster binlog serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Directory with the binary logs and their index; its server must not run. Nothing in it is changed.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Where replicas connect. There is no TLS: keep it to a network you trust.
+    #[arg(long, default_value = "127.0.0.1:3307")]
+    listen: SocketAddr,
+    /// Whom replicas log in as.
+    #[arg(long, default_value = "tail")]
+    user: String,
+    /// File with the password, whose line end does not count. Without it a random one is made and printed.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new();
+    match runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(serve(args))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("beachmaster binlog: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: &Args) -> Result<(), String> {
+    let index = files::index_in(&args.directory)?;
+    let basename = index.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let server = BinlogServer::open(&args.directory, &basename).await.map_err(|error| error.to_string())?;
+    let password = match &args.password_file {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        None => uuid::Uuid::new_v4().simple().to_string(),
+    };
+    let password = password.trim_end_matches(['\r', '\n']);
+    let login = Login::new(&args.user, password).ok_or("the password is empty: replicas need one")?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| format!("{}: {error}", args.listen))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let end = server.end();
+    if let Some(torn) = &end.torn {
+        eprintln!("{} is {torn}; it is served to its last complete transaction", end.last_file);
+    }
+    eprintln!("serving {} up to {} on {address}; on a replica:", args.directory.display(), end.position);
+    println!(
+        "STOP SLAVE; CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
+         MASTER_USE_GTID=slave_pos; START SLAVE;",
+        quote(&address.ip().to_string()),
+        address.port(),
+        quote(&args.user),
+        quote(password)
+    );
+    println!("SELECT MASTER_GTID_WAIT({});", quote(&end.position.to_string()));
+    // A signal that cannot be awaited ends the program by itself.
+    server.serve(listener, login, async { drop(ctrl_c().await) }).await;
+    eprintln!("stopped");
+    Ok(())
+}
