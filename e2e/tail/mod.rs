@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::harness::cluster::Cluster;
 use crate::harness::failover::Watch;
 use crate::harness::host;
+use crate::harness::kube::Kube;
 use crate::harness::pods::Load;
 use crate::harness::stage::Stage;
 use crate::harness::wait;
@@ -22,6 +23,8 @@ const TRANSACTIONS: u64 = 20_000;
 const BYTES: u64 = 20_000_000;
 /// Binary logs it is spread over.
 const LOGS: u64 = 3;
+/// A catching up is told after two seconds; an outage of this length has one of more than that.
+const CERTAINLY_TOLD_MS: u64 = 4_000;
 /// Large rows, so that the bytes come with the transactions; many workers, so that they share syncs of the log.
 const LOAD: Load = Load { workers: 16, payload_bytes: 600, pause_ms: 0 };
 
@@ -45,7 +48,18 @@ pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
         );
         stage.report.add(run)?;
     }
-    Ok(())
+    let long = stage.report.runs.iter().filter_map(|run| run.outage_ms).any(|ms| ms > CERTAINLY_TOLD_MS);
+    let told = if long { progress_was_told(&stage.kube).await } else { Ok("no outage was long enough".to_owned()) };
+    stage.report.check("people are told how far the candidate has come", told)
+}
+
+/// The operator's Event about the catching up.
+async fn progress_was_told(kube: &Kube) -> Result<String> {
+    let events = kube.list("v1", "Event").await?;
+    let told = events.iter().find(|event| event["reason"] == "CatchingUp").context("there is no Event CatchingUp")?;
+    let message = told["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("transactions applied"), "it says: {message}");
+    Ok(message.to_owned())
 }
 
 struct Tail {

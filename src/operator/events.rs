@@ -20,6 +20,8 @@ pub enum Reason {
     FailoverStarted,
     /// The dead primary's unsent transactions were brought to the candidate.
     TailSalvaged,
+    /// The candidate has a long tail to apply.
+    CatchingUp,
     /// A member became primary.
     Promoted,
     /// A failover is done.
@@ -50,6 +52,7 @@ impl Reason {
             Self::Initialised => "Initialised",
             Self::FailoverStarted => "FailoverStarted",
             Self::TailSalvaged => "TailSalvaged",
+            Self::CatchingUp => "CatchingUp",
             Self::Promoted => "Promoted",
             Self::FailoverComplete => "FailoverComplete",
             Self::Resumed => "Resumed",

@@ -5,6 +5,7 @@
 
 use super::observation::{MemberView, Millis, Observation};
 use super::policy::Policy;
+use super::progress::CatchUp;
 use super::record::{Record, Step, TransitionKind};
 use super::safety::Rules;
 use super::{failover, initialise, promoting, resume, steady};
@@ -43,6 +44,8 @@ pub struct Decision {
     pub blocked: Option<String>,
     /// Candidates and alternatives that were rejected, and why.
     pub rejected: Vec<String>,
+    /// A long catching up that is waited for.
+    pub progress: Option<CatchUp>,
 }
 
 impl Decision {

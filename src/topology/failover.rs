@@ -7,6 +7,7 @@ use super::decide::{Act, Case, Decision, order};
 use super::member::volume_trouble;
 use super::observation::{AgentSight, MemberView};
 use super::policy::Mode;
+use super::progress::CatchUp;
 use super::promoting::MARIADB_PORT;
 use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
 use super::resume;
@@ -79,7 +80,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let Some(from) = transition.from else { return Decision::blocked("the transition names no old primary") };
     let acts: Vec<Act> = gather(case, from);
     if !acts.is_empty() || is_gathering(case, from) {
-        return Decision { acts, blocked: failures(case), rejected: vec![] };
+        return Decision { acts, blocked: failures(case), ..Decision::default() };
     }
     let ranking = rank(case.policy, case.record, case.seen, from, known_end(case, from).as_ref());
     let basis = match basis(case, from) {
@@ -233,7 +234,10 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
     let route =
         (near && case.seen.routed != Some(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
     match act {
-        Ok(act) => Decision::acts(route.into_iter().chain(act).collect()),
+        Ok(act) => Decision {
+            progress: CatchUp::of(candidate, target),
+            ..Decision::acts(route.into_iter().chain(act).collect())
+        },
         Err(missing) => Decision::blocked(missing),
     }
 }

@@ -13,6 +13,7 @@ mod initialise;
 pub mod member;
 pub mod observation;
 pub mod policy;
+pub mod progress;
 mod promoting;
 pub mod record;
 pub mod report;

@@ -35,7 +35,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
         blocked: failure
             .map(|failure| format!("member {}: {} failed: {}", primary.ordinal, failure.order, failure.error)),
         acts,
-        rejected: vec![],
+        ..Decision::default()
     }
 }
 

@@ -168,7 +168,9 @@ fn blockers(policy: &Policy, record: &Record, seen: &Observation, members: &[Mem
 fn reconciling(record: &Record, decision: &Decision) -> Condition {
     match &record.transition {
         Some(transition) => {
-            let message = decision.blocked.clone().unwrap_or_else(|| format!("step {:?}", transition.step));
+            let progress = decision.progress.map(|progress| progress.to_string());
+            let message = decision.blocked.clone().or(progress);
+            let message = message.unwrap_or_else(|| format!("step {:?}", transition.step));
             let reason = match transition.kind {
                 TransitionKind::Initialise => Reason::Initialise,
                 TransitionKind::Failover => Reason::Failover,

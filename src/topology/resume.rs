@@ -53,7 +53,7 @@ fn start(case: &Case<'_>, old: &MemberView) -> Decision {
         }
         let why = format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error);
         let acts = order(old, Order::Start).into_iter().chain(failover::start_idle(case, old.ordinal)).collect();
-        return Decision { acts, blocked: Some(why), rejected: vec![] };
+        return Decision { acts, blocked: Some(why), ..Decision::default() };
     }
     Decision::acts(order(old, Order::Start).into_iter().collect())
 }

@@ -16,12 +16,16 @@ use crate::operator::metrics::{ClusterLabels, MemberLabels, Metrics, RoleLabels,
 use crate::orders::{Ordinal, Term};
 use crate::topology::decide::Decision;
 use crate::topology::observation::Millis;
+use crate::topology::progress::CatchUp;
 use crate::topology::record::{Durability, Record, TransitionKind};
 use crate::topology::report::{MemberReport, Report, Role};
 use crate::topology::words::MemberState;
 
 /// What stands in the way is told as an Event when it lasts: passing obstacles are part of every transition.
 const BLOCKED_LASTS_MS: u64 = 2_000;
+
+/// A catching up is told as an Event when it lasts.
+const CATCHING_UP_LASTS_MS: u64 = 2_000;
 
 /// Until the first pods are there, waiting for them is no news.
 const FIRST_START_MS: u64 = 30_000;
@@ -44,6 +48,8 @@ pub struct Narrator {
     events: Events,
     metrics: Arc<Metrics>,
     blocked: Option<Blocked>,
+    /// The long catching up under way: since when, and whether it was told of.
+    catching_up: Option<(Millis, bool)>,
     states: BTreeMap<Ordinal, MemberState>,
 }
 
@@ -54,7 +60,17 @@ impl Narrator {
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
         let cluster = object.metadata.name.clone().unwrap_or_default();
         let path = format!("{namespace}/{cluster}");
-        Self { object, namespace, cluster, path, events, metrics, blocked: None, states: BTreeMap::new() }
+        Self {
+            object,
+            namespace,
+            cluster,
+            path,
+            events,
+            metrics,
+            blocked: None,
+            catching_up: None,
+            states: BTreeMap::new(),
+        }
     }
 
     fn event(&self, reason: Reason, about: (Term, &str), note: String) {
@@ -167,8 +183,9 @@ impl Narrator {
         }
     }
 
-    /// What stands in the way, after every decision.
+    /// What stands in the way or takes its time, after every decision.
     pub fn decided(&mut self, term: Term, decision: &Decision, now: Millis) {
+        self.catches_up(term, decision.progress, now);
         let Some(message) = &decision.blocked else {
             self.blocked = None;
             self.metrics.blocked_seconds.get_or_create(&self.labels()).set(0.0);
@@ -184,6 +201,21 @@ impl Narrator {
             self.event(Reason::Blocked, (term, ""), message.clone());
         }
         self.blocked = Some(blocked);
+    }
+
+    fn catches_up(&mut self, term: Term, progress: Option<CatchUp>, now: Millis) {
+        let Some(progress) = progress else {
+            self.catching_up = None;
+            return;
+        };
+        let (since, told) = self.catching_up.unwrap_or((now, false));
+        let tell = !told && now.since(since) >= CATCHING_UP_LASTS_MS;
+        if tell {
+            let name = self.member(progress.member);
+            info!(cluster = %self.path, member = name, %term, step = "catching-up", %progress, "transition");
+            self.event(Reason::CatchingUp, (term, &name), progress.to_string());
+        }
+        self.catching_up = Some((since, told || tell));
     }
 
     /// The newest report: gauges, and Events for members whose state changed.

@@ -327,7 +327,7 @@ impl ClusterTask {
         let told = report(&self.wish.policy, self.parts.book.record(), seen, decision);
         self.parts.narrator.reported(self.parts.book.record(), &told);
         let promoting = self.chronicle.story().is_some_and(|story| story.kind != TransitionKind::Initialise);
-        if promoting && decision.blocked.is_none() {
+        if promoting && decision.blocked.is_none() && decision.progress.is_none() {
             return;
         }
         self.put_labels(seen);

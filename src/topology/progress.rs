@@ -1,0 +1,90 @@
+//! How far the candidate has come on a long tail, for people who wait for it.
+
+use std::fmt;
+
+use super::observation::{MemberView, Millis, ServerView};
+use crate::gtid::GtidPosition;
+use crate::orders::Ordinal;
+
+/// Shorter tails are applied before anybody could read of them.
+const WORTH_TELLING: u64 = 1_000;
+
+/// A long catching up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CatchUp {
+    /// The member that catches up.
+    pub member: Ordinal,
+    /// Transactions it lacked when it was frozen, at most.
+    pub total: u64,
+    /// Of them not yet applied.
+    pub left: u64,
+    /// What is left to wait at the pace of the last two readings, in seconds.
+    pub seconds_left: Option<u64>,
+}
+
+impl CatchUp {
+    /// Of `candidate` on its way to `target`; `None` when it is a short one.
+    #[must_use]
+    pub fn of(candidate: &MemberView, target: &GtidPosition) -> Option<Self> {
+        let start = &candidate.frozen()?.applied;
+        let total = target.distance(start);
+        if total <= WORTH_TELLING {
+            return None;
+        }
+        let left = |view: &ServerView| target.distance(&applied(view).union(start));
+        let now = candidate.current_view().map(|view| (view.begun, left(view)));
+        let before = candidate.before().map(|view| (view.begun, left(view)));
+        let seconds_left = before.zip(now).and_then(|(before, now)| seconds_left(before, now));
+        Some(Self { member: candidate.ordinal, total, left: now.map_or(total, |(_, left)| left), seconds_left })
+    }
+}
+
+impl fmt::Display for CatchUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { member, total, left, seconds_left } = self;
+        write!(f, "member {member} catches up: {} of {total} transactions applied", total.saturating_sub(*left))?;
+        seconds_left.map_or(Ok(()), |seconds| write!(f, ", about {seconds} s left"))
+    }
+}
+
+fn applied(view: &ServerView) -> GtidPosition {
+    view.binlog_position.union(&view.slave_position)
+}
+
+fn seconds_left((then, had): (Millis, u64), (now, has): (Millis, u64)) -> Option<u64> {
+    let done = had.checked_sub(has).filter(|done| *done > 0)?;
+    let ms = u128::from(has) * u128::from(now.since(then)) / u128::from(done);
+    u64::try_from(ms.div_ceil(1_000)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::member::samples::{edit, replica};
+    use super::super::observation::ServerSight;
+    use super::*;
+    use crate::orders::{Frozen, Incarnation};
+
+    fn candidate(before: &str, now: &str) -> MemberView {
+        let mut member = replica(1, "p0");
+        let applied = "0-17-1000".parse().unwrap();
+        member.progress.frozen =
+            Some(Frozen { incarnation: Incarnation(1), received: GtidPosition::empty(), applied, killed: false });
+        edit(&mut member, |view| (view.binlog_position, view.begun) = (before.parse().unwrap(), Millis(2_000)));
+        let earlier = member.view().cloned().map(Box::new);
+        edit(&mut member, |view| (view.binlog_position, view.begun) = (now.parse().unwrap(), Millis(2_500)));
+        if let ServerSight::Answers { before, .. } = &mut member.server {
+            *before = earlier;
+        }
+        member
+    }
+
+    #[test]
+    fn a_long_one_is_told_with_its_pace() {
+        let target = "0-17-21000".parse().unwrap();
+        let told = CatchUp::of(&candidate("0-17-5000", "0-17-7000"), &target).unwrap();
+        assert_eq!(told.to_string(), "member 1 catches up: 6000 of 20000 transactions applied, about 4 s left");
+        let stands = CatchUp::of(&candidate("0-17-7000", "0-17-7000"), &target).unwrap();
+        assert_eq!(stands.to_string(), "member 1 catches up: 6000 of 20000 transactions applied");
+        assert_eq!(CatchUp::of(&candidate("0-17-1000", "0-17-1000"), &"0-17-1500".parse().unwrap()), None);
+    }
+}
