@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use super::daemon::Agent;
+use super::orders;
 use crate::orders::MemberRole;
 
 /// An operator that is there sends its first order well within this time.
@@ -30,6 +31,10 @@ pub(super) async fn told(agent: &Agent) {
     let began = Instant::now();
     while is_needed(agent, began.elapsed()) {
         tokio::time::sleep(LOOK).await;
+    }
+    // Nothing else runs any more, and the kubelet's patience is the only limit.
+    if let Err(error) = tokio::task::block_in_place(|| orders::settle(agent)) {
+        error!(%error, "what was applied without syncs is not known to be durable");
     }
     info!("the agent ends");
 }

@@ -13,6 +13,7 @@ mod start;
 mod wait;
 mod work;
 
+pub(in crate::agent) use durable::settle;
 pub use serve::Donor;
 pub use work::Work;
 
