@@ -57,7 +57,9 @@ pub(super) async fn restore(work: &mut Work<'_>) -> Result<(), OrderError> {
 
 /// When the agent ends after its mariadbd has ended: a pod that is moved takes a volume along that can be trusted.
 pub(in crate::agent) fn settle(agent: &Agent) -> io::Result<()> {
-    if agent.volume.stored().is_none_or(|stored| stored.relaxed_in_boot.is_none()) {
+    // One that still runs writes without syncs on.
+    let is_dead = agent.supervisor.view().is_dead();
+    if !is_dead || agent.volume.stored().is_none_or(|stored| stored.relaxed_in_boot.is_none()) {
         return Ok(());
     }
     sync_file_system(&agent.config.data_dir())?;
