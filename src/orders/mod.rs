@@ -25,6 +25,10 @@ pub const MAX_LINE: usize = 256 * 1024;
 /// Port of the binlog server an agent opens on `serve-binlog`.
 pub const BINLOG_SERVER_PORT: u16 = 3307;
 
+/// A catching up of more missing transactions is a long one: up to here it is less than about a second of work even when
+/// each is made durable on its own.
+pub const LONG_TAIL: u64 = 1_000;
+
 /// Identity of a cluster's data, made by the one initialisation (a UUID). Not the Kubernetes object's uid, which
 /// changes when the object is created again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -13,11 +13,7 @@ use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind}
 use super::resume;
 use super::safety::{self, Basis};
 use crate::gtid::GtidPosition;
-use crate::orders::{BINLOG_SERVER_PORT, LogEvidence, Order, Ordinal, Source};
-
-/// The Service flips before the promotion when the candidate lacks no more transactions than this: less than about a second
-/// of work even when each is made durable on its own.
-const ROUTE_EARLY_WITHIN: u64 = 1_000;
+use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, LogEvidence, Order, Ordinal, Source};
 
 /// A new leader's streams to the agents open within a second of each other; the old primary is started again only when
 /// nobody else may still turn up. In milliseconds.
@@ -230,7 +226,7 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
     // The Service flips beside a short catching up: clients meet a read-only member for a moment instead of a dead
     // address, and kube-proxy's delay is over by the time of the promotion. During a long one their reconnects would
     // only take time away from it.
-    let near = target.distance(applied) <= ROUTE_EARLY_WITHIN;
+    let near = target.distance(applied) <= LONG_TAIL;
     let route =
         (near && case.seen.routed != Some(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
     match act {

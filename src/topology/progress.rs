@@ -4,10 +4,7 @@ use std::fmt;
 
 use super::observation::{MemberView, Millis, ServerView};
 use crate::gtid::GtidPosition;
-use crate::orders::Ordinal;
-
-/// Shorter tails are applied before anybody could read of them.
-const WORTH_TELLING: u64 = 1_000;
+use crate::orders::{LONG_TAIL, Ordinal};
 
 /// A long catching up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +20,13 @@ pub struct CatchUp {
 }
 
 impl CatchUp {
-    /// Of `candidate` on its way to `target`; `None` when it is a short one.
+    /// Of `candidate` on its way to `target`; `None` when it is a short one, which ends before anybody
+    /// could read of it.
     #[must_use]
     pub fn of(candidate: &MemberView, target: &GtidPosition) -> Option<Self> {
         let start = &candidate.frozen()?.applied;
         let total = target.distance(start);
-        if total <= WORTH_TELLING {
+        if total <= LONG_TAIL {
             return None;
         }
         let left = |view: &ServerView| target.distance(&applied(view).union(start));

@@ -14,18 +14,16 @@ use crate::agent::access::sql_error;
 use crate::agent::clock;
 use crate::agent::daemon::Agent;
 use crate::gtid::GtidPosition;
-use crate::orders::{Order, OrderError, Reason};
+use crate::orders::{LONG_TAIL, Order, OrderError, Reason};
 
-/// Fewer missing transactions are applied in about a second with every sync; the way back costs tens of milliseconds.
-const WORTH_RELAXING: u64 = 1_000;
-
-/// Before the replica threads start: lets go of syncs when much is missing up to `target`.
+/// Before the replica threads start: lets go of syncs when much is missing up to `target`. For less, the way back would
+/// cost more than it gains.
 ///
 /// `innodb_flush_log_at_trx_commit` becomes 2 and not 0: 0 would leave a second of commits in mariadbd's memory.
 pub(super) async fn relax(work: &mut Work<'_>, target: &GtidPosition) -> Result<(), OrderError> {
     let missing = target.distance(&work.globals().await?.applied());
     let boot = clock::boot_id();
-    if missing <= WORTH_RELAXING || boot.is_empty() {
+    if missing <= LONG_TAIL || boot.is_empty() {
         return Ok(());
     }
     work.persist(|stored| stored.relaxed_in_boot = Some(boot)).await?;
@@ -37,7 +35,7 @@ pub(super) async fn relax(work: &mut Work<'_>, target: &GtidPosition) -> Result<
 ///
 /// Not the whole file system while a failover waits: on a shared disk that would wait for the writes of others, too.
 pub(super) async fn restore(work: &mut Work<'_>) -> Result<(), OrderError> {
-    if work.agent().volume.stored().is_none_or(|stored| stored.relaxed_in_boot.is_none()) {
+    if !is_relaxed(work.agent()) {
         return Ok(());
     }
     let data_dir = work.agent().config.data_dir();
@@ -55,11 +53,14 @@ pub(super) async fn restore(work: &mut Work<'_>) -> Result<(), OrderError> {
     Ok(())
 }
 
+fn is_relaxed(agent: &Agent) -> bool {
+    agent.volume.stored().is_some_and(|stored| stored.relaxed_in_boot.is_some())
+}
+
 /// When the agent ends after its mariadbd has ended: a pod that is moved takes a volume along that can be trusted.
 pub(in crate::agent) fn settle(agent: &Agent) -> io::Result<()> {
     // One that still runs writes without syncs on.
-    let is_dead = agent.supervisor.view().is_dead();
-    if !is_dead || agent.volume.stored().is_none_or(|stored| stored.relaxed_in_boot.is_none()) {
+    if !is_relaxed(agent) || !agent.supervisor.view().is_dead() {
         return Ok(());
     }
     sync_file_system(&agent.config.data_dir())?;
