@@ -56,18 +56,23 @@ pub(super) async fn unstick(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     }
     work.persist(|_| {}).await?;
     drain(work).await?;
-    for (mode, heartbeat) in [("no", QUICK_HEARTBEAT), ("slave_pos", HEARTBEAT)] {
-        work.stop_replication().await?;
-        let change = format!("CHANGE MASTER TO MASTER_USE_GTID={mode}, MASTER_HEARTBEAT_PERIOD={heartbeat}");
-        work.execute(&change).await?;
-        let before = work.slave().await?;
-        work.execute("START SLAVE").await?;
-        acknowledges(work).await?;
-        if mode == "no" {
-            has_received(work, before.as_ref()).await?;
-        }
-    }
+    change_mode(work, "no", QUICK_HEARTBEAT).await?;
+    let before = work.slave().await?;
+    reconnect(work).await?;
+    has_received(work, before.as_ref()).await?;
+    change_mode(work, "slave_pos", HEARTBEAT).await?;
+    reconnect(work).await?;
     Ok(Answer::Done)
+}
+
+async fn change_mode(work: &mut Work<'_>, mode: &str, heartbeat: &str) -> Result<(), OrderError> {
+    work.stop_replication().await?;
+    work.execute(&format!("CHANGE MASTER TO MASTER_USE_GTID={mode}, MASTER_HEARTBEAT_PERIOD={heartbeat}")).await
+}
+
+async fn reconnect(work: &mut Work<'_>) -> Result<(), OrderError> {
+    work.execute("START SLAVE").await?;
+    acknowledges(work).await
 }
 
 /// On the primary: `ordinal` can acknowledge nothing any more, whether it can be reached or not.
