@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 /// One global transaction id, `domain-server-sequence`.
@@ -236,6 +237,23 @@ impl GtidRange {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.last - self.first + 1
+    }
+
+    /// A transaction of the range.
+    #[must_use]
+    pub fn gtid(&self, sequence: u64) -> Gtid {
+        Gtid { domain: self.domain, server: self.server, sequence }
+    }
+}
+
+/// As `{"first": GTID, "last": GTID, "count": n}`.
+impl Serialize for GtidRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("GtidRange", 3)?;
+        fields.serialize_field("first", &self.gtid(self.first))?;
+        fields.serialize_field("last", &self.gtid(self.last))?;
+        fields.serialize_field("count", &self.count())?;
+        fields.end()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::binlog::{
 };
 
 /// Scanning reads in pieces of this size: from here on larger ones are not faster.
-const SCAN_CHUNK: usize = 1 << 20;
+pub const SCAN_CHUNK: usize = 1 << 20;
 /// A head is a few hundred bytes; with many domains some thousand.
 const HEAD_CHUNK: usize = 16 << 10;
 
@@ -119,14 +119,26 @@ impl BinlogFiles {
     }
 }
 
+/// Files named by the index of the logs `basename` in `directory`, in order; they may be gone.
+///
+/// # Errors
+/// The index cannot be read or used.
+pub fn listed(directory: &Path, basename: &str) -> Result<Vec<LogName>, BinlogError> {
+    let path = index(directory, basename);
+    let text = fs::read(&path).map_err(|source| BinlogError::Io { path: path.clone(), source })?;
+    parse_index(&text, &directory.to_string_lossy(), basename).map_err(|source| BinlogError::Index { path, source })
+}
+
+fn index(directory: &Path, basename: &str) -> PathBuf {
+    directory.join(format!("{basename}.index"))
+}
+
 /// Existing files of the index, in order.
 fn names(directory: &Path, basename: &str) -> Result<Vec<LogName>, BinlogError> {
-    let path = directory.join(format!("{basename}.index"));
-    let text = fs::read(&path).map_err(|source| BinlogError::Io { path: path.clone(), source })?;
-    let entries = parse_index(&text, &directory.to_string_lossy(), basename);
     // A link could lead out of the directory: it does not count as one of the files.
     let is_file = |name: &LogName| fs::symlink_metadata(directory.join(name.as_str())).is_ok_and(|file| file.is_file());
-    entries.and_then(|names| present(names, is_file)).map_err(|source| BinlogError::Index { path, source })
+    let path = index(directory, basename);
+    present(listed(directory, basename)?, is_file).map_err(|source| BinlogError::Index { path, source })
 }
 
 /// The last file with a head, scanned, and the names before it. A crash while a new file is begun leaves it empty.
@@ -158,14 +170,14 @@ fn readable_heads(directory: &Path, names: Vec<LogName>) -> Vec<Log> {
 }
 
 fn head(directory: &Path, name: &LogName) -> Result<Option<Log>, BinlogError> {
-    let mut file = Input::open(directory, name)?;
+    let file = Input::open(directory, name)?;
     let mut scanner = FileScanner::new(file.size);
     file.feed(&mut scanner, HEAD_CHUNK, |scanner| scanner.head().is_some())?;
     Ok(scanner.head().map(|head| file.log(name, head.clone())))
 }
 
 fn whole(directory: &Path, name: &LogName) -> Result<Option<(Log, FileScan)>, BinlogError> {
-    let mut file = Input::open(directory, name)?;
+    let file = Input::open(directory, name)?;
     let mut scanner = FileScanner::new(file.size);
     file.feed(&mut scanner, SCAN_CHUNK, |_| false)?;
     Ok(scanner.finish().map(|(head, scan)| (file.log(name, head), scan)))
@@ -189,37 +201,43 @@ impl Input {
     }
 
     fn feed(
-        &mut self,
+        &self,
         scanner: &mut FileScanner,
         chunk: usize,
         enough: impl Fn(&FileScanner) -> bool,
     ) -> Result<(), BinlogError> {
-        let mut buffer = vec![0; chunk];
-        let mut offset = 0;
-        // The first call has no bytes: a file may be empty.
-        let mut count = 0;
-        loop {
-            let bytes = buffer.get(..count).unwrap_or_default();
-            let path = self.path.clone();
-            scanner.feed(bytes).map_err(|source| BinlogError::Scan { path, source })?;
-            if scanner.is_done() || enough(scanner) {
-                return Ok(());
-            }
-            count = self.read(&mut buffer, offset)?;
-            offset += count as u64;
-        }
-    }
-
-    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, BinlogError> {
-        let error = |source| BinlogError::Io { path: self.path.clone(), source };
-        match self.file.read_at(buffer, offset).map_err(error)? {
-            // The scanner wants no more than the size the file had when it was opened.
-            0 => Err(error(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"))),
-            count => Ok(count),
-        }
+        let io = |source| BinlogError::Io { path: self.path.clone(), source };
+        read_through(&self.file, chunk, io, |bytes| {
+            scanner.feed(bytes).map_err(|source| BinlogError::Scan { path: self.path.clone(), source })?;
+            Ok(scanner.is_done() || enough(scanner))
+        })
     }
 
     fn log(&self, name: &LogName, head: Head) -> Log {
         Log { name: name.clone(), size: self.size, head }
     }
+}
+
+/// Gives `take` the bytes of `file` piece by piece until it has enough; first none, because a file may be empty.
+///
+/// # Errors
+/// What `take` says, or what the operating system says, through `failed`.
+pub fn read_through<E>(
+    file: &File,
+    chunk: usize,
+    failed: impl Fn(io::Error) -> E,
+    mut take: impl FnMut(&[u8]) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut buffer = vec![0; chunk];
+    let (mut offset, mut count) = (0, 0);
+    while !take(buffer.get(..count).unwrap_or_default())? {
+        count = file.read_at(&mut buffer, offset).map_err(&failed)?;
+        if count == 0 {
+            // Nobody wants more than the size the file had when it was opened.
+            let shorter = "the file became shorter while it was read";
+            return Err(failed(io::Error::new(io::ErrorKind::UnexpectedEof, shorter)));
+        }
+        offset += count as u64;
+    }
+    Ok(())
 }

@@ -1,10 +1,9 @@
 //! What one log file holds: its head, the end of its last complete group, and where each transaction stands.
 
-use std::collections::BTreeMap;
-
 use super::body::{EventBody, FormatDescription};
 use super::event::Event;
 use super::group::{Group, GroupStep, GroupTracker};
+use super::ranges::GtidSet;
 use super::scanner::{Fault, Progress, ScanError, Scanner, Torn, TornReason};
 use crate::gtid::{Gtid, GtidPosition};
 
@@ -43,16 +42,8 @@ pub struct FileScan {
     pub position: GtidPosition,
     /// Set when the file ends in an incomplete event or group.
     pub torn: Option<Torn>,
-    runs: BTreeMap<u32, Vec<Run>>,
+    transactions: GtidSet,
     marks: Vec<Mark>,
-}
-
-/// Consecutive sequence numbers of one server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Run {
-    server: u32,
-    first: u64,
-    last: u64,
 }
 
 /// A boundary between groups.
@@ -66,10 +57,7 @@ impl FileScan {
     /// True when the file holds exactly this transaction, complete.
     #[must_use]
     pub fn contains(&self, gtid: Gtid) -> bool {
-        let runs = self.runs.get(&gtid.domain).map_or(&[][..], Vec::as_slice);
-        let later = runs.partition_point(|run| run.first <= gtid.sequence);
-        let run = later.checked_sub(1).and_then(|index| runs.get(index));
-        run.is_some_and(|run| run.server == gtid.server && gtid.sequence <= run.last)
+        self.transactions.contains(gtid)
     }
 
     /// An offset before which no transaction is missing in `had`; the first missing one is near behind it.
@@ -103,8 +91,13 @@ impl FileScanner {
     /// A scanner of a file of `size` bytes.
     #[must_use]
     pub fn new(size: u64) -> Self {
-        let scan =
-            FileScan { end: 0, position: GtidPosition::empty(), torn: None, runs: BTreeMap::new(), marks: Vec::new() };
+        let scan = FileScan {
+            end: 0,
+            position: GtidPosition::empty(),
+            torn: None,
+            transactions: GtidSet::default(),
+            marks: Vec::new(),
+        };
         Self {
             scanner: Scanner::new(size),
             groups: GroupTracker::default(),
@@ -182,23 +175,13 @@ impl FileScanner {
         if let Some(after) = self.scan.position.get(gtid.domain).filter(|after| after.sequence >= gtid.sequence) {
             return Err(Fault::NotRising { gtid, after });
         }
-        self.remember(gtid);
+        self.scan.transactions.insert(gtid);
         self.scan.position.set(gtid);
         self.scan.end = group.end;
         if self.scan.marks.last().is_none_or(|mark| group.end - mark.offset >= MARK_EVERY) {
             self.mark();
         }
         Ok(())
-    }
-
-    fn remember(&mut self, gtid: Gtid) {
-        let runs = self.scan.runs.entry(gtid.domain).or_default();
-        match runs.last_mut() {
-            Some(run) if run.server == gtid.server && run.last.checked_add(1) == Some(gtid.sequence) => {
-                run.last = gtid.sequence;
-            }
-            _ => runs.push(Run { server: gtid.server, first: gtid.sequence, last: gtid.sequence }),
-        }
     }
 
     fn mark(&mut self) {

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::body::EventBody;
 use super::event::{Event, EventHeader};
 use super::group::{Group, GroupError, GroupStep, GroupTracker};
-use super::ranges::{GtidSet, GtidSpan};
-use super::scanner::{Progress, ScanError, Scanner};
-use crate::gtid::Gtid;
+use super::ranges::GtidSet;
+use super::scanner::{Progress, ScanError, Scanner, TornReason};
+use crate::gtid::{Gtid, GtidRange};
 
 /// Oddities kept word for word; more of them say nothing new.
 const NOTES: usize = 20;
@@ -34,7 +34,7 @@ pub struct Inspection {
     /// How many complete transactions (event groups).
     pub transactions: u64,
     /// Which ones.
-    pub ranges: Vec<GtidSpan>,
+    pub ranges: Vec<GtidRange>,
     /// The last complete transaction.
     pub last: Option<Gtid>,
     /// Offset of the byte after it, or after the head when there is none.
@@ -122,7 +122,7 @@ impl Inspector {
                     if let Some(torn) = torn {
                         self.found.end = End::Torn { offset: torn.offset, message: torn.reason.to_string() };
                     } else if let Some(open) = self.groups.open() {
-                        let message = format!("transaction {open} has no end");
+                        let message = TornReason::UnfinishedGroup(open).to_string();
                         self.found.end = End::Torn { offset: self.found.last_end, message };
                     } else if self.closed {
                         self.found.end = End::Closed;
@@ -142,13 +142,12 @@ impl Inspector {
     /// What was found, and the transactions as a set.
     #[must_use]
     pub fn finish(self) -> (Inspection, GtidSet) {
-        (Inspection { ranges: self.transactions.spans(), ..self.found }, self.transactions)
+        (Inspection { ranges: self.transactions.ranges(), ..self.found }, self.transactions)
     }
 
     fn damaged(&mut self, error: &ScanError) {
         self.done = true;
-        let what = error.event_type.map_or("bytes".to_owned(), |kind| format!("{kind} event"));
-        self.found.end = End::Damaged { offset: error.offset, message: format!("{what}: {}", error.fault) };
+        self.found.end = End::Damaged { offset: error.offset, message: format!("{}: {}", error.what(), error.fault) };
     }
 
     fn event(&mut self, event: &Event) -> Option<Group> {

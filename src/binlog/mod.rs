@@ -33,6 +33,6 @@ pub use file::{FileScan, FileScanner, Head, is_at_or_before};
 pub use group::{Group, GroupError, GroupStep, GroupTracker};
 pub use index::{IndexError, LogName, parse_index, present};
 pub use inspect::{End, Inspection, Inspector};
-pub use ranges::{GtidSet, GtidSpan};
+pub use ranges::GtidSet;
 pub use reader::{FieldError, Reader};
 pub use scanner::{Fault, Progress, ScanError, Scanner, Torn, TornReason};

@@ -2,24 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
-use crate::gtid::Gtid;
+use crate::gtid::{Gtid, GtidRange};
 
 /// A set of transactions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GtidSet(BTreeMap<(u32, u32), Vec<(u64, u64)>>);
-
-/// Consecutive transactions of one server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct GtidSpan {
-    /// The first.
-    pub first: Gtid,
-    /// The last.
-    pub last: Gtid,
-    /// How many.
-    pub count: u64,
-}
 
 impl GtidSet {
     /// Adds one. Transactions mostly come in their order, so that the last range grows.
@@ -63,14 +50,20 @@ impl GtidSet {
         self.0.is_empty()
     }
 
+    /// True when it holds `gtid`.
+    #[must_use]
+    pub fn contains(&self, gtid: Gtid) -> bool {
+        let ranges = self.0.get(&(gtid.domain, gtid.server)).map_or(&[][..], Vec::as_slice);
+        let later = ranges.partition_point(|(first, _)| *first <= gtid.sequence);
+        let range = later.checked_sub(1).and_then(|index| ranges.get(index));
+        range.is_some_and(|(_, last)| gtid.sequence <= *last)
+    }
+
     /// Its ranges, by domain, server and number.
     #[must_use]
-    pub fn spans(&self) -> Vec<GtidSpan> {
-        let span = |(domain, server): (u32, u32), (first, last): (u64, u64)| {
-            let gtid = |sequence| Gtid { domain, server, sequence };
-            GtidSpan { first: gtid(first), last: gtid(last), count: (last - first).saturating_add(1) }
-        };
-        self.0.iter().flat_map(|(server, ranges)| ranges.iter().map(|range| span(*server, *range))).collect()
+    pub fn ranges(&self) -> Vec<GtidRange> {
+        let range = |(domain, server): (u32, u32), (first, last): (u64, u64)| GtidRange { domain, server, first, last };
+        self.0.iter().flat_map(|(server, ranges)| ranges.iter().map(|each| range(*server, *each))).collect()
     }
 }
 
@@ -116,7 +109,7 @@ mod tests {
     }
 
     fn numbers(set: &GtidSet) -> Vec<u64> {
-        set.spans().into_iter().flat_map(|span| span.first.sequence..=span.last.sequence).collect()
+        set.ranges().into_iter().flat_map(|range| range.first..=range.last).collect()
     }
 
     proptest! {
@@ -125,6 +118,9 @@ mod tests {
             let (a, b): (BTreeSet<u64>, BTreeSet<u64>) = (ours.iter().copied().collect(), theirs.iter().copied().collect());
             let (left, right) = (set(ours), set(theirs));
             prop_assert_eq!(numbers(&left), a.iter().copied().collect::<Vec<_>>());
+            for sequence in 0..40 {
+                prop_assert_eq!(left.contains(Gtid { domain: 0, server: 1, sequence }), a.contains(&sequence));
+            }
             prop_assert_eq!(numbers(&left.without(&right)), a.difference(&b).copied().collect::<Vec<_>>());
             let mut both = left;
             both.extend(&right);
@@ -135,7 +131,7 @@ mod tests {
     #[test]
     fn the_greatest_number_has_no_successor() {
         let all = set([u64::MAX - 1, u64::MAX]);
-        assert_eq!(all.spans()[0].count, 2);
+        assert_eq!(all.ranges()[0].count(), 2);
         assert!(all.without(&all).is_empty());
         assert_eq!(numbers(&all.without(&set([u64::MAX]))), [u64::MAX - 1]);
     }

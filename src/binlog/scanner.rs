@@ -63,7 +63,7 @@ pub enum TornReason {
 
 /// A place of a log that cannot be read although data follows.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{event} at offset {offset}: {fault}", event = event_type.map_or("bytes".to_owned(), |kind| format!("{kind} event")))]
+#[error("{what} at offset {offset}: {fault}", what = self.what())]
 pub struct ScanError {
     /// Where the event begins.
     pub offset: u64,
@@ -71,6 +71,14 @@ pub struct ScanError {
     pub event_type: Option<EventType>,
     /// What is wrong.
     pub fault: Fault,
+}
+
+impl ScanError {
+    /// What cannot be read: the event by its type, else `bytes`.
+    #[must_use]
+    pub fn what(&self) -> String {
+        self.event_type.map_or("bytes".to_owned(), |kind| format!("{kind} event"))
+    }
 }
 
 /// What is wrong with an event.

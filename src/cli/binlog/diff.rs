@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{Output, files, grouped};
+use super::{Output, files, range_text};
 use crate::binlog::{End, GtidSet};
 
 /// Arguments of `beachmaster binlog diff`.
@@ -39,7 +39,7 @@ fn compare(args: &Args) -> Result<bool, String> {
     let (a, b) = (transactions(&args.a)?, transactions(&args.b)?);
     let (only_a, only_b) = (a.without(&b), b.without(&a));
     match args.output {
-        Output::Json => println!("{:#}", json!({"onlyInA": only_a.spans(), "onlyInB": only_b.spans()})),
+        Output::Json => println!("{:#}", json!({"onlyInA": only_a.ranges(), "onlyInB": only_b.ranges()})),
         Output::Text => {
             print_only(&args.a, &only_a);
             print_only(&args.b, &only_b);
@@ -49,8 +49,8 @@ fn compare(args: &Args) -> Result<bool, String> {
 }
 
 fn print_only(path: &Path, only: &GtidSet) {
-    for span in only.spans() {
-        println!("only in {}: {} to {} ({})", path.display(), span.first, span.last, grouped(span.count));
+    for range in only.ranges() {
+        println!("only in {}: {}", path.display(), range_text(&range));
     }
 }
 

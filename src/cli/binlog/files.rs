@@ -1,13 +1,11 @@
 //! Log files as the command line names them: files, or a directory with an index.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::binlog::{Event, Group, GtidSet, Inspection, Inspector, parse_index};
-
-/// Files are read in pieces of this size.
-const CHUNK: usize = 1 << 20;
+use crate::agent::binlog_files::{SCAN_CHUNK, listed, read_through};
+use crate::binlog::{Event, Group, GtidSet, Inspection, Inspector};
 
 /// The files behind a path: itself, or those an index in it names, in their order.
 ///
@@ -17,28 +15,27 @@ pub fn behind(path: &Path) -> Result<Vec<PathBuf>, String> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let index = index_in(path)?;
-    let basename = index.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let text = fs::read(&index).map_err(|error| format!("{}: {error}", index.display()))?;
-    let names = parse_index(&text, &path.to_string_lossy(), &basename)
-        .map_err(|error| format!("{}: {error}", index.display()))?;
+    let names = listed(path, &basename_in(path)?).map_err(|error| error.to_string())?;
     Ok(names.iter().map(|name| path.join(name.as_str())).collect())
 }
 
-/// The one index of binary logs in a directory.
+/// The base name of the binary logs in a directory, by their index.
 ///
 /// # Errors
 /// A sentence that names the directory and the remedy.
-pub fn index_in(directory: &Path) -> Result<PathBuf, String> {
+pub fn basename_in(directory: &Path) -> Result<String, String> {
     let entries = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    let is_index = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "index");
-    let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_index).collect();
+    let basename = |path: &Path| {
+        let is_index = path.extension().is_some_and(|extension| extension == "index");
+        is_index.then(|| path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
+    };
+    let mut found: Vec<String> = entries.filter_map(|entry| basename(&entry.ok()?.path())).collect();
     // A datadir may have both; what a primary serves is its binary log.
     if found.len() > 1 {
-        found.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().contains("relay"));
+        found.retain(|basename| !basename.contains("relay"));
     }
     match found.as_slice() {
-        [index] => Ok(index.clone()),
+        [basename] => Ok(basename.clone()),
         [] => Err(format!("{}: no *.index file here: name the log files themselves", directory.display())),
         _ => Err(format!("{}: more than one *.index file here: name the log files themselves", directory.display())),
     }
@@ -49,18 +46,16 @@ pub fn index_in(directory: &Path) -> Result<PathBuf, String> {
 /// # Errors
 /// When the operating system refuses.
 pub fn inspect(path: &Path, mut show: impl FnMut(&Event, Option<Group>)) -> io::Result<(Inspection, GtidSet)> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let mut inspector = Inspector::new(file.metadata()?.len());
-    let mut buffer = vec![0; CHUNK];
-    let mut count = 0;
-    loop {
-        inspector.feed(buffer.get(..count).unwrap_or_default(), &mut show);
-        if inspector.is_done() {
-            return Ok(inspector.finish());
-        }
-        count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
-        }
-    }
+    read_through(
+        &file,
+        SCAN_CHUNK,
+        |error| error,
+        |bytes| {
+            inspector.feed(bytes, &mut show);
+            Ok(inspector.is_done())
+        },
+    )?;
+    Ok(inspector.finish())
 }

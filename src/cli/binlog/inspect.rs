@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::files;
-use super::{Output, grouped};
+use super::{Output, grouped, range_text};
 use crate::binlog::{End, Event, Group, Inspection};
 
 /// Arguments of `beachmaster binlog inspect`.
@@ -84,9 +84,7 @@ fn text(name: &str, found: &Inspection) -> String {
         lines.push(format!("  starts after  {}", after.join(", ")));
     }
     lines.push(format!("  transactions  {}", grouped(found.transactions)));
-    for span in &found.ranges {
-        lines.push(format!("                {} to {} ({})", span.first, span.last, grouped(span.count)));
-    }
+    lines.extend(found.ranges.iter().map(|range| format!("                {}", range_text(range))));
     let kinds: Vec<String> = found.events.iter().map(|(kind, count)| format!("{kind} {}", grouped(*count))).collect();
     lines.push(format!("  events        {} ({})", grouped(found.events.values().sum()), kinds.join(", ")));
     lines.push(format!("  end           {}", end(found)));

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::gtid::GtidRange;
+
 /// Arguments of `beachmaster binlog`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -43,6 +45,11 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Diff(args) => diff::run(args),
         Command::Serve(args) => serve::run(args),
     }
+}
+
+/// `0-1-3 to 0-1-7 (5)`.
+fn range_text(range: &GtidRange) -> String {
+    format!("{} to {} ({})", range.gtid(range.first), range.gtid(range.last), grouped(range.count()))
 }
 
 /// 1234567 as 1,234,567.

@@ -10,7 +10,11 @@ use tokio::signal::ctrl_c;
 use super::files;
 use crate::agent::binlog_server::BinlogServer;
 use crate::mariadb::text::quote;
+use crate::operator::passwords;
 use crate::protocol::Login;
+
+/// Of a password made here, as long as those of the operator's own one-time logins.
+const PASSWORD_LENGTH: usize = 32;
 
 /// Arguments of `beachmaster binlog serve`.
 #[derive(Debug, clap::Args)]
@@ -41,12 +45,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 async fn serve(args: &Args) -> Result<(), String> {
-    let index = files::index_in(&args.directory)?;
-    let basename = index.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let basename = files::basename_in(&args.directory)?;
     let server = BinlogServer::open(&args.directory, &basename).await.map_err(|error| error.to_string())?;
     let password = match &args.password_file {
         Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
-        None => uuid::Uuid::new_v4().simple().to_string(),
+        None => passwords::random(PASSWORD_LENGTH),
     };
     let password = password.trim_end_matches(['\r', '\n']);
     let login = Login::new(&args.user, password).ok_or("the password is empty: replicas need one")?;
