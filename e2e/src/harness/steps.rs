@@ -14,7 +14,6 @@ const DIRECT: &str = "first row acknowledged past the Service";
 /// milliseconds, 0 when it was not later.
 #[must_use]
 pub fn share_of_the_service(runs: &[Run]) -> Option<Outage> {
-    let instant = |run: &Run, name: &str| run.more.get(name).and_then(Value::as_u64);
     let later = |run: &Run| Some(instant(run, "first_ack_us")?.saturating_sub(instant(run, "first_direct_ack_us")?));
     Outage::of(runs.iter().filter_map(later).map(|us| us / 1_000).collect())
 }
@@ -36,10 +35,10 @@ pub fn since_the_kill(runs: &[Run]) -> Value {
 
 /// The operator counts from the first sign of the death; the kill was before that.
 fn of_run(run: &Run) -> Vec<(String, u64)> {
-    let Some(killed_us) = run.more.get("killed_us").and_then(Value::as_u64) else { return vec![] };
+    let Some(killed_us) = instant(run, "killed_us") else { return vec![] };
     let mut steps = Vec::new();
-    for (name, instant) in [("first row acknowledged", "first_ack_us"), (DIRECT, "first_direct_ack_us")] {
-        if let Some(at_us) = run.more.get(instant).and_then(Value::as_u64) {
+    for (name, key) in [("first row acknowledged", "first_ack_us"), (DIRECT, "first_direct_ack_us")] {
+        if let Some(at_us) = instant(run, key) {
             steps.push((name.to_owned(), at_us.saturating_sub(killed_us) / 1_000));
         }
     }
@@ -56,6 +55,11 @@ fn of_run(run: &Run) -> Vec<(String, u64)> {
         }
     }
     steps
+}
+
+/// A time of the run, `CLOCK_REALTIME` in microseconds.
+fn instant(run: &Run, key: &str) -> Option<u64> {
+    run.more.get(key).and_then(Value::as_u64)
 }
 
 #[cfg(test)]
