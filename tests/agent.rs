@@ -40,6 +40,14 @@ fn init(member: &Member) -> Answer {
     member.stream().obey(1, 1, Order::Init { identity: member.identity() })
 }
 
+/// Lets a fenced primary serve its binary logs: its answer, and where to follow.
+fn serve_tail(old: &Member, seq: u64) -> (Answer, Source) {
+    let (user, password) = ("one-time".to_owned(), Secret("password".to_owned()));
+    let serve = Order::ServeBinlog { user: user.clone(), password: password.clone() };
+    let answer = old.stream().obey(2, seq, serve);
+    (answer, Source::Donor { host: "127.0.0.1".to_owned(), port: old.binlog_port, user, password })
+}
+
 /// Members of which the first is the primary and the others acknowledge to it.
 fn cluster<const N: u8>() -> Vec<Member> {
     let members: Vec<Member> = (0..N).map(Member::start).collect();
@@ -97,11 +105,8 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over() {
     let state = old.state();
     assert!(matches!(&state.mariadbd, Mariadbd::Exited { status, .. } if status.signal == Some(9)));
     assert!(state.record().unwrap().hold);
-    let login = ("one-time".to_owned(), Secret("password".to_owned()));
-    let serve = Order::ServeBinlog { user: login.0.clone(), password: login.1.clone() };
-    assert_eq!(old.stream().obey(2, 2, serve), Answer::Serving { port: old.binlog_port, end: end.clone() });
-    let source =
-        Source::Donor { host: "127.0.0.1".to_owned(), port: old.binlog_port, user: login.0, password: login.1 };
+    let (serving, source) = serve_tail(old, 2);
+    assert_eq!(serving, Answer::Serving { port: old.binlog_port, end: end.clone() });
     let catch_up = Order::Follow { source, semi_sync: false, wait: Some(end.clone()) };
     let applied = candidate.stream().obey(2, 2, catch_up);
     assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true });
@@ -261,10 +266,7 @@ fn a_long_tail_is_applied_without_syncs_and_survives_a_crash() {
     let Answer::Fenced { logs: LogEvidence::Readable { end, .. } } = old.stream().obey(2, 2, Order::Fence) else {
         panic!()
     };
-    let login = ("one-time".to_owned(), Secret("password".to_owned()));
-    old.stream().obey(2, 3, Order::ServeBinlog { user: login.0.clone(), password: login.1.clone() });
-    let source =
-        Source::Donor { host: "127.0.0.1".to_owned(), port: old.binlog_port, user: login.0, password: login.1 };
+    let (_, source) = serve_tail(old, 3);
     let catch_up = Order::Follow { source, semi_sync: false, wait: Some(end.clone()) };
 
     // Its time is too short: the next order finds it on the way.

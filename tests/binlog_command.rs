@@ -10,19 +10,21 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 #[path = "common/mariadb.rs"]
 mod mariadb;
+#[path = "common/member.rs"]
+mod member;
+#[path = "common/tail.rs"]
+mod tail;
 
 use mariadb::MariaDb;
-
-/// How long a replica may take for anything.
-const LIMIT: Duration = Duration::from_secs(60);
+use member::succeeds;
+use tail::{LIMIT, copy};
 
 fn beachmaster(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_beachmaster")).arg("binlog").args(args).output().unwrap()
@@ -48,15 +50,14 @@ fn logs(server: &MariaDb) -> [PathBuf; 2] {
     ["bin.000001", "bin.000002"].map(|name| server.datadir().join(name))
 }
 
-fn copy(from: &Path) -> TempDir {
-    let copy = TempDir::with_prefix("beachmaster-logs-").unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_name().to_string_lossy().starts_with("bin.") {
-            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
+/// A running `beachmaster binlog serve`, killed when dropped.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
-    copy
 }
 
 fn cut(path: &Path, by: u64) {
@@ -132,12 +133,10 @@ fn diff_names_the_transactions_that_only_one_side_has() {
 fn serve_brings_a_real_replica_to_the_end_of_the_logs() {
     let server = dead_server();
     let files = copy(&server.datadir());
-    let mut serving = Command::new(env!("CARGO_BIN_EXE_beachmaster"))
-        .args(["binlog", "serve", "--listen", "127.0.0.1:0", files.path().to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(serving.stdout.take().unwrap()).lines();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beachmaster"));
+    command.args(["binlog", "serve", "--listen", "127.0.0.1:0", files.path().to_str().unwrap()]);
+    let mut serving = Serving(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(serving.0.stdout.take().unwrap()).lines();
     let follow = lines.next().unwrap().unwrap();
     let wait = lines.next().unwrap().unwrap();
     assert_eq!(wait, "SELECT MASTER_GTID_WAIT('0-1-7');");
@@ -155,6 +154,6 @@ fn serve_brings_a_real_replica_to_the_end_of_the_logs() {
         assert!(output.status.success(), "{}", text(&output));
         println!("{}", text(&output));
     }
-    assert!(Command::new("kill").args(["-INT", &serving.id().to_string()]).status().unwrap().success());
-    assert!(serving.wait().unwrap().success());
+    assert!(Command::new("kill").args(["-INT", &serving.0.id().to_string()]).status().unwrap().success());
+    assert!(succeeds("an interrupted server ends", &mut serving.0));
 }

@@ -67,7 +67,8 @@ impl Served {
     }
 }
 
-fn copy(datadir: &Path) -> TempDir {
+/// The binary logs in a datadir, in a directory of their own.
+pub fn copy(datadir: &Path) -> TempDir {
     let files = TempDir::with_prefix("beachmaster-tail-").unwrap();
     for entry in fs::read_dir(datadir).unwrap() {
         let entry = entry.unwrap();
