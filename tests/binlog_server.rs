@@ -16,7 +16,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use mariadb::MariaDb;
-use tail::{LIMIT, Served, assert_same_tables, follow, follow_as, io_error, load, position, writes};
+use tail::{LIMIT, Served, assert_same_tables, follow, follow_as, follow_from, io_error, load, position, writes};
 
 /// All kinds of groups over several files, killed, served to a replica without and one with semi-sync.
 fn everything_arrives(options: &[&str], replica_options: &[&str]) {
@@ -153,11 +153,92 @@ fn strangers_diverged_and_late_replicas_are_refused() {
     follow(&replica, &served);
     replica.wait_for("SELECT @@gtid_slave_pos", &served.server.end().position.to_string(), LIMIT);
     assert_eq!(replica.sql("SELECT COUNT(*), MAX(a) FROM d.t"), "11\t100");
+}
 
-    replica.sql("STOP SLAVE; CHANGE MASTER TO MASTER_USE_GTID=no, MASTER_LOG_FILE='bin.000002', MASTER_LOG_POS=4");
-    replica.sql("START SLAVE");
-    tail::wait_io_errno(&replica, "1236");
-    assert!(io_error(&replica).1.contains("MASTER_USE_GTID=slave_pos"));
+#[test]
+fn places_in_files_that_are_not_there_are_refused() {
+    let mut primary = MariaDb::start(1, &[]);
+    primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB");
+    load(&primary, 0..10);
+    primary.sql("FLUSH BINARY LOGS");
+    load(&primary, 10..20);
+    primary.sql("PURGE BINARY LOGS TO 'bin.000002'");
+    primary.kill();
+    let served = Served::copy_of(&primary);
+    let replica = MariaDb::start(2, &[]);
+    let end = served.server.end().offset;
+    for (file, offset, text) in [
+        ("bin.000001", 4, "Could not find first log file name in binary log index file"),
+        ("bin.000003", 4, "Could not find first log file name in binary log index file"),
+        ("bin.000002", end + 1, "whose last complete transaction ends at"),
+        ("bin.000002", end - 1, "impossible position: no event begins at"),
+    ] {
+        replica.sql("STOP SLAVE");
+        follow_from(&replica, &served, file, offset);
+        tail::wait_io_errno(&replica, "1236");
+        assert!(io_error(&replica).1.contains(text), "{file}:{offset}: {}", io_error(&replica).1);
+    }
+}
+
+/// A replica in position mode has half of two files; the primary dies, and it goes on from where it was.
+#[test]
+fn a_replica_in_position_mode_goes_on_where_it_was() {
+    let mut primary = MariaDb::start(1, &[]);
+    primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB");
+    load(&primary, 0..50);
+    let replica = MariaDb::start(2, &[]);
+    replica.sql(&format!(
+        "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={}, MASTER_USER='root', MASTER_USE_GTID=no,
+         MASTER_LOG_FILE='bin.000001', MASTER_LOG_POS=4; START SLAVE",
+        primary.port
+    ));
+    replica.wait_for("SELECT COUNT(*) FROM d.t", "50", LIMIT);
+    replica.sql("STOP SLAVE");
+    let place = ("Relay_Master_Log_File", "Exec_Master_Log_Pos");
+    let (file, offset) = (replica.slave_status(place.0), replica.slave_status(place.1).parse().unwrap());
+    load(&primary, 50..100);
+    primary.sql("FLUSH BINARY LOGS");
+    load(&primary, 100..150);
+    let expected = position(&primary);
+    let end = primary.sql("SHOW MASTER STATUS").split('\t').nth(1).unwrap().to_owned();
+    primary.kill();
+
+    let served = Served::copy_of(&primary);
+    follow_from(&replica, &served, &file, offset);
+    replica.wait_for("SELECT COUNT(*) FROM d.t", "150", LIMIT);
+    assert_eq!(replica.sql("SELECT @@gtid_slave_pos"), expected);
+    // The coordinates are the dead primary's own.
+    assert_eq!((replica.slave_status(place.0), replica.slave_status(place.1)), ("bin.000002".to_owned(), end));
+
+    // From the first file on, at a replica that has nothing, which then knows its GTID position, too.
+    let new = MariaDb::start(3, &["--slave-parallel-threads=4"]);
+    follow_from(&new, &served, "", 4);
+    new.wait_for("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema='d'", "1", LIMIT);
+    new.wait_for("SELECT COUNT(*) FROM d.t", "150", LIMIT);
+    new.wait_for("SELECT @@gtid_slave_pos", &expected, LIMIT);
+}
+
+#[test]
+fn until_a_transaction_and_no_further() {
+    let mut primary = MariaDb::start(1, &[]);
+    primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB");
+    load(&primary, 0..10);
+    let until = position(&primary);
+    load(&primary, 10..20);
+    primary.sql("FLUSH BINARY LOGS");
+    load(&primary, 20..30);
+    let end = position(&primary);
+    primary.kill();
+    let served = Served::copy_of(&primary);
+    let replica = MariaDb::start(2, &[]);
+    follow(&replica, &served);
+    replica.wait_for("SELECT @@gtid_slave_pos", &end, LIMIT);
+    let half = MariaDb::start(3, &[]);
+    tail::change_master(&half, &served);
+    half.sql(&format!("START SLAVE UNTIL master_gtid_pos='{until}'"));
+    tail::wait_status(&half, "Slave_SQL_Running", "No");
+    assert_eq!((half.sql("SELECT @@gtid_slave_pos"), half.sql("SELECT COUNT(*) FROM d.t")), (until, "10".to_owned()));
+    assert_eq!(half.slave_status("Last_SQL_Errno"), "0");
 }
 
 #[test]

@@ -1,18 +1,20 @@
 //! The binary logs of a stopped server on disk: read, never written.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
+use super::log_reader::{LogReader, LogSource};
 use crate::binlog::{
-    Catalogue, FileScan, FileScanner, Head, IndexError, Log, LogName, ScanError, parse_index, present,
+    Catalogue, FileCipher, FileScan, FileScanner, Head, IndexError, Keys, LogName, NoStart, ScanError, Start,
+    parse_index, present,
 };
+use crate::gtid::GtidPosition;
 
 /// Scanning reads in pieces of this size: from here on larger ones are not faster.
 pub const SCAN_CHUNK: usize = 1 << 20;
@@ -57,29 +59,79 @@ pub enum BinlogError {
     Cancelled(#[from] tokio::task::JoinError),
 }
 
-/// The binary logs of one server: a catalogue, and scans of single files as they are needed.
+/// The logs of one server: a catalogue, and what single files hold as it is needed.
 #[derive(Debug)]
 pub struct BinlogFiles {
-    directory: PathBuf,
     catalogue: Arc<Catalogue>,
-    scans: Vec<OnceCell<Arc<FileScan>>>,
+    logs: Vec<OneLog>,
+    keys: Keys,
+}
+
+/// One file and what is known of it.
+#[derive(Debug)]
+struct OneLog {
+    source: LogSource,
+    /// `None` when it has no head, or none that can be read.
+    head: OnceLock<Option<Opened>>,
+    scan: OnceCell<Option<Arc<FileScan>>>,
+}
+
+/// What a file's head tells.
+#[derive(Debug, Clone)]
+struct Opened {
+    head: Arc<Head>,
+    cipher: Option<FileCipher>,
+}
+
+/// A file's head and contents.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// What stands before its first transaction.
+    pub head: Arc<Head>,
+    /// What it holds.
+    pub scan: Arc<FileScan>,
 }
 
 impl BinlogFiles {
-    /// Reads the index, the heads of all files and the whole last file.
+    /// Reads the index and the whole last file.
     ///
     /// # Errors
     /// The logs cannot be read; see [`BinlogError`].
-    pub async fn open(directory: &Path, basename: &str) -> Result<Self, BinlogError> {
+    pub async fn open(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
         let (directory, basename) = (directory.to_owned(), basename.to_owned());
-        spawn_blocking(move || Self::open_blocking(directory, &basename)).await?
+        spawn_blocking(move || {
+            let names = names(&directory, &basename)?;
+            let logs = names.into_iter().map(|name| {
+                let source = LogSource::File { path: directory.join(name.as_str()), cipher: None };
+                (name, source)
+            });
+            Self::of(logs.collect(), keys, &directory)
+        })
+        .await?
     }
 
-    fn open_blocking(directory: PathBuf, basename: &str) -> Result<Self, BinlogError> {
-        let (earlier, last, scan) = last_log(&directory, names(&directory, basename)?)?;
-        let catalogue = Catalogue::new(readable_heads(&directory, earlier), last, Arc::new(scan));
-        let scans = (0..catalogue.count()).map(|_| OnceCell::new()).collect();
-        Ok(Self { directory, catalogue: Arc::new(catalogue), scans })
+    /// Logs in their order, in `directory`; the last one with a head is read as a whole. A crash while a new file is begun
+    /// leaves it empty.
+    pub(super) fn of(mut logs: Vec<(LogName, LogSource)>, keys: Keys, directory: &Path) -> Result<Self, BinlogError> {
+        while let Some((name, source)) = logs.pop() {
+            if let Some((opened, scan)) = whole(&source, &keys)? {
+                let catalogue = Catalogue::new(
+                    logs.iter().map(|(name, _)| name.clone()).collect(),
+                    name,
+                    Arc::clone(&opened.head),
+                    Arc::new(scan),
+                );
+                logs.push((catalogue.name(logs.len()).clone(), source));
+                let logs: Vec<OneLog> = logs.into_iter().map(|(_, source)| OneLog::new(source)).collect();
+                if let Some(last) = logs.last() {
+                    last.scan.set(Some(Arc::clone(catalogue.last_scan()))).unwrap_or_default();
+                    last.head.set(Some(opened)).unwrap_or_default();
+                }
+                return Ok(Self { catalogue: Arc::new(catalogue), logs, keys });
+            }
+            tracing::info!(file = %name, "binary log has no complete head, looking at the one before");
+        }
+        Err(BinlogError::NoHead { directory: directory.to_owned() })
     }
 
     /// The catalogue.
@@ -88,34 +140,101 @@ impl BinlogFiles {
         &self.catalogue
     }
 
-    /// What the file at `index` of the catalogue holds; scanned once, whoever asks.
+    /// Where the transactions after `had` begin, and the head of that file. Reads the heads of a few files.
+    ///
+    /// # Errors
+    /// What a primary answers with error 1236.
+    pub fn start(&self, had: &GtidPosition) -> Result<(Start, Arc<Head>), NoStart> {
+        let start = self.catalogue.start(had, |index| self.head(index))?;
+        // The search never ends at a file that has none.
+        let head = self.head(start.file).ok_or(NoStart::Purged)?;
+        Ok((start, head))
+    }
+
+    /// Where a replica in position mode begins, and the head of that file.
+    ///
+    /// # Errors
+    /// What a primary answers with error 1236.
+    pub fn start_at(&self, file: &str, offset: u64) -> Result<(Start, Arc<Head>), NoStart> {
+        let start = self.catalogue.start_at(file, offset)?;
+        let head = self.head(start.file).ok_or_else(|| NoStart::NoFile(file.to_owned()))?;
+        Ok((start, head))
+    }
+
+    /// The head of the file at `index` of the catalogue; `None` when it has none or it cannot be read.
+    #[must_use]
+    pub fn head(&self, index: usize) -> Option<Arc<Head>> {
+        Some(Arc::clone(&self.logs.get(index)?.opened(&self.keys)?.head))
+    }
+
+    /// How many files have been opened for their heads or their contents.
+    #[must_use]
+    pub fn opened(&self) -> usize {
+        self.logs.iter().filter(|log| log.head.get().is_some()).count()
+    }
+
+    /// What the file at `index` of the catalogue holds; scanned once, whoever asks. `None` when it has no head, as a crash
+    /// leaves a file that was being begun.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn scan(&self, index: usize) -> Result<Arc<FileScan>, BinlogError> {
-        if index + 1 >= self.catalogue.count() {
-            return Ok(Arc::clone(self.catalogue.last_scan()));
-        }
-        let (Some(log), Some(cell)) = (self.catalogue.log(index), self.scans.get(index)) else {
-            return Ok(Arc::clone(self.catalogue.last_scan()));
-        };
-        let (directory, name) = (self.directory.clone(), log.name.clone());
-        let scan = cell.get_or_try_init(|| async move {
-            let found = spawn_blocking(move || whole(&directory, &name)).await??;
-            found.map(|(_, scan)| Arc::new(scan)).ok_or(BinlogError::NoHead { directory: self.directory.clone() })
+    pub async fn contents(self: &Arc<Self>, index: usize) -> Result<Option<Contents>, BinlogError> {
+        let Some(log) = self.logs.get(index) else { return Ok(None) };
+        let scan = log.scan.get_or_try_init(|| async {
+            let files = Arc::clone(self);
+            spawn_blocking(move || files.read_whole(index)).await?
         });
-        scan.await.map(Arc::clone)
+        let scan = scan.await?.clone();
+        Ok(self.head(index).zip(scan).map(|(head, scan)| Contents { head, scan }))
     }
 
-    /// Opens the file at `index` of the catalogue.
+    fn read_whole(&self, index: usize) -> Result<Option<Arc<FileScan>>, BinlogError> {
+        let Some(log) = self.logs.get(index) else { return Ok(None) };
+        let found = whole(&log.source, &self.keys)?;
+        Ok(found.map(|(opened, scan)| {
+            log.head.get_or_init(|| Some(opened));
+            Arc::new(scan)
+        }))
+    }
+
+    /// The position at an offset of the file at `index`, by its complete groups; `None` when it cannot be told.
+    #[must_use]
+    pub fn position_at(&self, index: usize, offset: u64) -> Option<GtidPosition> {
+        let source = &self.logs.get(index)?.source;
+        let mut scanner = FileScanner::new(offset, &self.keys);
+        feed(source, &mut scanner, SCAN_CHUNK, |_| false).ok()?;
+        Some(scanner.finish()?.1.position)
+    }
+
+    /// A reader of the file at `index` of the catalogue, whose contents are known.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub async fn open_log(&self, index: usize) -> Result<Arc<File>, BinlogError> {
-        let name = &self.catalogue.log(index).unwrap_or(self.catalogue.last()).name;
-        let path = self.directory.join(name.as_str());
-        spawn_blocking(move || File::open(&path).map(Arc::new).map_err(|source| BinlogError::Io { path, source }))
-            .await?
+    pub fn reader(&self, index: usize) -> Result<LogReader, BinlogError> {
+        let Some(log) = self.logs.get(index) else {
+            return Err(io_error(Path::new("the log asked for"), io::ErrorKind::NotFound.into()));
+        };
+        let mut source = log.source.clone();
+        if let (LogSource::File { cipher, .. }, Some(opened)) = (&mut source, log.opened(&self.keys)) {
+            cipher.clone_from(&opened.cipher);
+        }
+        LogReader::open(&source).map_err(|error| io_error(&path(&source), error))
+    }
+}
+
+impl OneLog {
+    fn new(source: LogSource) -> Self {
+        Self { source, head: OnceLock::new(), scan: OnceCell::new() }
+    }
+
+    fn opened(&self, keys: &Keys) -> Option<&Opened> {
+        let read = || {
+            head(&self.source, keys).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the head of a log cannot be read");
+                None
+            })
+        };
+        self.head.get_or_init(read).as_ref()
     }
 }
 
@@ -141,103 +260,73 @@ fn names(directory: &Path, basename: &str) -> Result<Vec<LogName>, BinlogError> 
     present(listed(directory, basename)?, is_file).map_err(|source| BinlogError::Index { path, source })
 }
 
-/// The last file with a head, scanned, and the names before it. A crash while a new file is begun leaves it empty.
-fn last_log(directory: &Path, mut names: Vec<LogName>) -> Result<(Vec<LogName>, Log, FileScan), BinlogError> {
-    while let Some(name) = names.pop() {
-        if let Some((log, scan)) = whole(directory, &name)? {
-            return Ok((names, log, scan));
-        }
-        tracing::info!(file = %name, "binary log has no complete head, looking at the one before");
-    }
-    Err(BinlogError::NoHead { directory: directory.to_owned() })
+fn head(source: &LogSource, keys: &Keys) -> Result<Option<Opened>, BinlogError> {
+    let mut scanner = FileScanner::new(size(source)?, keys);
+    feed(source, &mut scanner, HEAD_CHUNK, |scanner| scanner.head().is_some())?;
+    let cipher = scanner.file_cipher().cloned();
+    Ok(scanner.head().map(|head| Opened { head: Arc::new(head.clone()), cipher }))
 }
 
-/// The files, from the newest back to the first one that cannot be read: what lies before counts as purged.
-fn readable_heads(directory: &Path, names: Vec<LogName>) -> Vec<Log> {
-    let mut logs = Vec::new();
-    for name in names.iter().rev() {
-        match head(directory, name) {
-            Ok(Some(log)) => logs.push(log),
-            Ok(None) => tracing::info!(file = %name, "binary log has no complete head and is passed over"),
-            Err(error) => {
-                tracing::warn!(%error, "binary logs up to this file cannot be served");
-                break;
-            }
-        }
-    }
-    logs.reverse();
-    logs
+fn whole(source: &LogSource, keys: &Keys) -> Result<Option<(Opened, FileScan)>, BinlogError> {
+    let mut scanner = FileScanner::new(size(source)?, keys);
+    feed(source, &mut scanner, SCAN_CHUNK, |_| false)?;
+    let cipher = scanner.file_cipher().cloned();
+    Ok(scanner.finish().map(|(head, scan)| (Opened { head: Arc::new(head), cipher }, scan)))
 }
 
-fn head(directory: &Path, name: &LogName) -> Result<Option<Log>, BinlogError> {
-    let file = Input::open(directory, name)?;
-    let mut scanner = FileScanner::new(file.size);
-    file.feed(&mut scanner, HEAD_CHUNK, |scanner| scanner.head().is_some())?;
-    Ok(scanner.head().map(|head| file.log(name, head.clone())))
-}
-
-fn whole(directory: &Path, name: &LogName) -> Result<Option<(Log, FileScan)>, BinlogError> {
-    let file = Input::open(directory, name)?;
-    let mut scanner = FileScanner::new(file.size);
-    file.feed(&mut scanner, SCAN_CHUNK, |_| false)?;
-    Ok(scanner.finish().map(|(head, scan)| (file.log(name, head), scan)))
-}
-
-/// A file being scanned.
-struct Input {
-    path: PathBuf,
-    file: File,
-    size: u64,
-}
-
-impl Input {
-    fn open(directory: &Path, name: &LogName) -> Result<Self, BinlogError> {
-        let path = directory.join(name.as_str());
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        match opened {
-            Ok((size, file)) => Ok(Self { path, file, size }),
-            Err(source) => Err(BinlogError::Io { path, source }),
-        }
-    }
-
-    fn feed(
-        &self,
-        scanner: &mut FileScanner,
-        chunk: usize,
-        enough: impl Fn(&FileScanner) -> bool,
-    ) -> Result<(), BinlogError> {
-        let io = |source| BinlogError::Io { path: self.path.clone(), source };
-        read_through(&self.file, chunk, io, |bytes| {
-            scanner.feed(bytes).map_err(|source| BinlogError::Scan { path: self.path.clone(), source })?;
-            Ok(scanner.is_done() || enough(scanner))
-        })
-    }
-
-    fn log(&self, name: &LogName, head: Head) -> Log {
-        Log { name: name.clone(), size: self.size, head }
+fn size(source: &LogSource) -> Result<u64, BinlogError> {
+    match source {
+        LogSource::File { path, .. } => Ok(fs::metadata(path).map_err(|error| io_error(path, error))?.len()),
+        LogSource::Spliced(pieces) => Ok(pieces.last().map_or(0, |piece| piece.start + piece.length)),
     }
 }
 
-/// Gives `take` the bytes of `file` piece by piece until it has enough; first none, because a file may be empty.
+/// Scanners decrypt by themselves: a file's bytes are given to them as they are.
+fn feed(
+    source: &LogSource,
+    scanner: &mut FileScanner,
+    chunk: usize,
+    enough: impl Fn(&FileScanner) -> bool,
+) -> Result<(), BinlogError> {
+    let failed = |error| io_error(&path(source), error);
+    let mut reader = LogReader::open(source).map_err(failed)?;
+    read_through(&mut reader, chunk, failed, |bytes| {
+        scanner.feed(bytes).map_err(|source_error| BinlogError::Scan { path: path(source), source: source_error })?;
+        Ok(scanner.is_done() || enough(scanner))
+    })
+}
+
+fn path(source: &LogSource) -> PathBuf {
+    match source {
+        LogSource::File { path, .. } => path.clone(),
+        LogSource::Spliced(_) => PathBuf::from("what the relay logs hold"),
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> BinlogError {
+    BinlogError::Io { path: path.to_owned(), source }
+}
+
+/// Gives `take` the bytes behind `reader` piece by piece until it has enough; first none, because a file may be empty.
 ///
 /// # Errors
 /// What `take` says, or what the operating system says, through `failed`.
 pub fn read_through<E>(
-    file: &File,
+    reader: &mut LogReader,
     chunk: usize,
     failed: impl Fn(io::Error) -> E,
     mut take: impl FnMut(&[u8]) -> Result<bool, E>,
 ) -> Result<(), E> {
-    let mut buffer = vec![0; chunk];
-    let (mut offset, mut count) = (0, 0);
-    while !take(buffer.get(..count).unwrap_or_default())? {
-        count = file.read_at(&mut buffer, offset).map_err(&failed)?;
-        if count == 0 {
+    let mut bytes = Vec::new();
+    let mut offset = 0;
+    while !take(&bytes)? {
+        reader.read_into(offset, chunk, &mut bytes).map_err(&failed)?;
+        if bytes.is_empty() {
             // Nobody wants more than the size the file had when it was opened.
             let shorter = "the file became shorter while it was read";
             return Err(failed(io::Error::new(io::ErrorKind::UnexpectedEof, shorter)));
         }
-        offset += count as u64;
+        offset += bytes.len() as u64;
     }
     Ok(())
 }

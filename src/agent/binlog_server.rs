@@ -1,9 +1,7 @@
 //! The binlog server: gives the binary logs of a dead primary to replicas, over TCP.
 
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,8 +13,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use super::binlog_files::{BinlogError, BinlogFiles};
-use crate::binlog::LogEnd;
-use crate::protocol::{Connection, Login, ProtocolError, Scramble, Settings, Step};
+use super::log_reader::LogReader;
+use crate::binlog::{Keys, LogEnd};
+use crate::protocol::{Connection, Login, Place, ProtocolError, Scramble, Settings, Step};
 
 /// A cluster has at most nine members, each with a stream and for a moment a connection that sends KILL.
 const MAX_CONNECTIONS: usize = 32;
@@ -47,12 +46,12 @@ enum Ended {
 }
 
 impl BinlogServer {
-    /// Reads the index, the heads of all files and the whole last file of the logs `basename` in `directory`.
+    /// Reads the index and the whole last file of the logs `basename` in `directory`.
     ///
     /// # Errors
     /// The logs cannot be read; see [`BinlogError`].
-    pub async fn open(directory: &Path, basename: &str) -> Result<Self, BinlogError> {
-        Ok(Self { files: Arc::new(BinlogFiles::open(directory, basename).await?) })
+    pub async fn open(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
+        Ok(Self { files: Arc::new(BinlogFiles::open(directory, basename, keys).await?) })
     }
 
     /// Where the logs end, which is where every replica will be that follows this server.
@@ -107,7 +106,7 @@ struct Client {
     files: Arc<BinlogFiles>,
     connection: Connection,
     /// The file being streamed, by its index.
-    open: Option<(usize, Arc<File>)>,
+    open: Option<(usize, LogReader)>,
 }
 
 impl Client {
@@ -119,6 +118,8 @@ impl Client {
             self.stream.write_all(&output).await?;
             match step {
                 Step::Receive => timeout(PATIENCE, self.receive()).await.map_err(|_| Ended::Silent)??,
+                Step::Position { file, offset } => self.position(file, offset).await?,
+                Step::Start(place) => self.start(place).await?,
                 Step::Scan { file, heartbeat } => self.scan(file, heartbeat).await?,
                 Step::Read { file, offset, length } => self.read(file, offset, length).await?,
                 Step::Idle { heartbeat } => self.wait(heartbeat).await?,
@@ -152,7 +153,7 @@ impl Client {
     /// Scans on through the heartbeats: a replica gives up when it hears nothing for its `slave_net_timeout`.
     async fn scan(&mut self, file: usize, heartbeat: Option<Duration>) -> Result<(), Ended> {
         let files = Arc::clone(&self.files);
-        let mut scan = std::pin::pin!(files.scan(file));
+        let mut scan = std::pin::pin!(files.contents(file));
         let found = loop {
             tokio::select! {
                 found = &mut scan => break found,
@@ -164,41 +165,60 @@ impl Client {
             }
         };
         match found {
-            Ok(scan) => self.connection.scanned(file, &scan),
+            Ok(found) => self.connection.scanned(file, found.as_ref().map(|found| (&*found.head, &found.scan))),
             Err(error) => self.fail(&error.to_string()),
         }
         Ok(())
     }
 
     async fn read(&mut self, file: usize, offset: u64, length: u64) -> Result<(), Ended> {
-        let source = self.source(file).await?;
         let length = usize::try_from(length).map_err(|error| Ended::Files(error.to_string()))?;
-        let read = spawn_blocking(move || {
-            let mut buffer = vec![0; length];
-            source.read_exact_at(&mut buffer, offset).map(|()| buffer)
-        });
-        match read.await.map_err(|error| Ended::Files(error.to_string()))? {
-            Ok(bytes) => self.connection.file_bytes(&bytes),
-            Err(error) => self.fail(&format!("reading a binary log at offset {offset}: {error}")),
+        let (open, files) = (self.open.take(), Arc::clone(&self.files));
+        let read = move || {
+            let mut reader = match open {
+                Some((index, reader)) if index == file => reader,
+                _ => files.reader(file).map_err(|error| error.to_string())?,
+            };
+            let mut bytes = Vec::new();
+            let read = reader.read_into(offset, length, &mut bytes);
+            read.map(|()| (bytes, reader)).map_err(|error| format!("reading a log at offset {offset}: {error}"))
+        };
+        match blocking(read).await? {
+            Ok((bytes, reader)) => {
+                self.connection.file_bytes(&bytes);
+                self.open = Some((file, reader));
+            }
+            Err(reason) => self.fail(&reason),
         }
         Ok(())
     }
 
-    async fn source(&mut self, file: usize) -> Result<Arc<File>, Ended> {
-        if let Some((index, source)) = &self.open
-            && *index == file
-        {
-            return Ok(Arc::clone(source));
-        }
-        let source = self.files.open_log(file).await.map_err(|error| Ended::Files(error.to_string()))?;
-        self.open = Some((file, Arc::clone(&source)));
-        Ok(source)
+    async fn position(&mut self, file: usize, offset: u64) -> Result<(), Ended> {
+        let files = Arc::clone(&self.files);
+        let found = blocking(move || files.position_at(file, offset)).await?;
+        self.connection.position(found.as_ref());
+        Ok(())
+    }
+
+    async fn start(&mut self, place: Place) -> Result<(), Ended> {
+        let files = Arc::clone(&self.files);
+        let found = blocking(move || match place {
+            Place::After(had) => files.start(&had),
+            Place::At { file, offset } => files.start_at(&file, offset),
+        });
+        let found = found.await?;
+        self.connection.started(found.as_ref().map(|(start, head)| (start.clone(), &**head)).map_err(Clone::clone));
+        Ok(())
     }
 
     fn fail(&mut self, reason: &str) {
         tracing::warn!(reason, "binlog server: stream ends");
         self.connection.fail(reason);
     }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ended> {
+    spawn_blocking(work).await.map_err(|error| Ended::Files(error.to_string()))
 }
 
 async fn period(heartbeat: Option<Duration>) {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::api::owned::{Boot, command_line};
+use crate::binlog::Keys;
 use crate::layout;
 use crate::orders::{Ordinal, Secret};
 
@@ -112,6 +113,12 @@ impl Config {
     /// When the file cannot be read or is empty; the text says which and what to do.
     pub fn account_password(&self, key: &str) -> Result<Secret, String> {
         password(&self.accounts.join(key))
+    }
+
+    /// The key of encrypted logs.
+    #[must_use]
+    pub fn log_keys(&self) -> Keys {
+        Keys::missing("set spec.encryption, so that the agent has the key file, too")
     }
 
     fn in_run_dir(&self, pod_path: &str) -> PathBuf {

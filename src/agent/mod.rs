@@ -22,6 +22,7 @@ pub mod daemon;
 mod farewell;
 pub mod launcher;
 pub mod locks;
+pub mod log_reader;
 pub mod orders;
 pub mod readyz;
 pub mod record;

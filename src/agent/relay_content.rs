@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::binlog::{EventBody, Progress, Scanner};
+use crate::binlog::{EventBody, Keys, Progress, Scanner};
 use crate::gtid::GtidPosition;
 
 /// From here on larger pieces are not faster.
@@ -15,17 +15,17 @@ const CHUNK: usize = 1 << 20;
 ///
 /// # Errors
 /// When a file cannot be read, is damaged or encrypted: then it is not known what they hold.
-pub fn received(files: &[impl AsRef<Path>]) -> io::Result<GtidPosition> {
+pub fn received(files: &[impl AsRef<Path>], keys: &Keys) -> io::Result<GtidPosition> {
     let mut position = GtidPosition::empty();
     for file in files {
-        position = position.union(&of_file(file.as_ref())?);
+        position = position.union(&of_file(file.as_ref(), keys)?);
     }
     Ok(position)
 }
 
-fn of_file(path: &Path) -> io::Result<GtidPosition> {
+fn of_file(path: &Path, keys: &Keys) -> io::Result<GtidPosition> {
     let mut file = File::open(path)?;
-    let mut scanner = Scanner::new(fs::metadata(path)?.len());
+    let mut scanner = Scanner::new(fs::metadata(path)?.len(), keys);
     let mut buffer = vec![0; CHUNK];
     let mut position = GtidPosition::empty();
     let mut input: &[u8] = &[];

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::relay_content;
+use crate::binlog::Keys;
 use crate::gtid::GtidPosition;
 use crate::orders::Incarnation;
 
@@ -27,6 +28,7 @@ const INDEX: &str = "relay.index";
 pub struct RelayLogs {
     data_dir: PathBuf,
     kept: PathBuf,
+    keys: Keys,
     /// Held while links are made, and while it is decided that a folder goes: never both at a time.
     turn: Arc<Mutex<()>>,
 }
@@ -34,8 +36,8 @@ pub struct RelayLogs {
 impl RelayLogs {
     /// Relay logs of `data_dir`, kept in `kept`.
     #[must_use]
-    pub fn new(data_dir: PathBuf, kept: PathBuf) -> Self {
-        Self { data_dir, kept, turn: Arc::default() }
+    pub fn new(data_dir: PathBuf, kept: PathBuf, keys: Keys) -> Self {
+        Self { data_dir, kept, keys, turn: Arc::default() }
     }
 
     /// Links what is there. `received` is the last transaction these files hold, when that is known.
@@ -79,7 +81,7 @@ impl RelayLogs {
                 .filter(|file| is_relay_log(&file.file_name().to_string_lossy()))
                 .map(|file| file.path())
                 .collect();
-            match relay_content::received(&files) {
+            match relay_content::received(&files, &self.keys) {
                 Ok(received) => fs::write(folder.join(RECEIVED), received.to_string())?,
                 Err(error) => tracing::debug!(folder = %folder.display(), %error, "kept relay logs cannot be read"),
             }
@@ -194,7 +196,7 @@ mod tests {
     impl Case {
         fn new(names: &[&str]) -> Self {
             let home = TempDir::new().unwrap();
-            let logs = RelayLogs::new(home.path().join("data"), home.path().join("relay"));
+            let logs = RelayLogs::new(home.path().join("data"), home.path().join("relay"), Keys::missing(""));
             fs::create_dir(&logs.data_dir).unwrap();
             names.iter().for_each(|name| fs::write(logs.data_dir.join(name), name).unwrap());
             Self { home, logs }

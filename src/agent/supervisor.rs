@@ -63,7 +63,7 @@ impl Supervisor {
         launcher: Arc<Launcher>,
         events: broadcast::Sender<Event>,
     ) -> Self {
-        let relay_logs = RelayLogs::new(config.data_dir(), config.state_dir().join("relay"));
+        let relay_logs = RelayLogs::new(config.data_dir(), config.state_dir().join("relay"), config.log_keys());
         let unknown = Mariadbd::Unknown { message: "launch has not been asked yet".to_owned() };
         let view = watch::Sender::new(unknown);
         Self {

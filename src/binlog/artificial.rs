@@ -19,8 +19,20 @@ pub fn rotate(server_id: u32, file: &str, position: u64, checksum: Checksum) -> 
 /// GTID_LIST: the stream starts after `position`.
 #[must_use]
 pub fn gtid_list(server_id: u32, position: &GtidPosition, checksum: Checksum) -> Vec<u8> {
+    artificial(EventType::GTID_LIST, server_id, 0, &list(position, 0), checksum)
+}
+
+/// GTID_LIST: everything up to `position`, the end the replica asked for, was sent.
+#[must_use]
+pub fn until_reached(server_id: u32, position: &GtidPosition, checksum: Checksum) -> Vec<u8> {
+    /// `Gtid_list_log_event::FLAG_UNTIL_REACHED`, in the upper bits of the count.
+    const UNTIL_REACHED: u32 = 1 << 28;
+    artificial(EventType::GTID_LIST, server_id, 0, &list(position, UNTIL_REACHED), checksum)
+}
+
+fn list(position: &GtidPosition, flags: u32) -> Vec<u8> {
     let count = u32::try_from(position.domains()).unwrap_or(u32::MAX);
-    let mut body = count.to_le_bytes().to_vec();
+    let mut body = (count | flags).to_le_bytes().to_vec();
     for gtid in position.iter() {
         body.extend(gtid.domain.to_le_bytes());
         body.extend(gtid.server.to_le_bytes());
@@ -30,7 +42,7 @@ pub fn gtid_list(server_id: u32, position: &GtidPosition, checksum: Checksum) ->
         // The server pads an empty list to six bytes (`Gtid_list_log_event::write`).
         body.extend([0, 0]);
     }
-    artificial(EventType::GTID_LIST, server_id, 0, &body, checksum)
+    body
 }
 
 /// HEARTBEAT: alive, nothing new after `position` of `file`.
@@ -47,7 +59,7 @@ pub fn format_description_for(head: &Head, midway: bool) -> Vec<u8> {
     if midway && let Some(created) = body.get_mut(CREATED) {
         created.fill(0);
     }
-    let length = HEADER_LEN + body.len() + Checksum::Crc32.length();
+    let length = head.format.length();
     let header = EventHeader {
         timestamp: 0,
         event_type: EventType::FORMAT_DESCRIPTION,

@@ -1,7 +1,7 @@
 //! Bodies of the events that must be understood; all others pass by their length.
 
 use super::checksum::Checksum;
-use super::event::EventType;
+use super::event::{EventType, HEADER_LEN};
 use super::reader::{FieldError, Reader};
 use crate::gtid::Gtid;
 
@@ -53,6 +53,14 @@ pub struct FormatDescription {
     pub body: Vec<u8>,
 }
 
+impl FormatDescription {
+    /// Bytes of the whole event, which always has a checksum.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        (HEADER_LEN + self.body.len() + Checksum::Crc32.length()) as u64
+    }
+}
+
 /// A GTID event (`Gtid_log_event`), without its optional parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GtidEvent {
@@ -86,10 +94,17 @@ pub struct Rotate {
 /// START_ENCRYPTION (`Start_encryption_log_event`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartEncryption {
-    /// Encryption scheme; 1 is the only one known.
+    /// Encryption scheme.
     pub scheme: u8,
     /// Version of the key that is needed.
     pub key_version: u32,
+    /// Part of each event's initialisation vector.
+    pub nonce: [u8; 12],
+}
+
+impl StartEncryption {
+    /// The only scheme there is: key number 1, and a vector of nonce and offset.
+    pub const SCHEME: u8 = 1;
 }
 
 /// Why a body cannot be read.
@@ -204,7 +219,11 @@ fn rotate(body: &[u8]) -> Result<Rotate, BodyError> {
 
 fn start_encryption(body: &[u8]) -> Result<StartEncryption, BodyError> {
     let mut reader = Reader::new(body);
-    Ok(StartEncryption { scheme: reader.u8("scheme")?, key_version: reader.u32("key version")? })
+    Ok(StartEncryption {
+        scheme: reader.u8("scheme")?,
+        key_version: reader.u32("key version")?,
+        nonce: reader.array("nonce")?,
+    })
 }
 
 fn rows_end_statement(body: &[u8]) -> Result<bool, BodyError> {

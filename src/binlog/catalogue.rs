@@ -4,28 +4,18 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::file::{FileScan, Head};
+use super::file::{FileScan, Head, is_at_or_before};
 use super::index::LogName;
 use super::scanner::Torn;
 use crate::gtid::{Gtid, GtidPosition};
 
-/// One log file.
-#[derive(Debug, Clone)]
-pub struct Log {
-    /// Its name.
-    pub name: LogName,
-    /// Its size in bytes.
-    pub size: u64,
-    /// What stands before its first transaction.
-    pub head: Head,
-}
-
-/// The heads of all files and the contents of the last one, which is what most questions need. Files before it are
-/// scanned when a replica needs them.
+/// The names of all files and the contents of the last one, which is what most questions need. Of files before it heads
+/// are read where a search needs them, and contents when a replica does.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    logs: Vec<Log>,
-    last: Log,
+    names: Vec<LogName>,
+    last_name: LogName,
+    last: Arc<Head>,
     last_scan: Arc<FileScan>,
 }
 
@@ -62,6 +52,12 @@ pub enum NoStart {
          required binlog files have been purged."
     )]
     Purged,
+    /// Position mode: the file was removed, or never was one of these.
+    #[error("Could not find first log file name in binary log index file: {0} was purged, or is another server's")]
+    NoFile(String),
+    /// Position mode: no event begins there.
+    #[error("Client requested master to start replication from impossible position {0}")]
+    Offset(u64),
     /// The replica has more than the logs.
     #[error("Error: connecting slave requested to start from GTID {0}, which is not in the master's binlog")]
     Ahead(Gtid),
@@ -75,29 +71,35 @@ pub enum NoStart {
 }
 
 impl Catalogue {
-    /// All files in their order: those `before` the last, and the `last` with its contents.
+    /// All files in their order; `head` and `scan` are the last one's.
     #[must_use]
-    pub fn new(before: Vec<Log>, last: Log, last_scan: Arc<FileScan>) -> Self {
-        let mut logs = before;
-        logs.push(last.clone());
-        Self { logs, last, last_scan }
+    pub fn new(before: Vec<LogName>, last: LogName, head: Arc<Head>, scan: Arc<FileScan>) -> Self {
+        let mut names = before;
+        names.push(last.clone());
+        Self { names, last_name: last, last: head, last_scan: scan }
     }
 
-    /// The file at `index`.
+    /// Name of the file at `index`, or of the last one.
     #[must_use]
-    pub fn log(&self, index: usize) -> Option<&Log> {
-        self.logs.get(index)
+    pub fn name(&self, index: usize) -> &LogName {
+        self.names.get(index).unwrap_or(&self.last_name)
+    }
+
+    /// Index of the file of this name.
+    #[must_use]
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|each| each.as_str() == name)
     }
 
     /// Number of files; never 0.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.logs.len()
+        self.names.len()
     }
 
-    /// The last file.
+    /// The last file's head.
     #[must_use]
-    pub fn last(&self) -> &Log {
+    pub fn last_head(&self) -> &Arc<Head> {
         &self.last
     }
 
@@ -112,28 +114,46 @@ impl Catalogue {
     pub fn end(&self) -> LogEnd {
         LogEnd {
             position: self.last_scan.position.clone(),
-            last_file: self.last.name.clone(),
+            last_file: self.last_name.clone(),
             offset: self.last_scan.end,
             torn: self.last_scan.torn.clone(),
         }
     }
 
-    /// Where a replica that has everything up to `had` must start.
+    /// Where a replica that has everything up to `had` must start. `head` reads the head of a file before the last one;
+    /// `None` when it has none, or cannot be read: the one after it stands for it. It is asked for few files: GTID_LISTs
+    /// only grow, so that the search halves the files at each step.
     ///
     /// # Errors
     /// What a primary answers with error 1236.
-    pub fn start(&self, had: &GtidPosition) -> Result<Start, NoStart> {
+    pub fn start(
+        &self,
+        had: &GtidPosition,
+        mut head: impl FnMut(usize) -> Option<Arc<Head>>,
+    ) -> Result<Start, NoStart> {
         for gtid in had.iter() {
             self.check_end(gtid)?;
         }
-        let holds_all_after =
-            |log: &Log| log.head.gtid_list.iter().all(|gtid| super::file::is_at_or_before(*gtid, had));
-        let file = self.logs.iter().rposition(holds_all_after).ok_or(NoStart::Purged)?;
+        let mut search = Search { catalogue: self, head: &mut head };
+        let covered = |head: &Head| head.gtid_list.iter().all(|gtid| is_at_or_before(*gtid, had));
+        let file = search.last_where(0, covered).ok_or(NoStart::Purged)?;
         let mut must_exist = Vec::new();
         for gtid in had.iter() {
-            must_exist.extend(self.holder(file, gtid)?.map(|index| (index, gtid)));
+            must_exist.extend(search.holder(file, gtid)?.map(|index| (index, gtid)));
         }
         Ok(Start { file, must_exist })
+    }
+
+    /// Where a replica in position mode must start: in the file of this name, or in the first one when it gives none.
+    ///
+    /// # Errors
+    /// What a primary answers with error 1236.
+    pub fn start_at(&self, file: &str, offset: u64) -> Result<Start, NoStart> {
+        /// Behind the magic number.
+        const FIRST: u64 = 4;
+        let index = if file.is_empty() { Some(0) } else { self.index_of(file) };
+        let index = index.ok_or_else(|| NoStart::NoFile(file.to_owned()))?;
+        if offset < FIRST { Err(NoStart::Offset(offset)) } else { Ok(Start { file: index, must_exist: Vec::new() }) }
     }
 
     /// A domain the logs have never seen is another primary's: a primary lets it pass, too.
@@ -144,31 +164,69 @@ impl Catalogue {
             _ => Ok(()),
         }
     }
+}
 
-    /// The one file, from `first` on, that must hold `gtid`; `None` when a GTID_LIST already names it.
-    fn holder(&self, first: usize, gtid: Gtid) -> Result<Option<usize>, NoStart> {
-        let mut holder = None;
-        for (index, log) in self.logs.iter().enumerate().skip(first) {
-            let before = log.head.start().get(gtid.domain);
-            match before {
-                Some(before) if before == gtid => return Ok(None),
-                Some(before) if before.sequence == gtid.sequence => return Err(NoStart::Diverged(gtid)),
-                Some(before) if before.sequence > gtid.sequence => break,
-                _ => holder = Some(index),
+/// Looks for files by their heads.
+struct Search<'a, F> {
+    catalogue: &'a Catalogue,
+    head: &'a mut F,
+}
+
+impl<F: FnMut(usize) -> Option<Arc<Head>>> Search<'_, F> {
+    /// The head of the first file from `index` on that has one.
+    fn head(&mut self, index: usize) -> Arc<Head> {
+        let before_last = index..self.catalogue.count() - 1;
+        before_last.into_iter().find_map(&mut *self.head).unwrap_or_else(|| Arc::clone(&self.catalogue.last))
+    }
+
+    /// The last file, from `first` on, for which `so` holds; it holds for files up to some point.
+    fn last_where(&mut self, first: usize, so: impl Fn(&Head) -> bool) -> Option<usize> {
+        let (mut low, mut high) = (first, self.catalogue.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            if so(&self.head(middle)) {
+                low = middle + 1;
+            } else {
+                high = middle;
             }
         }
-        let known = self.last_scan.position.get(gtid.domain).is_some();
+        low.checked_sub(1).filter(|index| *index >= first)
+    }
+
+    /// The one file, from `first` on, that must hold `gtid`; `None` when a GTID_LIST already names it.
+    fn holder(&mut self, first: usize, gtid: Gtid) -> Result<Option<usize>, NoStart> {
+        let domain = gtid.domain;
+        let is_later = |head: &Head| head.start().get(domain).is_none_or(|before| before.sequence < gtid.sequence);
+        // Mostly it is the first one: its neighbour has been looked at already.
+        let holder = match first + 1 < self.catalogue.count() && is_later(&self.head(first + 1)) {
+            true => self.last_where(first + 1, is_later),
+            false => Some(first).filter(|first| is_later(&self.head(*first))),
+        };
+        // The first file whose GTID_LIST is at the transaction or behind it, if any.
+        let next = holder.map_or(first, |index| index + 1);
+        if next < self.catalogue.count() {
+            match self.head(next).start().get(domain) {
+                Some(before) if before.sequence == gtid.sequence => {
+                    let same = before == gtid || before.server == Head::UNKNOWN_SERVER;
+                    return if same { Ok(None) } else { Err(NoStart::Diverged(gtid)) };
+                }
+                _ => {}
+            }
+        }
+        let known = self.catalogue.last_scan.position.get(domain).is_some();
         Ok(holder.filter(|_| known))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::binlog::Checksum;
     use crate::binlog::testing::{LogFile, catalogue};
 
-    fn three_files() -> Catalogue {
+    fn three_files() -> (Catalogue, Vec<Arc<Head>>) {
         let file = |start| LogFile::new(start, Checksum::Crc32);
         catalogue(&[
             file("0-1-10").transaction("0-1-11", 9).transaction("0-1-12", 9).rotated(),
@@ -178,7 +236,9 @@ mod tests {
     }
 
     fn start(had: &str) -> Result<(usize, usize), NoStart> {
-        three_files().start(&had.parse().unwrap()).map(|start| (start.file, start.must_exist.len()))
+        let (catalogue, heads) = three_files();
+        let found = catalogue.start(&had.parse().unwrap(), |index| heads.get(index).cloned());
+        found.map(|start| (start.file, start.must_exist.len()))
     }
 
     #[test]
@@ -206,8 +266,36 @@ mod tests {
     }
 
     #[test]
+    fn of_a_hundred_files_few_heads_are_read() {
+        let files: Vec<LogFile> = (0..100)
+            .map(|file| {
+                let start = if file == 0 { String::new() } else { format!("0-1-{}", 2 * file) };
+                let gtid = |number| format!("0-1-{}", 2 * file + number);
+                LogFile::new(&start, Checksum::Crc32).transaction(&gtid(1), 9).transaction(&gtid(2), 9)
+            })
+            .collect();
+        let (catalogue, heads) = catalogue(&files);
+        // Some have none, as a crash while a file is begun leaves them.
+        for (without, most) in [(1000, 7), (10, 12)] {
+            for sequence in 0..=200_usize {
+                let mut read = BTreeSet::new();
+                let had = if sequence == 0 { String::new() } else { format!("0-1-{sequence}") };
+                let start = catalogue.start(&had.parse().unwrap(), |index| {
+                    read.insert(index);
+                    heads.get(index).filter(|_| index % without != 7).cloned()
+                });
+                // The last one whose GTID_LIST is covered; where it has no head the one behind stood for it.
+                let covered = (sequence / 2).min(99);
+                let expected = if covered % without == 7 { covered - 1 } else { covered };
+                assert_eq!(start.unwrap().file, expected, "{had}");
+                assert!(read.len() <= most, "{had}: {read:?} and the last one");
+            }
+        }
+    }
+
+    #[test]
     fn the_end_is_that_of_the_last_complete_group() {
-        let end = three_files().end();
+        let end = three_files().0.end();
         assert_eq!((end.position.to_string().as_str(), end.last_file.as_str()), ("0-2-14,5-1-1", "bin.000003"));
         assert!(end.torn.is_some());
     }

@@ -1,6 +1,7 @@
 //! What one log file holds: its head, the end of its last complete group, and where each transaction stands.
 
 use super::body::{EventBody, FormatDescription};
+use super::encryption::{FileCipher, Keys};
 use super::event::Event;
 use super::group::{Group, GroupStep, GroupTracker};
 use super::ranges::GtidSet;
@@ -25,6 +26,10 @@ pub struct Head {
 }
 
 impl Head {
+    /// In a GTID_LIST of relay logs: which server wrote the transaction before the first one is not known. No server has
+    /// this id (`server_id`: 1 to 2^32 - 1).
+    pub const UNKNOWN_SERVER: u32 = 0;
+
     /// The position before the file's first transaction. Of several servers of a domain the list names the one that
     /// wrote last at the end.
     #[must_use]
@@ -60,6 +65,13 @@ impl FileScan {
         self.transactions.contains(gtid)
     }
 
+    /// The last known boundary between groups at or before `offset`; `None` when `offset` lies in the head.
+    #[must_use]
+    pub fn boundary_before(&self, offset: u64) -> Option<u64> {
+        let behind = self.marks.partition_point(|mark| mark.offset <= offset);
+        Some(self.marks.get(behind.checked_sub(1)?)?.offset)
+    }
+
     /// An offset before which no transaction is missing in `had`; the first missing one is near behind it.
     #[must_use]
     pub fn offset_for(&self, had: &GtidPosition) -> u64 {
@@ -90,7 +102,7 @@ pub struct FileScanner {
 impl FileScanner {
     /// A scanner of a file of `size` bytes.
     #[must_use]
-    pub fn new(size: u64) -> Self {
+    pub fn new(size: u64, keys: &Keys) -> Self {
         let scan = FileScan {
             end: 0,
             position: GtidPosition::empty(),
@@ -99,7 +111,7 @@ impl FileScanner {
             marks: Vec::new(),
         };
         Self {
-            scanner: Scanner::new(size),
+            scanner: Scanner::new(size, keys),
             groups: GroupTracker::default(),
             format: None,
             head: None,
@@ -127,6 +139,12 @@ impl FileScanner {
     #[must_use]
     pub fn head(&self) -> Option<&Head> {
         self.head.as_ref()
+    }
+
+    /// How the file is encrypted, once its head was read; `None` when it is not.
+    #[must_use]
+    pub fn file_cipher(&self) -> Option<&FileCipher> {
+        self.scanner.file_cipher()
     }
 
     /// True when the end of the file was reached.

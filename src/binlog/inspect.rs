@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::body::EventBody;
+use super::encryption::Keys;
 use super::event::{Event, EventHeader};
 use super::group::{Group, GroupError, GroupStep, GroupTracker};
 use super::ranges::GtidSet;
@@ -83,7 +84,7 @@ pub struct Inspector {
 impl Inspector {
     /// For a file of `size` bytes.
     #[must_use]
-    pub fn new(size: u64) -> Self {
+    pub fn new(size: u64, keys: &Keys) -> Self {
         let found = Inspection {
             size,
             server_id: None,
@@ -99,7 +100,7 @@ impl Inspector {
             notes: Vec::new(),
         };
         Self {
-            scanner: Scanner::new(size),
+            scanner: Scanner::new(size, keys),
             groups: GroupTracker::default(),
             transactions: GtidSet::default(),
             closed: false,

@@ -10,6 +10,7 @@ mod artificial;
 mod body;
 mod catalogue;
 mod checksum;
+mod encryption;
 mod event;
 mod file;
 mod group;
@@ -24,10 +25,11 @@ mod proptests;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use artificial::{format_description_for, gtid_list, heartbeat, rotate};
+pub use artificial::{format_description_for, gtid_list, heartbeat, rotate, until_reached};
 pub use body::{BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption, decode};
-pub use catalogue::{Catalogue, Log, LogEnd, NoStart, Start};
+pub use catalogue::{Catalogue, LogEnd, NoStart, Start};
 pub use checksum::Checksum;
+pub use encryption::{Algorithm, Decryptor, FileCipher, KeyError, Keys};
 pub use event::{Event, EventHeader, EventType, HEADER_LEN};
 pub use file::{FileScan, FileScanner, Head, is_at_or_before};
 pub use group::{Group, GroupError, GroupStep, GroupTracker};

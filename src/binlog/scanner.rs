@@ -5,8 +5,9 @@
 
 use thiserror::Error;
 
-use super::body::{self, BodyError, EventBody};
+use super::body::{self, BodyError, EventBody, StartEncryption};
 use super::checksum::Checksum;
+use super::encryption::{Decryptor, FileCipher, Keys};
 use super::event::{Event, EventHeader, EventType, HEADER_LEN};
 use crate::gtid::Gtid;
 
@@ -116,11 +117,19 @@ pub enum Fault {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// What follows cannot be read without a key.
-    #[error("the log is encrypted with key version {key_version}, and its key is not available here")]
+    #[error("the log is encrypted with version {key_version} of key 1, which is not available here: {missing}")]
     Encrypted {
         /// Version of the key that is needed.
         key_version: u32,
+        /// Why there is no key, and what to do.
+        missing: String,
     },
+    /// Another way of encryption than any server known writes.
+    #[error("encryption scheme {0} is unknown (only 1 is)")]
+    Scheme(u8),
+    /// Nothing sensible comes out.
+    #[error("the first encrypted event cannot be read with the key given: is it the key this log was written with?")]
+    WrongKey,
     /// A group begins inside another one, or a transaction's events stand outside of one.
     #[error(transparent)]
     Group(#[from] super::group::GroupError),
@@ -142,6 +151,15 @@ pub enum Fault {
 pub struct Scanner {
     /// Size of the file.
     size: u64,
+    keys: Keys,
+    decryptor: Decryptor,
+    /// Bytes given so far, as they stand in the file.
+    given: u64,
+    /// Decrypted bytes, from `taken` on not yet scanned.
+    decrypted: Vec<u8>,
+    taken: usize,
+    /// Where the first encrypted event begins.
+    encrypted_from: Option<u64>,
     /// Where the current event begins.
     offset: u64,
     /// Of the last FORMAT_DESCRIPTION; `None` before the first.
@@ -178,8 +196,26 @@ struct Pending {
 impl Scanner {
     /// A scanner of a file of `size` bytes.
     #[must_use]
-    pub fn new(size: u64) -> Self {
-        Self { size, offset: 0, checksum: None, kept: Vec::new(), stage: Stage::Magic }
+    pub fn new(size: u64, keys: &Keys) -> Self {
+        Self {
+            size,
+            keys: keys.clone(),
+            decryptor: Decryptor::new(keys.clone()),
+            given: 0,
+            decrypted: Vec::new(),
+            taken: 0,
+            encrypted_from: None,
+            offset: 0,
+            checksum: None,
+            kept: Vec::new(),
+            stage: Stage::Magic,
+        }
+    }
+
+    /// How the file is encrypted, once its head was read; `None` when it is not.
+    #[must_use]
+    pub fn file_cipher(&self) -> Option<&FileCipher> {
+        self.decryptor.file_cipher()
     }
 
     /// Takes bytes from the front of `input` until an event is whole or the input is used up.
@@ -187,6 +223,37 @@ impl Scanner {
     /// # Errors
     /// Damage, encryption or a file that is no log. The scanner must not be used after an error.
     pub fn advance(&mut self, input: &mut &[u8]) -> Result<Progress, ScanError> {
+        loop {
+            let mut decrypted = std::mem::take(&mut self.decrypted);
+            let mut rest = decrypted.get(self.taken..).unwrap_or_default();
+            let before = rest.len();
+            let progress = self.scan(&mut rest);
+            self.taken += before - rest.len();
+            if !matches!(progress, Ok(Progress::NeedMore)) {
+                self.decrypted = decrypted;
+                return progress;
+            }
+            decrypted.clear();
+            self.taken = 0;
+            if input.is_empty() {
+                self.decrypted = decrypted;
+                return progress;
+            }
+            if self.decryptor.passes() {
+                self.decrypted = decrypted;
+                return self.scan(input);
+            }
+            self.given += input.len() as u64;
+            self.decryptor.feed(input, &mut decrypted);
+            if self.given >= self.size {
+                self.decryptor.finish(&mut decrypted);
+            }
+            *input = &[];
+            self.decrypted = decrypted;
+        }
+    }
+
+    fn scan(&mut self, input: &mut &[u8]) -> Result<Progress, ScanError> {
         loop {
             let done = match &mut self.stage {
                 Stage::Magic => self.magic(input)?,
@@ -249,6 +316,9 @@ impl Scanner {
         let is_format = header.event_type == EventType::FORMAT_DESCRIPTION;
         let checksum = if is_format { Some(Checksum::Crc32) } else { self.checksum };
         let checksum = checksum.ok_or(Refused::Fault(Fault::NoFormat))?;
+        if self.encrypted_from == Some(self.offset) && !self.is_sensible(header) {
+            return Err(Refused::Fault(Fault::WrongKey));
+        }
         let overhead = HEADER_LEN + checksum.length();
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
         let content_left = length.checked_sub(overhead).ok_or(Refused::Fault(Fault::TooShort(header.length)))?;
@@ -263,10 +333,19 @@ impl Scanner {
         Ok(Pending { header, content_left, keep, hash, stored: Vec::with_capacity(4) })
     }
 
+    /// Decrypted with a wrong key, a header is random; without checksums nothing else would tell.
+    fn is_sensible(&self, header: EventHeader) -> bool {
+        header.event_type.name().is_some() && (header.end_position == 0 || self.ends_where_it_says(header))
+    }
+
+    fn ends_where_it_says(&self, header: EventHeader) -> bool {
+        let end = self.offset.wrapping_add(u64::from(header.length)) & u64::from(u32::MAX);
+        u64::from(header.end_position) == end
+    }
+
     /// A crash leaves an event whose end position agrees with its length; a flipped bit in the length does not.
     fn beyond_the_file(&self, header: EventHeader) -> Refused {
-        let end = self.offset.wrapping_add(u64::from(header.length)) & u64::from(u32::MAX);
-        if header.end_position == 0 || u64::from(header.end_position) == end {
+        if header.end_position == 0 || self.ends_where_it_says(header) {
             return Refused::Short;
         }
         Refused::Fault(Fault::Length { length: header.length, end_position: header.end_position })
@@ -295,8 +374,8 @@ impl Scanner {
         match &body {
             EventBody::FormatDescription(format) => self.checksum = Some(format.checksum),
             EventBody::StartEncryption(start) => {
-                let fault = Fault::Encrypted { key_version: start.key_version };
-                return Err(self.error(Some(header.event_type), fault));
+                self.encrypted(start).map_err(|fault| self.error(Some(header.event_type), fault))?;
+                self.encrypted_from = Some(self.offset + u64::from(header.length));
             }
             _ => {}
         }
@@ -305,6 +384,15 @@ impl Scanner {
         self.kept.clear();
         self.stage = Stage::Header;
         Ok(event)
+    }
+
+    /// Can what follows be decrypted?
+    fn encrypted(&self, start: &StartEncryption) -> Result<(), Fault> {
+        if start.scheme != StartEncryption::SCHEME {
+            return Err(Fault::Scheme(start.scheme));
+        }
+        let missing = |missing| Fault::Encrypted { key_version: start.key_version, missing };
+        self.keys.check(start.key_version).map_err(missing)
     }
 
     /// `consumed` bytes from the event's start on are bad; `maybe_torn` unless they already prove damage.
@@ -344,6 +432,9 @@ impl Scanner {
     }
 
     fn error(&self, event_type: Option<EventType>, fault: Fault) -> ScanError {
+        if self.encrypted_from == Some(self.offset) {
+            return ScanError { offset: self.offset, event_type: None, fault: Fault::WrongKey };
+        }
         ScanError { offset: self.offset, event_type, fault }
     }
 }

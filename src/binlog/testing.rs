@@ -1,12 +1,15 @@
 //! Log files made in memory, for tests.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use super::checksum::Checksum;
+use super::encryption::testing::NONCE;
 use super::event::{EventHeader, EventType, HEADER_LEN};
 use super::file::{FileScan, FileScanner, Head};
 use super::index::LogName;
 use super::scanner::{MAGIC, ScanError};
-use super::{Catalogue, Log};
+use super::{Catalogue, Keys};
 use crate::gtid::{Gtid, GtidPosition};
 
 /// A log file that grows by events.
@@ -15,6 +18,8 @@ pub struct LogFile {
     pub bytes: Vec<u8>,
     /// After each complete group: the position and the offset.
     pub ends: Vec<(GtidPosition, u64)>,
+    /// Where encryption begins.
+    pub encrypted_from: Option<usize>,
     checksum: Checksum,
     position: GtidPosition,
 }
@@ -22,10 +27,24 @@ pub struct LogFile {
 impl LogFile {
     /// A file that begins after `start`.
     pub fn new(start: &str, checksum: Checksum) -> Self {
+        Self::begin(start, checksum, false)
+    }
+
+    /// A file that says that it is encrypted, but still is not.
+    pub fn encrypted(start: &str, checksum: Checksum) -> Self {
+        Self::begin(start, checksum, true)
+    }
+
+    fn begin(start: &str, checksum: Checksum, encrypted: bool) -> Self {
         let position: GtidPosition = start.parse().unwrap();
-        let mut file = Self { bytes: MAGIC.to_vec(), ends: Vec::new(), checksum: Checksum::Crc32, position };
+        let (bytes, ends) = (MAGIC.to_vec(), Vec::new());
+        let mut file = Self { bytes, ends, encrypted_from: None, checksum: Checksum::Crc32, position };
         file.event(EventType::FORMAT_DESCRIPTION, 1, EventHeader::IN_USE, &format_body(checksum));
         file.checksum = checksum;
+        if encrypted {
+            file.event(EventType::START_ENCRYPTION, 1, 0, &[&[1, 1, 0, 0, 0], &NONCE[..]].concat());
+            file.encrypted_from = Some(file.bytes.len());
+        }
         let mut list = u32::try_from(file.position.domains()).unwrap().to_le_bytes().to_vec();
         for gtid in file.position.iter() {
             list.extend(gtid.domain.to_le_bytes());
@@ -110,7 +129,12 @@ impl LogFile {
 
 /// Scans `bytes` in pieces of `chunk`.
 pub fn scan(bytes: &[u8], chunk: usize) -> Result<Option<(Head, FileScan)>, ScanError> {
-    let mut scanner = FileScanner::new(bytes.len() as u64);
+    scan_with(bytes, chunk, &Keys::missing("tests have none"))
+}
+
+/// Scans `bytes` in pieces of `chunk`.
+pub fn scan_with(bytes: &[u8], chunk: usize, keys: &Keys) -> Result<Option<(Head, FileScan)>, ScanError> {
+    let mut scanner = FileScanner::new(bytes.len() as u64, keys);
     scanner.feed(&[])?;
     for piece in bytes.chunks(chunk) {
         scanner.feed(piece)?;
@@ -118,18 +142,14 @@ pub fn scan(bytes: &[u8], chunk: usize) -> Result<Option<(Head, FileScan)>, Scan
     Ok(scanner.finish())
 }
 
-/// A catalogue of these files, named from `bin.000001` on.
-pub fn catalogue(files: &[LogFile]) -> Catalogue {
-    let mut logs = Vec::new();
-    let mut last_scan = None;
-    for (number, file) in (1..).zip(files) {
-        let (head, scan) = file.scan(1000).unwrap().unwrap();
-        let name = LogName::parse(&format!("bin.{number:06}"), "bin").unwrap();
-        logs.push(Log { name, size: file.bytes.len() as u64, head });
-        last_scan = Some(scan);
-    }
-    let last = logs.pop().unwrap();
-    Catalogue::new(logs, last, last_scan.unwrap().into())
+/// A catalogue of these files, named from `bin.000001` on, and their heads.
+pub fn catalogue(files: &[LogFile]) -> (Catalogue, Vec<Arc<Head>>) {
+    let name = |number: usize| LogName::parse(&format!("bin.{number:06}"), "bin").unwrap();
+    let mut read = files.iter().map(|file| file.scan(1000).unwrap().unwrap());
+    let last = read.next_back().unwrap();
+    let heads: Vec<_> = read.map(|(head, _)| Arc::new(head)).collect();
+    let names = (1..files.len()).map(name).collect();
+    (Catalogue::new(names, name(files.len()), Arc::new(last.0), last.1.into()), heads)
 }
 
 fn format_body(checksum: Checksum) -> Vec<u8> {

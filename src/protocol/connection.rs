@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::{Login, Scramble};
-use super::dump::{Dump, Need, Request};
+use super::dump::{Dump, Need, Place, Request};
 use super::greeting;
 use super::packet::{MAX_LOGIN_PACKET, MAX_PACKET, Packet, PacketReader, PacketWriter, ProtocolError};
 use super::query::{self, Query};
 use super::reply::{OK, ResultSet, ServerError};
-use crate::binlog::{Catalogue, FileScan};
+use super::until::Until;
+use crate::binlog::{Catalogue, FileScan, Head, NoStart, Reader, Start};
+use crate::gtid::GtidPosition;
 
 /// The commands a replica sends (`enum_server_command`).
 mod command {
@@ -38,7 +40,16 @@ pub struct Settings {
 pub enum Step {
     /// Wait for bytes of the client. Before the stream begins the caller may lose patience.
     Receive,
-    /// Scan this file (its index in the catalogue) and call [`Connection::scanned`]. Meanwhile bytes may come, and a
+    /// Find out the position at an offset of this file and call [`Connection::position`].
+    Position {
+        /// Index of the file in the catalogue.
+        file: usize,
+        /// Offset in it.
+        offset: u64,
+    },
+    /// Find out where the stream begins and call [`Connection::started`].
+    Start(Place),
+    /// Find out what this file (its index in the catalogue) holds and call [`Connection::scanned`]. Meanwhile bytes may come, and a
     /// heartbeat is due in each period.
     Scan {
         /// Index of the file in the catalogue.
@@ -77,6 +88,10 @@ pub struct Connection {
 enum Phase {
     Greeted,
     Asking(Session),
+    /// Asked for the position at an offset of a file.
+    Locating(Session, usize, u64),
+    /// Asked for the stream.
+    Starting(Request),
     Streaming(Box<Dump>),
     Closed,
 }
@@ -88,14 +103,15 @@ struct Session {
     heartbeat: Option<Duration>,
     checksum_aware: bool,
     semi_sync: bool,
-    until: bool,
+    until: Option<String>,
+    until_before: bool,
 }
 
 impl Connection {
     /// A connection that begins with the greeting in its output.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let version = &settings.catalogue.last().head.format.server_version;
+        let version = &settings.catalogue.last_head().format.server_version;
         let greeting = greeting::greeting(version, settings.connection_id, &settings.scramble);
         let mut output = Vec::new();
         PacketWriter::new(0).payload(&mut output, &greeting);
@@ -120,6 +136,10 @@ impl Connection {
     pub fn receive(&mut self, bytes: &[u8], now: u64) -> Result<(), ProtocolError> {
         self.input.feed(bytes);
         loop {
+            if matches!(self.phase, Phase::Locating(..) | Phase::Starting(_)) {
+                // What comes behind the question waits for the answer.
+                return Ok(());
+            }
             let limit = if matches!(self.phase, Phase::Greeted) { MAX_LOGIN_PACKET } else { MAX_PACKET };
             let Some(packet) = self.input.next(limit)? else { return Ok(()) };
             self.packet(&packet, now)?;
@@ -130,22 +150,49 @@ impl Connection {
     pub fn step(&mut self) -> Step {
         let dump = match &mut self.phase {
             Phase::Greeted | Phase::Asking(_) => return Step::Receive,
+            Phase::Locating(_, file, offset) => return Step::Position { file: *file, offset: *offset },
+            Phase::Starting(request) => return Step::Start(request.place.clone()),
             Phase::Closed => return Step::Close,
             Phase::Streaming(dump) => dump,
         };
         let heartbeat = dump.heartbeat_period();
         match dump.need(&mut self.output) {
-            Ok(Need::Scan(file)) => Step::Scan { file, heartbeat },
-            Ok(Need::Bytes { file, offset, length }) => Step::Read { file, offset, length },
-            Ok(Need::Nothing) => Step::Idle { heartbeat },
-            Err(error) => self.end_stream(&error),
+            Need::Scan(file) => Step::Scan { file, heartbeat },
+            Need::Bytes { file, offset, length } => Step::Read { file, offset, length },
+            Need::Nothing => Step::Idle { heartbeat },
         }
     }
 
-    /// The contents of a file that [`Step::Scan`] asked for.
-    pub fn scanned(&mut self, file: usize, scan: &Arc<FileScan>) {
+    /// The answer to [`Step::Position`]; `None` when it cannot be told.
+    pub fn position(&mut self, position: Option<&GtidPosition>) {
+        if let Phase::Locating(session, ..) = &mut self.phase {
+            let session = std::mem::take(session);
+            let mut reply = Reply { writer: PacketWriter::new(1), out: &mut self.output };
+            reply.rows(&ResultSet::value("binlog_gtid_pos()", position.map(ToString::to_string)));
+            self.phase = Phase::Asking(session);
+        }
+    }
+
+    /// The answer to [`Step::Start`]: where, and the head of that file. Refusals have the text a primary sends.
+    pub fn started(&mut self, start: Result<(Start, &Head), NoStart>) {
+        let Phase::Starting(request) = &mut self.phase else { return };
+        match start {
+            Ok((start, head)) => {
+                let dump =
+                    Dump::begin(Arc::clone(&self.settings.catalogue), request.clone(), (start, head), &mut self.output);
+                self.phase = Phase::Streaming(Box::new(dump));
+            }
+            Err(refusal) => {
+                PacketWriter::new(1).payload(&mut self.output, &ServerError::binlog(refusal.to_string()).payload());
+                self.phase = Phase::Closed;
+            }
+        }
+    }
+
+    /// The contents of a file that [`Step::Scan`] asked for; `None` when it has no head.
+    pub fn scanned(&mut self, file: usize, contents: Option<(&Head, &Arc<FileScan>)>) {
         if let Phase::Streaming(dump) = &mut self.phase
-            && let Err(error) = dump.scanned(file, scan)
+            && let Err(error) = dump.scanned(file, contents, &mut self.output)
         {
             self.end_stream(&error);
         }
@@ -173,8 +220,10 @@ impl Connection {
     }
 
     fn end_stream(&mut self, error: &ServerError) -> Step {
-        if let Phase::Streaming(dump) = &mut self.phase {
-            dump.refuse(error, &mut self.output);
+        match &mut self.phase {
+            Phase::Streaming(dump) => dump.refuse(error, &mut self.output),
+            Phase::Starting(_) => PacketWriter::new(1).payload(&mut self.output, &error.payload()),
+            _ => {}
         }
         self.phase = Phase::Closed;
         Step::Close
@@ -197,7 +246,7 @@ impl Connection {
                 }
                 Ok(())
             }
-            Phase::Closed => Ok(()),
+            Phase::Locating(..) | Phase::Starting(_) | Phase::Closed => Ok(()),
         }
     }
 
@@ -221,11 +270,19 @@ impl Connection {
         match *command {
             command::QUERY => {
                 let query = query::read(&String::from_utf8_lossy(argument));
-                answer(query, session, &self.settings.catalogue, now, &mut reply);
+                if let Some((file, offset)) = answer(query, session, &self.settings.catalogue, now, &mut reply) {
+                    self.phase = Phase::Locating(std::mem::take(session), file, offset);
+                }
             }
             command::PING | command::REGISTER_SLAVE => reply.ok(),
             command::QUIT => self.phase = Phase::Closed,
-            command::BINLOG_DUMP => self.phase = start_stream(session, &self.settings.catalogue, reply.out),
+            command::BINLOG_DUMP => match request(session, argument)? {
+                Ok(request) => self.phase = Phase::Starting(request),
+                Err(refusal) => {
+                    reply.error(&refusal);
+                    self.phase = Phase::Closed;
+                }
+            },
             _ => reply.error(&ServerError::unknown_command()),
         }
         Ok(())
@@ -259,8 +316,15 @@ impl Reply<'_> {
     }
 }
 
-fn answer(query: Query, session: &mut Session, catalogue: &Catalogue, now: u64, reply: &mut Reply<'_>) {
-    let head = &catalogue.last().head;
+/// Answers, or says which file and offset must be looked at for it.
+fn answer(
+    query: Query,
+    session: &mut Session,
+    catalogue: &Catalogue,
+    now: u64,
+    reply: &mut Reply<'_>,
+) -> Option<(usize, u64)> {
+    let head = catalogue.last_head();
     match query {
         Query::UnixTimestamp => reply.rows(&ResultSet::value("UNIX_TIMESTAMP()", Some(now.to_string()))),
         Query::ServerId => reply.rows(&ResultSet::variable(Some(("server_id", head.server_id.to_string())))),
@@ -271,6 +335,10 @@ fn answer(query: Query, session: &mut Session, catalogue: &Catalogue, now: u64, 
             let domain = catalogue.last_scan().position.iter().next().map_or(0, |gtid| gtid.domain);
             reply.rows(&ResultSet::value("@@GLOBAL.gtid_domain_id", Some(domain.to_string())));
         }
+        Query::GtidPosition(file, offset) => match catalogue.index_of(&file) {
+            Some(file) => return Some((file, offset)),
+            None => reply.rows(&ResultSet::value("binlog_gtid_pos()", None)),
+        },
         Query::OtherSelect => reply.rows(&ResultSet::value("NULL", None)),
         Query::OtherVariable => reply.rows(&ResultSet::variable(None)),
         Query::Unknown => reply.error(&ServerError::unknown_statement()),
@@ -279,6 +347,7 @@ fn answer(query: Query, session: &mut Session, catalogue: &Catalogue, now: u64, 
             reply.ok();
         }
     }
+    None
 }
 
 /// Statements that are answered with OK.
@@ -289,34 +358,33 @@ fn apply(setting: Query, session: &mut Session) {
         }
         Query::ChecksumAware => session.checksum_aware = true,
         Query::ConnectState(position) => session.connect_state = Some(position),
-        Query::Until => session.until = true,
+        Query::Until(position) => session.until = Some(position),
+        Query::UntilBefore(before) => session.until_before = before,
         Query::SemiSync => session.semi_sync = true,
         _ => {}
     }
 }
 
-fn start_stream(session: &mut Session, catalogue: &Arc<Catalogue>, out: &mut Vec<u8>) -> Phase {
-    let stream = request(session).and_then(|request| Dump::begin(Arc::clone(catalogue), request, 1, out));
-    match stream {
-        Ok(dump) => Phase::Streaming(Box::new(dump)),
-        Err(error) => {
-            PacketWriter::new(1).payload(out, &error.payload());
-            Phase::Closed
-        }
-    }
-}
-
-fn request(session: &mut Session) -> Result<Request, ServerError> {
-    let refused = |text: &str| Err(ServerError::binlog(text));
-    let Some(state) = session.connect_state.take() else {
-        return refused("This server serves GTID positions only: use CHANGE MASTER TO MASTER_USE_GTID=slave_pos");
-    };
-    if session.until {
-        return refused("This server does not serve START SLAVE UNTIL: use MASTER_GTID_WAIT on the replica");
-    }
+/// What a replica wants, from COM_BINLOG_DUMP and what it has set before.
+fn request(session: &mut Session, argument: &[u8]) -> Result<Result<Request, ServerError>, ProtocolError> {
+    let mut reader = Reader::new(argument);
+    let offset = u64::from(reader.u32("offset")?);
+    reader.bytes("flags and server id", 2 + 4)?;
+    let file = String::from_utf8_lossy(reader.rest()).into_owned();
     if !session.checksum_aware {
-        return refused("Slave can not handle replication events with the checksum that master is configured to log");
+        let text = "Slave can not handle replication events with the checksum that master is configured to log";
+        return Ok(Err(ServerError::binlog(text)));
     }
-    let had = state.parse().map_err(|error| ServerError::binlog(format!("@slave_connect_state: {error}")))?;
-    Ok(Request { had, semi_sync: session.semi_sync, heartbeat: session.heartbeat })
+    let place = match session.connect_state.take() {
+        Some(state) => match state.parse() {
+            Ok(position) => Place::After(position),
+            Err(error) => return Ok(Err(ServerError::binlog(format!("@slave_connect_state: {error}")))),
+        },
+        None => Place::At { file, offset },
+    };
+    let until = match session.until.take().map(|text| text.parse::<GtidPosition>()).transpose() {
+        Ok(position) => position.map(|position| Until::new(position, session.until_before)),
+        Err(error) => return Ok(Err(ServerError::binlog(format!("@slave_until_gtid: {error}")))),
+    };
+    Ok(Ok(Request { place, until, semi_sync: session.semi_sync, heartbeat: session.heartbeat }))
 }

@@ -1,17 +1,21 @@
-//! The stream of events after COM_BINLOG_DUMP, in GTID mode.
+//! The stream of events after COM_BINLOG_DUMP.
 //!
-//! First an artificial ROTATE, the file's FORMAT_DESCRIPTION and an artificial GTID_LIST; then the groups the replica
-//! does not have, up to the end of each file's last complete group. Between files an artificial ROTATE, followed at
-//! once by the next file's FORMAT_DESCRIPTION: without it the replica cannot queue what follows. The files' own ROTATE
-//! and STOP are never sent, so that a file can be the last one whatever it says.
+//! First an artificial ROTATE and the file's FORMAT_DESCRIPTION, then what the replica does not have, up to the end of each
+//! file's last complete group. In GTID mode an artificial GTID_LIST comes before, and groups the replica has are left out;
+//! in position mode the events from the offset on are sent as they stand. Between files an artificial ROTATE, followed at
+//! once by the next file's FORMAT_DESCRIPTION: without it the replica cannot queue what follows. The files' own ROTATE and
+//! STOP are never sent, so that a file can be the last one whatever it says; nor START_ENCRYPTION, because what is sent is
+//! decrypted.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::packet::PacketWriter;
 use super::reply::ServerError;
+use super::until::Until;
 use crate::binlog::{
-    self, Catalogue, Checksum, EventBody, EventHeader, EventType, FileScan, HEADER_LEN, Log, decode, is_at_or_before,
+    self, Catalogue, Checksum, EventBody, EventHeader, EventType, FileScan, HEADER_LEN, Head, NoStart, Start, decode,
+    is_at_or_before,
 };
 use crate::gtid::{Gtid, GtidPosition};
 
@@ -24,10 +28,25 @@ const FILE_START: u64 = 4;
 /// Header of an event when the replica asked for semi-sync: magic, and "no acknowledgement wanted".
 const SEMI_SYNC: [u8; 2] = [0xef, 0];
 
+/// Where a replica wants the stream to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// GTID mode: behind the transactions it has.
+    After(GtidPosition),
+    /// Position mode.
+    At {
+        /// Name of a file; empty for the first one.
+        file: String,
+        /// Offset of an event in it.
+        offset: u64,
+    },
+}
+
 /// What the replica asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    pub had: GtidPosition,
+    pub place: Place,
+    pub until: Option<Until>,
     pub semi_sync: bool,
     pub heartbeat: Option<Duration>,
 }
@@ -44,75 +63,148 @@ pub(super) enum Need {
 #[derive(Debug)]
 pub(super) struct Dump {
     catalogue: Arc<Catalogue>,
-    request: Request,
+    /// In GTID mode, what the replica has.
+    had: GtidPosition,
+    until: Option<Until>,
+    semi_sync: bool,
+    heartbeat: Option<Duration>,
     writer: PacketWriter,
     /// Transactions the replica has that must stand in these files.
     must_exist: Vec<(usize, Gtid)>,
     file: usize,
-    is_first: bool,
+    announced: Announced,
+    /// `None` until it is known what the file holds.
     scan: Option<Arc<FileScan>>,
+    /// The position at the end of the file before.
+    behind: GtidPosition,
     /// Everything of the file before this offset is sent or skipped.
     at: u64,
+    /// In position mode, offset of the first event that is sent; else 0.
+    from: u64,
     /// Bytes of the current event still to be sent.
     event_left: u64,
-    /// The current group is one the replica has.
+    /// The current group is not sent.
     skipping: bool,
+    /// The end was told.
+    ended: bool,
+}
+
+/// What the replica was told last.
+#[derive(Debug, Clone)]
+struct Announced {
+    file: usize,
+    server_id: u32,
+    checksum: Checksum,
 }
 
 impl Dump {
-    /// Starts the stream; its first packet has sequence number `sequence`.
+    /// Starts the stream in the file that has this head; its first packet has sequence number 1.
     pub fn begin(
         catalogue: Arc<Catalogue>,
         request: Request,
-        sequence: u8,
+        (start, head): (Start, &Head),
         out: &mut Vec<u8>,
-    ) -> Result<Self, ServerError> {
-        let start = catalogue.start(&request.had).map_err(|refusal| ServerError::binlog(refusal.to_string()))?;
-        let announced = catalogue.last().head.format.checksum;
+    ) -> Self {
+        let checksum = catalogue.last_head().format.checksum;
+        let announced = Announced { file: start.file, server_id: head.server_id, checksum };
+        let (had, from) = match request.place {
+            Place::After(had) => (had, 0),
+            Place::At { offset, .. } => (GtidPosition::empty(), offset),
+        };
         let mut dump = Self {
             catalogue,
-            request,
-            writer: PacketWriter::new(sequence),
+            until: request.until.map(|until| until.for_replica_at(&had)),
+            had,
+            semi_sync: request.semi_sync,
+            heartbeat: request.heartbeat,
+            writer: PacketWriter::new(1),
             must_exist: start.must_exist,
             file: start.file,
-            is_first: true,
+            announced,
             scan: None,
+            behind: GtidPosition::empty(),
             at: FILE_START,
+            from,
             event_left: 0,
             skipping: false,
+            ended: false,
         };
-        dump.open(announced, out);
-        Ok(dump)
+        dump.open_first(head, out);
+        dump
     }
 
     /// What the stream needs next; moves on to the next file where one is done.
-    pub fn need(&mut self, out: &mut Vec<u8>) -> Result<Need, ServerError> {
-        if let Some((file, _)) = self.must_exist.first() {
-            return Ok(Need::Scan(*file));
+    pub fn need(&mut self, out: &mut Vec<u8>) -> Need {
+        if self.ended {
+            return Need::Nothing;
         }
-        let Some(scan) = self.scan.clone() else { return Ok(Need::Scan(self.file)) };
+        if let Some((file, _)) = self.must_exist.first() {
+            return Need::Scan(*file);
+        }
+        let Some(scan) = &self.scan else { return Need::Scan(self.file) };
         if self.at < scan.end {
             let length = READ.min(scan.end - self.at);
-            return Ok(Need::Bytes { file: self.file, offset: self.at, length });
+            return Need::Bytes { file: self.file, offset: self.at, length };
+        }
+        if self.until.as_ref().is_some_and(Until::is_reached) {
+            self.end(out);
+            return Need::Nothing;
         }
         if self.file + 1 >= self.catalogue.count() {
-            return Ok(Need::Nothing);
+            return Need::Nothing;
         }
-        self.next_file(&scan, out)?;
-        Ok(Need::Scan(self.file))
+        self.behind = scan.position.clone();
+        self.file += 1;
+        self.scan = None;
+        Need::Scan(self.file)
     }
 
-    /// Takes what was found in a file.
-    pub fn scanned(&mut self, file: usize, scan: &Arc<FileScan>) -> Result<(), ServerError> {
-        if let Some((_, gtid)) = self.must_exist.iter().find(|(at, gtid)| *at == file && !scan.contains(*gtid)) {
-            return Err(ServerError::binlog(binlog::NoStart::Diverged(*gtid).to_string()));
+    /// Takes what was found in a file, or that it has no head and so no transactions.
+    pub fn scanned(
+        &mut self,
+        file: usize,
+        contents: Option<(&Head, &Arc<FileScan>)>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ServerError> {
+        let holds = |gtid| contents.is_some_and(|(_, scan)| scan.contains(gtid));
+        if let Some((_, gtid)) = self.must_exist.iter().find(|(at, gtid)| *at == file && !holds(*gtid)) {
+            return Err(ServerError::binlog(NoStart::Diverged(*gtid).to_string()));
         }
         self.must_exist.retain(|(at, _)| *at != file);
-        if file == self.file && self.scan.is_none() {
-            if self.is_first {
-                self.at = scan.offset_for(&self.request.had);
+        if file != self.file || self.scan.is_some() {
+            return Ok(());
+        }
+        let Some((head, scan)) = contents else {
+            self.file += 1;
+            return Ok(());
+        };
+        if self.announced.file == file {
+            self.begin_first(head, scan)?;
+        } else {
+            self.open_next(head, out)?;
+        }
+        self.scan = Some(Arc::clone(scan));
+        Ok(())
+    }
+
+    /// Finds the first event to look at.
+    fn begin_first(&mut self, head: &Head, scan: &FileScan) -> Result<(), ServerError> {
+        self.at = match self.from {
+            0 => scan.offset_for(&self.had),
+            from if from > scan.end => {
+                let name = self.catalogue.name(self.file);
+                let text = format!(
+                    "Client requested master to start replication from position {from} of {name}, whose last complete \
+                     transaction ends at {}",
+                    scan.end
+                );
+                return Err(ServerError::binlog(text));
             }
-            self.scan = Some(Arc::clone(scan));
+            from => scan.boundary_before(from).unwrap_or(FILE_START + head.format.length()),
+        };
+        if (FILE_START + 1..self.at).contains(&self.from) {
+            self.at = FILE_START;
+            return Err(self.impossible());
         }
         Ok(())
     }
@@ -130,6 +222,10 @@ impl Dump {
                         continue;
                     }
                     Began::NeedMore => break,
+                    Began::Ended => {
+                        self.end(out);
+                        return Ok(());
+                    }
                 }
             }
             bytes = self.forward(bytes, out);
@@ -144,14 +240,22 @@ impl Dump {
         if length < HEADER_LEN as u64 || self.at.saturating_add(length) > end {
             return Err(self.changed());
         }
+        if self.at < self.from {
+            // In position mode: on the way to the first event.
+            let passed = self.at + length > self.from;
+            return if passed { Err(self.impossible()) } else { Ok(Began::Skipped(length)) };
+        }
         if header.event_type == EventType::GTID {
             let Some(start) = bytes.get(..GTID_LEN) else { return Ok(Began::NeedMore) };
+            if self.until.as_ref().is_some_and(Until::is_reached) {
+                return Ok(Began::Ended);
+            }
             self.begin_group(header, start)?;
         }
-        if self.skipping && !is_between_groups(header.event_type) {
+        if !self.is_sent(header.event_type) {
             return Ok(Began::Skipped(length));
         }
-        let prefix: &[u8] = if self.request.semi_sync { &SEMI_SYNC } else { &[] };
+        let prefix: &[u8] = if self.semi_sync { &SEMI_SYNC } else { &[] };
         self.begin_payload(prefix, length, out);
         self.event_left = length;
         Ok(Began::Sending)
@@ -162,8 +266,28 @@ impl Dump {
         let Ok(EventBody::Gtid(event)) = decode(header.event_type, header.server_id, body) else {
             return Err(self.changed());
         };
-        self.skipping = is_at_or_before(event.gtid, &self.request.had);
+        // `until` must not see what the replica has.
+        self.skipping = is_at_or_before(event.gtid, &self.had)
+            || self.until.as_mut().is_some_and(|until| !until.admits(event.gtid));
         Ok(())
+    }
+
+    /// Events between groups are sent whether or not the groups around them are.
+    fn is_sent(&self, event_type: EventType) -> bool {
+        match event_type {
+            EventType::GTID_LIST | EventType::BINLOG_CHECKPOINT | EventType::INCIDENT => true,
+            EventType::START_ENCRYPTION | EventType::ROTATE | EventType::STOP => false,
+            _ => !self.skipping,
+        }
+    }
+
+    /// Tells the replica that everything up to the end it named was sent.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if let Some(until) = &self.until {
+            let list = binlog::until_reached(self.announced.server_id, until.position(), self.announced.checksum);
+            self.send(&list, out);
+        }
+        self.ended = true;
     }
 
     /// Sends what of `bytes` belongs to the current event and returns the rest.
@@ -178,14 +302,16 @@ impl Dump {
 
     /// Alive, nothing new.
     pub fn heartbeat(&mut self, out: &mut Vec<u8>) {
-        let log = self.current().clone();
-        let event = binlog::heartbeat(log.head.server_id, log.name.as_str(), self.at, log.head.format.checksum);
+        let Announced { file, server_id, checksum } = self.announced;
+        // While the next file is being looked at, the replica is at the end of the one before.
+        let name = self.catalogue.name(file).as_str();
+        let event = binlog::heartbeat(server_id, name, self.at, checksum);
         self.send(&event, out);
     }
 
     /// The period of heartbeats the replica asked for.
     pub fn heartbeat_period(&self) -> Option<Duration> {
-        self.request.heartbeat
+        self.heartbeat
     }
 
     /// Tells the replica why the stream ends.
@@ -196,40 +322,39 @@ impl Dump {
         }
     }
 
-    fn next_file(&mut self, scan: &FileScan, out: &mut Vec<u8>) -> Result<(), ServerError> {
-        let checksum = self.current().head.format.checksum;
-        self.file += 1;
-        self.is_first = false;
-        self.scan = None;
-        self.skipping = false;
-        let next = self.current();
-        if let Some(missing) = next.head.gtid_list.iter().find(|gtid| !is_at_or_before(**gtid, &scan.position)) {
-            let text = format!("Log file {} begins after GTID {missing}, which is in no file before it", next.name);
+    /// Announces the first file.
+    fn open_first(&mut self, head: &Head, out: &mut Vec<u8>) {
+        let is_inside = self.from != FILE_START;
+        self.announce(head, FILE_START.max(self.from), is_inside, out);
+        if self.from == 0 {
+            let list = binlog::gtid_list(head.server_id, &self.had, head.format.checksum);
+            self.send(&list, out);
+        }
+    }
+
+    fn open_next(&mut self, head: &Head, out: &mut Vec<u8>) -> Result<(), ServerError> {
+        if let Some(missing) = head.gtid_list.iter().find(|gtid| !is_at_or_before(**gtid, &self.behind)) {
+            let name = self.catalogue.name(self.file);
+            let text = format!("Log file {name} begins after GTID {missing}, which is in no file before it");
             return Err(ServerError::binlog(text));
         }
-        self.open(checksum, out);
+        (self.from, self.skipping) = (0, false);
+        self.announce(head, FILE_START, false, out);
+        self.at = FILE_START + head.format.length();
         Ok(())
     }
 
-    /// Announces the current file. `checksum` is how the replica expects events until it has read the
-    /// FORMAT_DESCRIPTION.
-    fn open(&mut self, checksum: Checksum, out: &mut Vec<u8>) {
-        let log = self.current().clone();
-        let head = &log.head;
-        let format = binlog::format_description_for(head, self.is_first);
-        self.at = FILE_START;
-        self.send(&binlog::rotate(head.server_id, log.name.as_str(), FILE_START, checksum), out);
-        self.send(&format, out);
-        if self.is_first {
-            let list = binlog::gtid_list(head.server_id, &self.request.had, head.format.checksum);
-            self.send(&list, out);
-        } else {
-            self.at += format.len() as u64;
-        }
+    /// ROTATE and FORMAT_DESCRIPTION of the current file. The first is read by the replica as it read what came before.
+    fn announce(&mut self, head: &Head, offset: u64, is_inside: bool, out: &mut Vec<u8>) {
+        let name = self.catalogue.name(self.file).as_str();
+        let rotate = binlog::rotate(head.server_id, name, offset, self.announced.checksum);
+        self.send(&rotate, out);
+        self.send(&binlog::format_description_for(head, is_inside), out);
+        self.announced = Announced { file: self.file, server_id: head.server_id, checksum: head.format.checksum };
     }
 
     fn send(&mut self, event: &[u8], out: &mut Vec<u8>) {
-        let prefix: &[u8] = if self.request.semi_sync { &SEMI_SYNC } else { &[] };
+        let prefix: &[u8] = if self.semi_sync { &SEMI_SYNC } else { &[] };
         self.begin_payload(prefix, event.len() as u64, out);
         self.writer.write(out, event);
     }
@@ -242,14 +367,15 @@ impl Dump {
         self.writer.write(out, prefix);
     }
 
-    fn current(&self) -> &Log {
-        // `file` only ever counts up to the last index.
-        self.catalogue.log(self.file).unwrap_or(self.catalogue.last())
+    fn changed(&self) -> ServerError {
+        let name = self.catalogue.name(self.file);
+        ServerError::binlog(format!("Log file {name} does not hold at offset {} what was found there before", self.at))
     }
 
-    fn changed(&self) -> ServerError {
-        let name = &self.current().name;
-        ServerError::binlog(format!("Log file {name} does not hold at offset {} what was found there before", self.at))
+    fn impossible(&self) -> ServerError {
+        let name = self.catalogue.name(self.file);
+        let text = "Client requested master to start replication from impossible position: no event begins at";
+        ServerError::binlog(format!("{text} {} of {name}, one reaches over it from {}", self.from, self.at))
     }
 }
 
@@ -260,9 +386,6 @@ enum Began {
     Skipped(u64),
     /// Its beginning is not there as a whole.
     NeedMore,
-}
-
-/// Events between groups are sent whether or not the groups around them are.
-fn is_between_groups(event_type: EventType) -> bool {
-    matches!(event_type, EventType::GTID_LIST | EventType::BINLOG_CHECKPOINT | EventType::INCIDENT)
+    /// The replica wants no more.
+    Ended,
 }

@@ -16,7 +16,9 @@ mod query;
 mod reply;
 #[cfg(test)]
 mod tests;
+mod until;
 
 pub use auth::{Login, SCRAMBLE_LEN, Scramble};
 pub use connection::{Connection, Settings, Step};
+pub use dump::Place;
 pub use packet::{MAX_PACKET, ProtocolError};

@@ -11,6 +11,8 @@ pub(super) enum Query {
     Checksum,
     /// `SELECT @@GLOBAL.gtid_domain_id`.
     DomainId,
+    /// `SELECT binlog_gtid_pos(FILE, OFFSET)`: asked by a replica that is going to name a file and an offset.
+    GtidPosition(String, u64),
     /// Any other SELECT.
     OtherSelect,
     /// Any other SHOW VARIABLES: not set here.
@@ -21,8 +23,10 @@ pub(super) enum Query {
     ChecksumAware,
     /// `SET @slave_connect_state=` GTID position.
     ConnectState(String),
-    /// `SET @slave_until_gtid=`.
-    Until,
+    /// `SET @slave_until_gtid=` GTID position: START SLAVE UNTIL.
+    Until(String),
+    /// `SET @slave_gtid_until_before_gtids=`: stop before these transactions, not behind them.
+    UntilBefore(bool),
     /// `SET @rpl_semi_sync_slave=1`: each event is to have the semi-sync header.
     SemiSync,
     /// Any other user variable: of no meaning here.
@@ -56,8 +60,13 @@ fn select(what: &str) -> Query {
         "unix_timestamp()" => Query::UnixTimestamp,
         "@master_binlog_checksum" => Query::Checksum,
         "@@global.gtid_domain_id" | "@@gtid_domain_id" => Query::DomainId,
-        _ => Query::OtherSelect,
+        _ => gtid_position(what).unwrap_or(Query::OtherSelect),
     }
+}
+
+fn gtid_position(what: &str) -> Option<Query> {
+    let (file, offset) = what.strip_prefix("binlog_gtid_pos(")?.strip_suffix(')')?.rsplit_once(',')?;
+    Some(Query::GtidPosition(unquoted(file).to_owned(), offset.parse().ok()?))
 }
 
 fn show(what: &str) -> Query {
@@ -78,7 +87,8 @@ fn set(assignment: &str) -> Query {
         "master_heartbeat_period" => value.parse().map_or(Query::Unknown, Query::HeartbeatPeriod),
         "master_binlog_checksum" => Query::ChecksumAware,
         "slave_connect_state" => Query::ConnectState(unquoted(value).to_owned()),
-        "slave_until_gtid" => Query::Until,
+        "slave_until_gtid" => Query::Until(unquoted(value).to_owned()),
+        "slave_gtid_until_before_gtids" => Query::UntilBefore(value != "0"),
         "rpl_semi_sync_slave" if value != "0" => Query::SemiSync,
         name if name.starts_with('@') => Query::Unknown,
         _ => Query::OtherSetting,
@@ -109,10 +119,13 @@ mod tests {
             ("SET @slave_connect_state=''", Query::ConnectState(String::new())),
             ("SET @slave_gtid_strict_mode=1", Query::OtherSetting),
             ("SET @slave_gtid_ignore_duplicates=0", Query::OtherSetting),
-            ("SET @slave_until_gtid='0-1-9'", Query::Until),
+            ("SET @slave_until_gtid='0-1-9'", Query::Until("0-1-9".into())),
+            ("SET @slave_gtid_until_before_gtids=0", Query::UntilBefore(false)),
+            ("SET @slave_gtid_until_before_gtids=1", Query::UntilBefore(true)),
             ("SHOW VARIABLES LIKE 'rpl_semi_sync_master_enabled'", Query::OtherVariable),
             ("SET @rpl_semi_sync_slave= 1", Query::SemiSync),
-            ("SELECT binlog_gtid_pos('bin.000002',317661)", Query::OtherSelect),
+            ("SELECT binlog_gtid_pos('bin.000002',317661)", Query::GtidPosition("bin.000002".into(), 317_661)),
+            ("SELECT binlog_gtid_pos('bin.000002',x)", Query::OtherSelect),
             ("KILL 12", Query::Kill),
             ("SET @@session.x=1", Query::Unknown),
             ("DROP TABLE t", Query::Unknown),

@@ -7,9 +7,15 @@ use proptest::prelude::*;
 
 use super::auth::{Login, Scramble, token};
 use super::connection::{Connection, Settings, Step};
+use super::dump::Place;
 use super::packet::{PacketWriter, ProtocolError};
 use crate::binlog::testing::{LogFile, catalogue};
-use crate::binlog::{Checksum, EventBody, EventHeader, EventType, FileScan, HEADER_LEN, decode};
+use crate::binlog::{
+    Catalogue, Checksum, EventBody, EventHeader, EventType, FileScan, HEADER_LEN, Head, Rotate, decode,
+};
+use crate::gtid::GtidPosition;
+
+mod places;
 
 const QUERIES: [&str; 4] = [
     "SET @master_heartbeat_period= 250000000",
@@ -21,6 +27,8 @@ const QUERIES: [&str; 4] = [
 /// Both ends and the files.
 struct Bench {
     files: Vec<LogFile>,
+    catalogue: Arc<Catalogue>,
+    heads: Vec<Arc<Head>>,
     server: Connection,
     scramble: Scramble,
     received: Vec<u8>,
@@ -30,8 +38,10 @@ impl Bench {
     fn new(files: Vec<LogFile>) -> Self {
         let scramble = Scramble::from_random([5; 20]);
         let login = Login::new("tail", "secret").unwrap();
-        let settings = Settings { catalogue: Arc::new(catalogue(&files)), login, scramble, connection_id: 7 };
-        Self { files, server: Connection::new(settings), scramble, received: Vec::new() }
+        let (catalogue, heads) = catalogue(&files);
+        let catalogue = Arc::new(catalogue);
+        let settings = Settings { catalogue: Arc::clone(&catalogue), login, scramble, connection_id: 7 };
+        Self { files, catalogue, heads, server: Connection::new(settings), scramble, received: Vec::new() }
     }
 
     fn logged_in(files: Vec<LogFile>) -> Self {
@@ -61,13 +71,20 @@ impl Bench {
 
     /// Asks for the stream and returns the payloads of everything that comes until the server waits.
     fn dump(&mut self, had: &str, more: &[&str]) -> Vec<Vec<u8>> {
+        self.query(&format!("SET @slave_connect_state='{had}'"));
+        self.dump_from("", 4, more)
+    }
+
+    /// The same from an offset of a file on, unless a GTID position was set before.
+    fn dump_from(&mut self, file: &str, offset: u32, more: &[&str]) -> Vec<Vec<u8>> {
         for query in QUERIES.iter().chain(more) {
             self.query(query);
+            self.run();
         }
-        self.query(&format!("SET @slave_connect_state='{had}'"));
         self.send(0, b"\x15\x02\0\0\0").unwrap();
-        self.server.take_output();
-        self.send(0, b"\x12\x04\0\0\0\x02\0\x02\0\0\0").unwrap();
+        self.run();
+        self.received.clear();
+        self.send(0, &[b"\x12", &offset.to_le_bytes()[..], b"\x02\0\x02\0\0\0", file.as_bytes()].concat()).unwrap();
         self.run();
         payloads(&std::mem::take(&mut self.received))
     }
@@ -78,7 +95,23 @@ impl Bench {
             let step = self.server.step();
             self.received.extend(self.server.take_output());
             match step {
-                Step::Scan { file, .. } => self.server.scanned(file, &self.scan(file)),
+                Step::Scan { file, .. } => {
+                    let (head, scan) = self.scan(file);
+                    self.server.scanned(file, Some((&head, &scan)));
+                }
+                Step::Start(place) => {
+                    let start = match place {
+                        Place::After(had) => self.catalogue.start(&had, |index| self.heads.get(index).cloned()),
+                        Place::At { file, offset } => self.catalogue.start_at(&file, offset),
+                    };
+                    let start = start.map(|start| (Arc::clone(self.head(start.file)), start));
+                    self.server
+                        .started(start.as_ref().map(|(head, start)| (start.clone(), &**head)).map_err(Clone::clone));
+                }
+                Step::Position { file, offset } => {
+                    let whole = |(_, end): &&(GtidPosition, u64)| *end <= offset;
+                    self.server.position(self.files[file].ends.iter().rev().find(whole).map(|(position, _)| position));
+                }
                 Step::Read { file, offset, length } => {
                     let from = usize::try_from(offset).unwrap();
                     let bytes = &self.files[file].bytes[from..from + usize::try_from(length).unwrap()];
@@ -89,8 +122,13 @@ impl Bench {
         }
     }
 
-    fn scan(&self, file: usize) -> Arc<FileScan> {
-        Arc::new(self.files[file].scan(1 << 16).unwrap().unwrap().1)
+    fn scan(&self, file: usize) -> (Head, Arc<FileScan>) {
+        let (head, scan) = self.files[file].scan(1 << 16).unwrap().unwrap();
+        (head, Arc::new(scan))
+    }
+
+    fn head(&self, file: usize) -> &Arc<Head> {
+        self.heads.get(file).unwrap_or(self.catalogue.last_head())
     }
 }
 
@@ -224,10 +262,6 @@ fn positions_that_cannot_be_served_are_refused_with_1236() {
         assert!(String::from_utf8_lossy(&last).contains(text), "{had}: {}", String::from_utf8_lossy(&last));
         assert_eq!(bench.run(), Step::Close);
     }
-    let mut bench = Bench::logged_in(files(Checksum::None));
-    bench.server.take_output();
-    bench.send(0, b"\x12\x04\0\0\0\x02\0\x02\0\0\0bin.000001").unwrap();
-    assert!(String::from_utf8_lossy(&bench.server.take_output()).contains("MASTER_USE_GTID=slave_pos"));
 }
 
 #[test]
@@ -289,8 +323,13 @@ proptest! {
         bench.query("SET @master_binlog_checksum=1");
         bench.query("SET @slave_connect_state='0-1-11'");
         bench.send(0, b"\x12\x04\0\0\0\x02\0\x02\0\0\0").unwrap();
+        let start = bench.catalogue.start(&"0-1-11".parse().unwrap(), |index| bench.heads.get(index).cloned());
+        let start = start.unwrap();
+        let head = Arc::clone(bench.head(start.file));
+        bench.server.started(Ok((start, &*head)));
         while let Step::Scan { file, .. } = bench.server.step() {
-            bench.server.scanned(file, &bench.scan(file));
+            let (head, scan) = bench.scan(file);
+            bench.server.scanned(file, Some((&head, &scan)));
         }
         bench.server.file_bytes(&bytes);
         bench.run();

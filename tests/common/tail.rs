@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use beachmaster::agent::binlog_server::BinlogServer;
+use beachmaster::binlog::Keys;
 use beachmaster::protocol::Login;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -45,7 +46,8 @@ impl Served {
 
     fn serve(files: TempDir) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let server = runtime.block_on(BinlogServer::open(files.path(), "bin")).unwrap();
+        let server =
+            runtime.block_on(BinlogServer::open(files.path(), "bin", Keys::missing("none is needed"))).unwrap();
         let server = std::sync::Arc::new(server);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -85,12 +87,37 @@ pub fn follow(replica: &MariaDb, served: &Served) {
 }
 
 pub fn follow_as(replica: &MariaDb, served: &Served, user: &str, password: &str) {
+    change_master_to(replica, served, user, password, "MASTER_USE_GTID=slave_pos");
+    replica.sql("START SLAVE");
+}
+
+/// Makes `replica` follow the served logs in position mode.
+pub fn follow_from(replica: &MariaDb, served: &Served, file: &str, offset: u64) {
+    let place = format!("MASTER_USE_GTID=no, MASTER_LOG_FILE='{file}', MASTER_LOG_POS={offset}");
+    change_master_to(replica, served, "tail", "secret", &place);
+    replica.sql("START SLAVE");
+}
+
+/// All but START SLAVE.
+pub fn change_master(replica: &MariaDb, served: &Served) {
+    change_master_to(replica, served, "tail", "secret", "MASTER_USE_GTID=slave_pos");
+}
+
+fn change_master_to(replica: &MariaDb, served: &Served, user: &str, password: &str, place: &str) {
     replica.sql(&format!(
         "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={}, MASTER_USER='{user}', MASTER_PASSWORD='{password}',
-         MASTER_USE_GTID=slave_pos, MASTER_HEARTBEAT_PERIOD=0.5, MASTER_CONNECT_RETRY=1;
-         START SLAVE",
+         MASTER_HEARTBEAT_PERIOD=0.5, MASTER_CONNECT_RETRY=1, MASTER_SSL=0, {place}",
         served.port
     ));
+}
+
+/// Waits for one field of SHOW SLAVE STATUS.
+pub fn wait_status(replica: &MariaDb, field: &str, expected: &str) {
+    let deadline = Instant::now() + LIMIT;
+    while replica.slave_status(field) != expected {
+        assert!(Instant::now() < deadline, "expected {field} {expected}: {}", replica.replication());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 pub fn io_error(replica: &MariaDb) -> (String, String) {
@@ -98,11 +125,7 @@ pub fn io_error(replica: &MariaDb) -> (String, String) {
 }
 
 pub fn wait_io_errno(replica: &MariaDb, expected: &str) {
-    let deadline = Instant::now() + LIMIT;
-    while replica.slave_status("Last_IO_Errno") != expected {
-        assert!(Instant::now() < deadline, "expected error {expected}: {}", replica.replication());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_status(replica, "Last_IO_Errno", expected);
 }
 
 pub fn position(server: &MariaDb) -> String {

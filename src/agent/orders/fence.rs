@@ -16,10 +16,10 @@ pub(super) async fn kill(work: &Work<'_>) -> Result<(), OrderError> {
 }
 
 pub(super) async fn hold_and_read(work: &mut Work<'_>) -> Result<Answer, OrderError> {
-    let directory = work.agent().config.data_dir();
+    let (directory, keys) = (work.agent().config.data_dir(), work.agent().config.log_keys());
     // Dead already, so the logs may be read while the disk takes the hold.
     let (held, read) =
-        tokio::join!(work.persist(|stored| stored.record.hold = true), BinlogServer::open(&directory, BINLOGS));
+        tokio::join!(work.persist(|stored| stored.record.hold = true), BinlogServer::open(&directory, BINLOGS, keys));
     held?;
     let logs = match read {
         Ok(server) => {

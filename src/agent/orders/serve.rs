@@ -57,7 +57,7 @@ pub(super) async fn serve(work: &mut Work<'_>, user: String, password: Secret) -
     let login = login.ok_or_else(|| refusal(Reason::Unsupported, "a login without password".to_owned()))?;
     let server = match read {
         Some(server) => server,
-        None => BinlogServer::open(&agent.config.data_dir(), BINLOGS)
+        None => BinlogServer::open(&agent.config.data_dir(), BINLOGS, agent.config.log_keys())
             .await
             .map_err(|error| refusal(Reason::Volume, error.to_string()))?,
     };

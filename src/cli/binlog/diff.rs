@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{Output, files, range_text};
-use crate::binlog::{End, GtidSet};
+use crate::binlog::{End, GtidSet, Keys};
 
 /// Arguments of `beachmaster binlog diff`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,8 @@ pub struct Args {
     /// How results are printed.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Output,
+    #[command(flatten)]
+    key: files::KeyArgs,
 }
 
 /// As diff(1).
@@ -36,7 +38,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn compare(args: &Args) -> Result<bool, String> {
-    let (a, b) = (transactions(&args.a)?, transactions(&args.b)?);
+    let keys = args.key.keys()?;
+    let (a, b) = (transactions(&args.a, &keys)?, transactions(&args.b, &keys)?);
     let (only_a, only_b) = (a.without(&b), b.without(&a));
     match args.output {
         Output::Json => println!("{:#}", json!({"onlyInA": only_a.ranges(), "onlyInB": only_b.ranges()})),
@@ -55,11 +58,11 @@ fn print_only(path: &Path, only: &GtidSet) {
 }
 
 /// All complete transactions. A torn end is as good as an end; damage hides what is behind it.
-fn transactions(path: &Path) -> Result<GtidSet, String> {
+fn transactions(path: &Path, keys: &Keys) -> Result<GtidSet, String> {
     let mut all = GtidSet::default();
     for file in files::behind(path)? {
         let (found, transactions) =
-            files::inspect(&file, |_, _| ()).map_err(|error| format!("{}: {error}", file.display()))?;
+            files::inspect(&file, keys, |_, _| ()).map_err(|error| format!("{}: {error}", file.display()))?;
         if let End::Damaged { offset, message } = found.end {
             return Err(format!("{}: damaged at offset {offset}: {message}", file.display()));
         }

@@ -1,11 +1,45 @@
 //! Log files as the command line names them: files, or a directory with an index.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::agent::binlog_files::{SCAN_CHUNK, listed, read_through};
-use crate::binlog::{Event, Group, GtidSet, Inspection, Inspector};
+use crate::agent::log_reader::{LogReader, LogSource};
+use crate::binlog::{Algorithm, Event, Group, GtidSet, Inspection, Inspector, Keys};
+
+/// The key of encrypted logs, as the command line names it.
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    /// Key file of file_key_management, to read encrypted logs.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// file_key_management_encryption_algorithm of the server.
+    #[arg(long, value_enum, default_value = "aes-cbc", value_name = "ALGORITHM")]
+    key_algorithm: KeyAlgorithm,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum KeyAlgorithm {
+    AesCbc,
+    AesCtr,
+}
+
+impl KeyArgs {
+    /// Reads the key file, if there is one.
+    ///
+    /// # Errors
+    /// A sentence that names the file and the remedy.
+    pub fn keys(&self) -> Result<Keys, String> {
+        let Some(path) = &self.key_file else { return Ok(Keys::missing("name the server's key file with --key-file")) };
+        let algorithm = match self.key_algorithm {
+            KeyAlgorithm::AesCbc => Algorithm::AesCbc,
+            KeyAlgorithm::AesCtr => Algorithm::AesCtr,
+        };
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Keys::parse(&text, algorithm).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
 
 /// The files behind a path: itself, or those an index in it names, in their order.
 ///
@@ -45,11 +79,15 @@ pub fn basename_in(directory: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// When the operating system refuses.
-pub fn inspect(path: &Path, mut show: impl FnMut(&Event, Option<Group>)) -> io::Result<(Inspection, GtidSet)> {
-    let file = File::open(path)?;
-    let mut inspector = Inspector::new(file.metadata()?.len());
+pub fn inspect(
+    path: &Path,
+    keys: &Keys,
+    mut show: impl FnMut(&Event, Option<Group>),
+) -> io::Result<(Inspection, GtidSet)> {
+    let mut reader = LogReader::open(&LogSource::File { path: path.to_owned(), cipher: None })?;
+    let mut inspector = Inspector::new(fs::metadata(path)?.len(), keys);
     read_through(
-        &file,
+        &mut reader,
         SCAN_CHUNK,
         |error| error,
         |bytes| {

@@ -24,9 +24,18 @@ pub struct Args {
     /// How results are printed.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Output,
+    #[command(flatten)]
+    key: files::KeyArgs,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
+    let keys = match args.key.keys() {
+        Ok(keys) => keys,
+        Err(error) => {
+            eprintln!("beachmaster binlog: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut well = true;
     let mut all = Vec::new();
     for path in &args.paths {
@@ -36,7 +45,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Vec::new()
         });
         for file in files {
-            match files::inspect(&file, |event, group| list(args, event, group)) {
+            match files::inspect(&file, &keys, |event, group| list(args, event, group)) {
                 Ok((found, _)) => {
                     well &= !matches!(found.end, End::Damaged { .. });
                     match args.output {

@@ -31,6 +31,8 @@ pub struct Args {
     /// File with the password, whose line end does not count. Without it a random one is made and printed.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    key: files::KeyArgs,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -46,7 +48,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 async fn serve(args: &Args) -> Result<(), String> {
     let basename = files::basename_in(&args.directory)?;
-    let server = BinlogServer::open(&args.directory, &basename).await.map_err(|error| error.to_string())?;
+    let server =
+        BinlogServer::open(&args.directory, &basename, args.key.keys()?).await.map_err(|error| error.to_string())?;
     let password = match &args.password_file {
         Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
         None => passwords::random(PASSWORD_LENGTH),
