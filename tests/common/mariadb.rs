@@ -15,27 +15,37 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+mod version;
+#[allow(unused_imports, reason = "most tests run the installed version")]
+pub use version::Version;
+
 /// Slow machines start mariadbd in a few seconds; more than this is a failure to look into.
 const START: Duration = Duration::from_secs(60);
 
 /// A running (or killed) server and its files.
 pub struct MariaDb {
     home: TempDir,
+    version: Version,
     options: Vec<String>,
     child: Option<Child>,
     pub port: u16,
 }
 
 impl MariaDb {
-    /// Starts a server with `log-bin=bin`, the given server id and further options (`--name=value`).
+    /// Starts the installed server with `log-bin=bin`, the given server id and further options (`--name=value`).
     pub fn start(server_id: u32, options: &[&str]) -> Self {
+        Self::start_version(Version::V10_11, server_id, options)
+    }
+
+    /// As [`Self::start`], of a version.
+    pub fn start_version(version: Version, server_id: u32, options: &[&str]) -> Self {
         let home = TempDir::with_prefix("beachmaster-mariadb-").unwrap();
         let datadir = home.path().join("data");
-        copy(&template().join("data"), &datadir);
+        copy(&template(version).join("data"), &datadir);
         give_to_server(home.path());
         let mut all = vec![format!("--server-id={server_id}")];
         all.extend(options.iter().map(ToString::to_string));
-        let mut server = Self { home, options: all, child: None, port: 0 };
+        let mut server = Self { home, version, options: all, child: None, port: 0 };
         server.boot();
         server
     }
@@ -55,7 +65,7 @@ impl MariaDb {
 
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.home.path().join("error.log")).unwrap();
-        let mut command = Command::new("mariadbd");
+        let mut command = Command::new(self.version.program("mariadbd"));
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", self.datadir().display()))
@@ -119,7 +129,7 @@ impl MariaDb {
     }
 
     fn client(&self, format: &str, statements: &str) -> Result<String, String> {
-        let mut client = Command::new("mariadb")
+        let mut client = Command::new(self.version.program("mariadb"))
             .args(["--no-defaults", "--user=root", "--batch", format, "--max-allowed-packet=64M"])
             .arg(format!("--socket={}", self.socket().display()))
             .stdin(Stdio::piped())
@@ -195,17 +205,12 @@ impl Drop for MariaDb {
 }
 
 /// A datadir made once for each build directory and server version; installing takes seconds, copying does not.
-fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let output = Command::new("mariadbd").args(["--no-defaults", "--version"]).output().unwrap();
-        let version: String = String::from_utf8_lossy(&output.stdout)
-            .chars()
-            .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
-            .collect();
-        let ready = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-{version}"));
+fn template(version: Version) -> &'static Path {
+    static TEMPLATES: [OnceLock<PathBuf>; Version::ALL.len()] = [const { OnceLock::new() }; Version::ALL.len()];
+    TEMPLATES[version as usize].get_or_init(|| {
+        let ready = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-{}", version.exact()));
         if !ready.exists() {
-            let made = install();
+            let made = install(version);
             let own = ready.with_extension(std::process::id().to_string());
             copy(&made.path().join("data"), &own.join("data"));
             // Another test process may have been faster: its template is as good.
@@ -217,10 +222,10 @@ fn template() -> &'static Path {
     })
 }
 
-fn install() -> TempDir {
+fn install(version: Version) -> TempDir {
     let home = TempDir::with_prefix("beachmaster-template-").unwrap();
     give_to_server(home.path());
-    let mut command = Command::new("mariadb-install-db");
+    let mut command = Command::new(version.program("mariadb-install-db"));
     command
         .args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"])
         .arg("--innodb-log-file-size=32M")

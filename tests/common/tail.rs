@@ -81,7 +81,7 @@ pub fn copy(datadir: &Path) -> TempDir {
     files
 }
 
-/// Makes `replica` follow the served logs.
+/// Makes `replica` follow the served logs, in plain text: from 11.4 on a replica asks for TLS unless told not to.
 pub fn follow(replica: &MariaDb, served: &Served) {
     follow_as(replica, served, "tail", "secret");
 }

@@ -32,9 +32,12 @@ host_rights() {
     die "root here lacks ${missing[*]}: probably a container. Run it on a machine or virtual machine, in a privileged container, or set KUBECONFIG to a cluster that exists."
 }
 
-host_packages() {
+host_packages() { host_commands "${NEEDS[@]}"; }
+
+# host_commands ENTRIES...: installs the packages of those that are missing.
+host_commands() {
   local entry missing=()
-  for entry in "${NEEDS[@]}"; do
+  for entry in "$@"; do
     command -v "${entry%%:*}" >/dev/null || [ -e "${entry%%:*}" ] || missing+=("${entry#*:}")
   done
   [ ${#missing[@]} = 0 ] && return

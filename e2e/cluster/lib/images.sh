@@ -2,8 +2,6 @@
 # the project's own are built from the work tree and imported into the running nodes when they changed.
 
 PAUSE_IMAGE=localhost/pause:1
-MARIADB_IMAGE=localhost/mariadb:10.11
-MARIADB_SUITE=bookworm # Debian 12 has MariaDB 10.11
 OWN_IMAGES=$STATE/images
 
 # --- base images -----------------------------------------------------------------------------------------------------------
@@ -12,14 +10,11 @@ OWN_IMAGES=$STATE/images
 base_images_build() {
   local pause mariadb
   pause=$CACHE/images/pause-$(module_version k8s.io/kubernetes kubernetes).tar
-  mariadb=$CACHE/images/mariadb-$(cat "$HERE/lib/mariadb-image.sh" "$HERE/lib/archive.sh" | hash_of).tar
   mkdir -p "$CACHE/images"
   if [ ! -e "$pause" ]; then
     pause_image "$pause"
   fi
-  if [ ! -e "$mariadb" ]; then
-    long "building $MARIADB_IMAGE from Debian packages: 1 minute, once" "$CACHE/log/image-mariadb.log" mariadb_image "$mariadb"
-  fi
+  mariadb=$(mariadb_image_archive 10.11)
   TEMPLATE=$CACHE/images/containerd-$(basename "$pause" .tar)-$(basename "$mariadb" .tar)
   if [ ! -d "$TEMPLATE" ]; then
     long "unpacking the base images, once" "$CACHE/log/image-template.log" template_build "$TEMPLATE" "$pause" "$mariadb"
