@@ -26,9 +26,20 @@ pub const ACCOUNTS_VOLUME: &str = "accounts";
 pub const BOOTSTRAP_VOLUME: &str = "bootstrap";
 /// Password of root.
 pub const ROOT_VOLUME: &str = "root";
+/// Key file of encryption at rest.
+pub const KEYS_VOLUME: &str = "encryption";
 /// Every volume of ours: a user's volume may not carry one of these names.
-pub const VOLUMES: [&str; 8] =
-    [DATA_VOLUME, BIN_VOLUME, RUN_VOLUME, TMP_VOLUME, CONFIG_VOLUME, ACCOUNTS_VOLUME, BOOTSTRAP_VOLUME, ROOT_VOLUME];
+pub const VOLUMES: [&str; 9] = [
+    DATA_VOLUME,
+    BIN_VOLUME,
+    RUN_VOLUME,
+    TMP_VOLUME,
+    CONFIG_VOLUME,
+    ACCOUNTS_VOLUME,
+    BOOTSTRAP_VOLUME,
+    ROOT_VOLUME,
+    KEYS_VOLUME,
+];
 /// Every container of ours.
 pub const CONTAINERS: [&str; 3] = [INSTALL_CONTAINER, AGENT_CONTAINER, MARIADB_CONTAINER];
 
@@ -62,6 +73,12 @@ pub const BOOTSTRAP_DIR: &str = "/etc/beachmaster/bootstrap";
 pub const ROOT_DIR: &str = "/etc/beachmaster/root";
 /// Name of the file with the password in [`BOOTSTRAP_DIR`] and [`ROOT_DIR`].
 pub const PASSWORD_FILE: &str = "password";
+/// Mount of the key file, in agent and mariadb, when there is one.
+pub const KEYS_DIR: &str = "/etc/beachmaster/encryption";
+/// The key file.
+pub const KEYS: &str = "/etc/beachmaster/encryption/keys";
+/// Name of [`KEYS`] in [`KEYS_DIR`].
+pub const KEYS_FILE: &str = "keys";
 
 /// Our program in our image.
 pub const BEACHMASTER: &str = "/beachmaster";
@@ -95,6 +112,8 @@ pub const ENV_GTID_DOMAIN: &str = "BEACHMASTER_GTID_DOMAIN";
 pub const ENV_BOOTSTRAP_DATABASE: &str = "BEACHMASTER_BOOTSTRAP_DATABASE";
 /// User to create at the initialisation.
 pub const ENV_BOOTSTRAP_USERNAME: &str = "BEACHMASTER_BOOTSTRAP_USERNAME";
+/// Cipher of encryption at rest, when there are keys.
+pub const ENV_ENCRYPTION_ALGORITHM: &str = "BEACHMASTER_ENCRYPTION_ALGORITHM";
 
 /// Key of the probe's password in `NAME-accounts`, and its file name in [`ACCOUNTS_DIR`].
 pub const PROBE_KEY: &str = "probe";

@@ -28,5 +28,5 @@ fn every_example_is_taken() {
             clusters += 1;
         }
     }
-    assert_eq!(clusters, 4);
+    assert_eq!(clusters, 5);
 }

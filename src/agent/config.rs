@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::api::owned::{Boot, command_line};
+use crate::api::owned::{Boot, KeyFile, command_line};
 use crate::binlog::Keys;
 use crate::layout;
 use crate::orders::{Ordinal, Secret};
@@ -36,6 +36,8 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     /// File with root's password, when there is one.
     pub root_password: PathBuf,
+    /// The keys of encryption at rest, when there are some.
+    pub keys: Option<KeyFile>,
     /// Where mariadbd listens.
     pub mariadb_port: u16,
     /// Where the binlog server listens.
@@ -104,6 +106,7 @@ impl Config {
             pid_file: text(&self.in_run_dir(layout::PID_FILE)),
             tmp_dir: text(&self.tmp_dir),
             port: self.mariadb_port,
+            keys: self.keys.clone(),
         })
     }
 

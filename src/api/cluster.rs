@@ -10,8 +10,9 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use self::settings::{
-    Bootstrap, Detection, FailoverPolicy, MemberPolicy, Replication, ReplicationMode, Retention, RetentionPolicy,
-    SecretKeyRef, ServicePolicy, ServiceType, Services, Storage, WhenNoAcker,
+    Bootstrap, Detection, Encryption, EncryptionAlgorithm, FailoverPolicy, KeyFileRef, MemberPolicy, Replication,
+    ReplicationMode, Retention, RetentionPolicy, SecretKeyRef, ServicePolicy, ServiceType, Services, Storage,
+    WhenNoAcker,
 };
 use super::owned;
 use super::status::ClusterStatus;
@@ -90,6 +91,10 @@ use super::template::PodTemplate;
     validation = Rule::new("has(self.bootstrap) == has(oldSelf.bootstrap) && (!has(self.bootstrap) || self.bootstrap == oldSelf.bootstrap)")
         .message("bootstrap cannot change: it is done once, when the cluster is initialised. Use SQL instead")
         .field_path(".bootstrap"),
+    validation = Rule::new("!has(oldSelf.encryption) || has(self.encryption) && self.encryption == oldSelf.encryption")
+        .message("encryption cannot change nor be removed: the volumes hold what was encrypted with these keys")
+        .field_path(".encryption"),
+    validation = Rule::new(owned::cel_rule_of_keys()).message(owned::CEL_MESSAGE_OF_KEYS).field_path(".myCnf"),
     validation = Rule::new("self.members > 1 || self.replication.mode == 'Async'")
         .message("one member under SemiSync would wait for an acknowledgement for ever: set members to 2 or more, or replication.mode to Async")
         .field_path(".members"),
@@ -147,6 +152,12 @@ pub struct ReplicationClusterSpec {
     /// Password of root for connections over the network. Without it root logs in over the socket only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_password_secret_key_ref: Option<SecretKeyRef>,
+
+    /// Keys for encryption at rest. mariadbd and the agent, which must read a dead primary's binary log, both get them; what
+    /// is encrypted is decided in myCnf (encrypt_binlog, innodb_encrypt_tables, ...). May be added, and reaches a member when
+    /// its pod is next deleted; cannot be changed or removed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 
     /// How transactions get to the replicas, and what an acknowledged commit means.
     #[serde(default)]

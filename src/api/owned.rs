@@ -5,6 +5,7 @@
 
 mod pattern;
 
+use super::cluster::EncryptionAlgorithm;
 use crate::layout;
 use crate::orders::Ordinal;
 
@@ -144,7 +145,7 @@ pub const OWNED: &[Owned] = &[
     refused("relay_log_recovery", SAFETY),
     refused("expire_logs_days", "the operator decides when binary logs may go"),
     refused("max_binlog_total_size", "the operator decides when binary logs may go"),
-    refused("encrypt_binlog", "a dead primary's binary log could not be read"),
+    family("file_key_management", "set encryption instead"),
     refused("init_rpl_role", ROLE),
     refused("init_slave", "it would write on replicas"),
     refused("init_file", "it would write on replicas; use SQL on the primary instead"),
@@ -162,6 +163,10 @@ pub const OWNED: &[Owned] = &[
     family("wsrep_", "Galera is not what this operator runs"),
 ];
 
+/// Options that users may set only together with `spec.encryption`.
+pub const WITH_KEYS: &[Owned] =
+    &[refused("encrypt_binlog", "without the keys of spec.encryption a dead primary's binary log could not be read")];
+
 /// Options of mariadbd that are the beginning of an owned option's name and yet options of their own: users may set
 /// them. Everything else that an owned name begins with is refused, because mariadbd takes unique beginnings of names.
 pub const OTHER_OPTIONS: &[&str] = &["innodb"];
@@ -178,10 +183,20 @@ pub const CEL_MESSAGE: &str = "myCnf has an option that belongs to the operator 
      rpl_semi_sync_*, sync_binlog, innodb_flush_log_at_trx_commit, binlog_expire_logs_seconds, event_scheduler, \
      replicate_*, wsrep_*, datadir, socket, port and the like";
 
+/// What the API server says when `myCnf` has one of [`WITH_KEYS`] and there are no keys.
+pub const CEL_MESSAGE_OF_KEYS: &str = "encrypt_binlog in myCnf needs encryption with the keys: without them the agent could \
+     not read a dead primary's binary log";
+
 /// The CEL rule of `spec.myCnf` that keeps owned options out.
 #[must_use]
 pub fn cel_rule() -> String {
-    format!("!self.matches(r'{}')", pattern::regex())
+    format!("!self.matches(r'{}')", pattern::regex(OWNED))
+}
+
+/// The CEL rule of `spec` that lets [`WITH_KEYS`] in only when there are keys.
+#[must_use]
+pub fn cel_rule_of_keys() -> String {
+    format!("has(self.encryption) || !has(self.myCnf) || !self.myCnf.matches(r'{}')", pattern::regex(WITH_KEYS))
 }
 
 /// What mariadbd needs to know when it is started.
@@ -203,10 +218,35 @@ pub struct Boot {
     pub tmp_dir: String,
     /// Where it listens.
     pub port: u16,
+    /// The keys it encrypts with.
+    pub keys: Option<KeyFile>,
+}
+
+/// The keys of encryption at rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// The file, as MariaDB's plugin file_key_management reads it.
+    pub path: String,
+    /// The plugin's cipher.
+    pub algorithm: EncryptionAlgorithm,
+}
+
+impl KeyFile {
+    /// What mariadbd, and a mariadbd that makes a datadir, is started with. FORCE: one that could not load the plugin would
+    /// write in clear what should be encrypted; PERMANENT: nobody can unload it.
+    #[must_use]
+    pub fn options(&self) -> [String; 4] {
+        [
+            "--plugin_load_add=file_key_management".to_owned(),
+            "--file_key_management=FORCE_PLUS_PERMANENT".to_owned(),
+            format!("--file_key_management_filename={}", self.path),
+            format!("--file_key_management_encryption_algorithm={}", self.algorithm.name()),
+        ]
+    }
 }
 
 impl Boot {
-    /// A member in its pod.
+    /// A member in its pod, without encryption.
     #[must_use]
     pub fn in_pod(ordinal: Ordinal, gtid_domain_id: u32) -> Self {
         Self {
@@ -218,6 +258,7 @@ impl Boot {
             pid_file: layout::PID_FILE.to_owned(),
             tmp_dir: layout::TMP_DIR.to_owned(),
             port: layout::MARIADB_PORT,
+            keys: None,
         }
     }
 
@@ -243,12 +284,13 @@ pub fn boot_server_id(ordinal: Ordinal) -> u32 {
     0x8000_0000 | (u32::from(ordinal.0) + 1)
 }
 
-/// mariadbd's arguments: `--defaults-file` first, as mariadbd wants it, then every owned option.
+/// mariadbd's arguments: `--defaults-file` first, as mariadbd wants it, then every owned option and those of the keys.
 #[must_use]
 pub fn command_line(boot: &Boot) -> Vec<String> {
     let options =
         OWNED.iter().filter_map(|owned| boot.text(owned.boot).map(|value| format!("--{}={value}", owned.name)));
-    std::iter::once(format!("--defaults-file={}", boot.defaults_file)).chain(options).collect()
+    let keys = boot.keys.iter().flat_map(KeyFile::options);
+    std::iter::once(format!("--defaults-file={}", boot.defaults_file)).chain(options).chain(keys).collect()
 }
 
 /// Names of variables and what `SHOW GLOBAL VARIABLES` must show for them; a difference means that an acknowledgement
@@ -266,10 +308,20 @@ pub fn read_back(gtid_domain_id: u32) -> Vec<(&'static str, String)> {
 /// The owned option that `key` of an option file sets, if it sets one.
 #[must_use]
 pub fn owner(key: &str) -> Option<&'static Owned> {
+    find(OWNED, key)
+}
+
+/// The option of [`WITH_KEYS`] that `key` of an option file sets, if it sets one.
+#[must_use]
+pub fn needs_keys(key: &str) -> Option<&'static Owned> {
+    find(WITH_KEYS, key)
+}
+
+fn find(table: &'static [Owned], key: &str) -> Option<&'static Owned> {
     let name = key.trim().to_ascii_lowercase().replace('-', "_");
     let mut rest = name.as_str();
     loop {
-        if let Some(owned) = OWNED.iter().find(|owned| owned.is_named(rest)) {
+        if let Some(owned) = table.iter().find(|owned| owned.is_named(rest)) {
             return Some(owned);
         }
         rest = MODIFIERS.iter().find_map(|word| rest.strip_prefix(word)?.strip_prefix('_'))?;
@@ -284,62 +336,4 @@ impl Owned {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_carries_every_invariant() {
-        let line = command_line(&Boot::in_pod(Ordinal(2), 7));
-        assert_eq!(line[0], "--defaults-file=/etc/beachmaster/config/my.cnf");
-        for expected in [
-            "--read_only=ON",
-            "--skip_slave_start=ON",
-            "--event_scheduler=OFF",
-            "--rpl_semi_sync_master_enabled=OFF",
-            "--rpl_semi_sync_slave_enabled=OFF",
-            "--rpl_semi_sync_master_timeout=18446744073709551615",
-            "--server_id=2147483651",
-            "--gtid_domain_id=7",
-            "--datadir=/var/lib/mysql/data",
-            "--binlog_expire_logs_seconds=0",
-        ] {
-            assert!(line.iter().any(|option| option == expected), "{expected} in {line:#?}");
-        }
-    }
-
-    #[test]
-    fn owned_options_are_found_in_every_spelling() {
-        for (key, name) in [
-            ("read_only", "read_only"),
-            ("READ-ONLY", "read_only"),
-            ("read-on", "read_only"),
-            ("loose-read_only", "read_only"),
-            ("loose_skip-log-bin", "log_bin"),
-            ("skip-slave-start", "skip_slave_start"),
-            ("replicate-do-db", "replicate_do_"),
-            ("rpl_semi_sync_master_timeout", "rpl_semi_sync_master_timeout"),
-            ("rpl-semi-sync-slave-trace-level", "rpl_semi_sync_"),
-            ("wsrep-on", "wsrep_"),
-            ("innodb_flush_log_at", "innodb_flush_log_at_trx_commit"),
-        ] {
-            assert_eq!(owner(key).map(|owned| owned.name), Some(name), "{key}");
-        }
-    }
-
-    #[test]
-    fn all_other_options_are_free() {
-        for key in [
-            "innodb",
-            "innodb_buffer_pool_size",
-            "log_bin_trust_function_creators",
-            "max_connections",
-            "skip-external-locking",
-            "replicate_annotate_row_events",
-            "slave_parallel_threads",
-            "read_buffer_size",
-            "",
-        ] {
-            assert_eq!(owner(key), None, "{key}");
-        }
-    }
-}
+mod tests;

@@ -12,8 +12,8 @@ use thiserror::Error;
 
 pub use self::template::Template;
 use super::cluster::{
-    Bootstrap, Detection, FailoverPolicy, MemberPolicy, Replication, ReplicationCluster, ReplicationClusterSpec,
-    ReplicationMode, SecretKeyRef, Services, Storage, WhenNoAcker,
+    Bootstrap, Detection, Encryption, FailoverPolicy, MemberPolicy, Replication, ReplicationCluster,
+    ReplicationClusterSpec, ReplicationMode, SecretKeyRef, Services, Storage, WhenNoAcker,
 };
 use super::duration::DurationText;
 use super::owned;
@@ -73,6 +73,8 @@ pub struct ClusterSpec {
     pub bootstrap: Option<Bootstrap>,
     /// Where root's password is.
     pub root_password: Option<SecretKeyRef>,
+    /// Keys for encryption at rest.
+    pub encryption: Option<Encryption>,
     /// What commits wait for.
     pub commits: Commits,
     /// Lag up to which a replica is readable.
@@ -200,6 +202,7 @@ fn spec(raw: &ReplicationClusterSpec) -> Result<ClusterSpec, Invalid> {
         my_cnf,
         bootstrap,
         root_password_secret_key_ref,
+        encryption,
         replication,
         member_policies,
         failover,
@@ -216,9 +219,10 @@ fn spec(raw: &ReplicationClusterSpec) -> Result<ClusterSpec, Invalid> {
         image_pull_secrets: image_pull_secrets.clone(),
         storage: storage.clone(),
         resources: resources.clone().unwrap_or_default(),
-        my_cnf: self::my_cnf(my_cnf)?,
+        my_cnf: self::my_cnf(my_cnf, encryption.is_some())?,
         bootstrap: bootstrap.clone(),
         root_password: root_password_secret_key_ref.clone(),
+        encryption: encryption.clone(),
         commits,
         max_lag: duration("spec.replication.maxLag", max_lag)?,
         gtid_domain_id: number("spec.replication.gtidDomainId", *gtid_domain_id, 0..=u32::MAX)?,
@@ -244,7 +248,7 @@ fn image(raw: &str) -> Result<String, Invalid> {
     Err(Invalid::new("spec.image", problem, "name the version, or members could run different ones"))
 }
 
-fn my_cnf(raw: &str) -> Result<String, Invalid> {
+fn my_cnf(raw: &str, keys: bool) -> Result<String, Invalid> {
     for (index, line) in raw.lines().enumerate() {
         let field = || format!("spec.myCnf line {}", index + 1);
         let line = line.trim_matches(|c: char| c.is_whitespace() || c == '\u{b}');
@@ -263,6 +267,10 @@ fn my_cnf(raw: &str) -> Result<String, Invalid> {
         if let Some(owned) = owned::owner(key) {
             let problem = format!("{key} belongs to the operator: {}", owned.why);
             return Err(Invalid::new(field(), problem, "remove it"));
+        }
+        if let Some(option) = owned::needs_keys(key).filter(|_| !keys) {
+            let problem = format!("{key} needs keys: {}", option.why);
+            return Err(Invalid::new(field(), problem, "set spec.encryption, or remove it"));
         }
     }
     Ok(raw.to_owned())

@@ -7,6 +7,8 @@ use clap::{Args, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::agent::{Config, config::Bootstrap, relay, run as run_daemon};
+use crate::api::cluster::EncryptionAlgorithm;
+use crate::api::owned::KeyFile;
 use crate::layout;
 use crate::orders::{BINLOG_SERVER_PORT, Ordinal};
 
@@ -83,6 +85,12 @@ struct Run {
     /// The only option file mariadbd reads.
     #[arg(long, default_value = layout::MY_CNF)]
     my_cnf: PathBuf,
+    /// The cipher of encryption at rest; without it there are no keys.
+    #[arg(long, env = layout::ENV_ENCRYPTION_ALGORITHM, value_parser = algorithm)]
+    encryption_algorithm: Option<EncryptionAlgorithm>,
+    /// Its key file.
+    #[arg(long, default_value = layout::KEYS)]
+    encryption_keys: String,
     /// Where mariadbd listens.
     #[arg(long, default_value_t = layout::MARIADB_PORT)]
     mariadb_port: u16,
@@ -143,11 +151,17 @@ impl Run {
                 password: self.bootstrap_password,
             },
             root_password: self.root_password,
+            keys: self.encryption_algorithm.map(|algorithm| KeyFile { path: self.encryption_keys, algorithm }),
             mariadb_port: self.mariadb_port,
             binlog_port: self.binlog_port,
             http_port: self.http_port,
         })
     }
+}
+
+fn algorithm(name: &str) -> Result<EncryptionAlgorithm, String> {
+    let known = [EncryptionAlgorithm::AesCbc, EncryptionAlgorithm::AesCtr];
+    known.into_iter().find(|known| known.name() == name).ok_or_else(|| "it is AES_CBC or AES_CTR".to_owned())
 }
 
 fn password_file(folder: &str) -> PathBuf {

@@ -31,6 +31,7 @@ fn maximal() -> Cluster {
         "myCnf": "innodb_buffer_pool_size = 5G",
         "bootstrap": {"database": "shop", "username": "shop", "passwordSecretKeyRef": {"name": "shop-app"}},
         "rootPasswordSecretKeyRef": {"name": "shop-root", "key": "root"},
+        "encryption": {"keysSecretKeyRef": {"name": "shop-keys"}, "algorithm": "AES_CTR"},
         "replication": {"gtidDomainId": 7},
         "services": {"primary": {"type": "LoadBalancer", "annotations": {"example.com/lb": "internal"}}},
         "template": {
@@ -151,6 +152,16 @@ fn passwords_are_mounted_in_the_agent_only() {
         let mounts = container.volume_mounts.unwrap();
         let secret = mounts.iter().filter(|mount| ["accounts", "bootstrap", "root"].contains(&mount.name.as_str()));
         assert_eq!(secret.count(), if container.name == "agent" { 3 } else { 0 }, "{}", container.name);
+    }
+}
+
+#[test]
+fn keys_are_mounted_where_logs_are_written_and_read() {
+    for container in our_containers(&pod_spec(&maximal())) {
+        let mounts = container.volume_mounts.unwrap();
+        let keys = mounts.iter().find(|mount| mount.name == "encryption");
+        let expected = (container.name != "install").then_some(("/etc/beachmaster/encryption", Some(true)));
+        assert_eq!(keys.map(|keys| (keys.mount_path.as_str(), keys.read_only)), expected, "{}", container.name);
     }
 }
 

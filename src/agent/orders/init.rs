@@ -13,6 +13,7 @@ use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::agent::accounts::{self, AccountError};
 use crate::agent::config::Config;
+use crate::api::owned::KeyFile;
 use crate::orders::{Answer, Identity, OrderError, Reason, Volume};
 
 pub(super) async fn init(work: &mut Work<'_>, identity: Identity) -> Result<Answer, OrderError> {
@@ -72,7 +73,7 @@ async fn make_datadir(work: &Work<'_>) -> Result<(), OrderError> {
 }
 
 fn install_command(config: &Config) -> Command {
-    let args = vec![
+    let mut args = vec![
         format!("--defaults-file={}", config.my_cnf.display()),
         format!("--datadir={}", config.new_data_dir().display()),
         "--skip-test-db".to_owned(),
@@ -80,6 +81,8 @@ fn install_command(config: &Config) -> Command {
         // Without it the agent's user would be locked out.
         "--auth-root-socket-user=mysql".to_owned(),
     ];
+    // my.cnf may ask for encrypted tables, which the datadir is made with.
+    args.extend(config.keys.iter().flat_map(KeyFile::options));
     let env = vec![("TMPDIR".to_owned(), config.tmp_dir.display().to_string())];
     Command { program: config.install_db.clone(), args, env }
 }

@@ -87,6 +87,56 @@ fn default_key() -> String {
     "password".to_owned()
 }
 
+/// Keys with which members encrypt what is on their volumes.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Encryption {
+    /// Where the key file is, as MariaDB's plugin file_key_management reads it: lines like `1;` and 64 hexadecimal digits.
+    /// Key 1 is that of binary logs. Keys may be added to the Secret; one in use must stay as it is.
+    pub keys_secret_key_ref: KeyFileRef,
+    /// The plugin's file_key_management_encryption_algorithm.
+    #[serde(default)]
+    pub algorithm: EncryptionAlgorithm,
+}
+
+/// The key of a Secret in the cluster's namespace that holds a key file.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyFileRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in the Secret.
+    #[serde(default = "default_key_file_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn default_key_file_key() -> String {
+    "keys".to_owned()
+}
+
+/// A cipher of MariaDB's plugin file_key_management.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EncryptionAlgorithm {
+    #[default]
+    #[serde(rename = "AES_CBC")]
+    AesCbc,
+    #[serde(rename = "AES_CTR")]
+    AesCtr,
+}
+
+impl EncryptionAlgorithm {
+    /// Its name, in the resource and to mariadbd.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AesCbc => "AES_CBC",
+            Self::AesCtr => "AES_CTR",
+        }
+    }
+}
+
 /// How transactions get to the replicas, and what an acknowledged commit means.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

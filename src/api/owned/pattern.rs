@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{MODIFIERS, OTHER_OPTIONS, OWNED};
+use super::{MODIFIERS, OTHER_OPTIONS, Owned};
 
 /// White space in an option file; RE2's `\s` lacks the vertical tab.
 const SPACE: &str = r"[\s\v]*";
 
-/// Finds a line that sets an owned option. RE2 syntax.
-pub(super) fn regex() -> String {
+/// Finds a line that sets an option of `table`. RE2 syntax.
+pub(super) fn regex(table: &[Owned]) -> String {
     let mut names = Node::default();
-    for owned in OWNED {
+    for owned in table {
         names.insert(owned.name, owned.family);
     }
     let modifiers = MODIFIERS.join("|");
@@ -54,16 +54,17 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::owner;
+    use super::super::{OWNED, WITH_KEYS, needs_keys, owner};
     use super::*;
 
     #[test]
-    fn agrees_with_the_table() {
-        let regex = regex::Regex::new(&regex()).unwrap();
+    fn agrees_with_the_tables() {
+        let owned = regex::Regex::new(&regex(OWNED)).unwrap();
+        let with_keys = regex::Regex::new(&regex(WITH_KEYS)).unwrap();
         let mut keys: Vec<String> = ["innodb", "innodb_buffer_pool_size", "log_bin_trust", "read_onlyx", "x", "wsrep"]
             .map(str::to_owned)
             .to_vec();
-        for owned in OWNED {
+        for owned in OWNED.iter().chain(WITH_KEYS) {
             for end in 1..=owned.name.len() {
                 let key = &owned.name[..end];
                 keys.push(key.to_owned());
@@ -77,14 +78,15 @@ mod tests {
             for line in
                 [format!("{key} = 1"), format!("z=1\n \t{key}\nz=2"), format!("{key}#why"), format!("{key}\r\n")]
             {
-                assert_eq!(regex.is_match(&line), owner(&key).is_some(), "{line:?}");
+                assert_eq!(owned.is_match(&line), owner(&key).is_some(), "{line:?}");
+                assert_eq!(with_keys.is_match(&line), needs_keys(&key).is_some(), "{line:?}");
             }
         }
     }
 
     #[test]
     fn looks_at_keys_only() {
-        let regex = regex::Regex::new(&regex()).unwrap();
+        let regex = regex::Regex::new(&regex(OWNED)).unwrap();
         for text in ["# read_only = 1", "sql_mode = read_only", "max_connections=100 # port", ""] {
             assert!(!regex.is_match(text), "{text}");
         }

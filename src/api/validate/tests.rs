@@ -33,6 +33,7 @@ fn every_refusal_names_field_and_remedy() {
         (json!({"myCnf": "z=1\nloose-read-on = 0"}), "spec.myCnf line 2", "belongs to the operator"),
         (json!({"myCnf": "[mariadbd]"}), "spec.myCnf line 1", "is no option"),
         (json!({"myCnf": "!include /x"}), "spec.myCnf line 1", "is no option"),
+        (json!({"myCnf": "encrypt-binlog"}), "spec.myCnf line 1", "needs keys"),
         (json!({"replication": {"mode": "Async", "whenNoAcker": "Degrade"}}), "whenNoAcker", "no meaning"),
         (json!({"replication": {"maxLag": "soon"}}), "spec.replication.maxLag", "not a duration"),
         (json!({"replication": {"gtidDomainId": -1}}), "gtidDomainId", "out of range"),

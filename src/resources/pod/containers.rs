@@ -28,7 +28,7 @@ pub(super) fn install(site: &Site) -> Container {
 
 /// The agent: a native sidecar, because it must outlive mariadb when the pod stops.
 pub(super) fn agent(cluster: &Cluster, site: &Site) -> Container {
-    let mut mounts = volumes::common_mounts();
+    let mut mounts = volumes::common_mounts(cluster);
     mounts.extend(volumes::agent_mounts(cluster));
     Container {
         name: layout::AGENT_CONTAINER.to_owned(),
@@ -47,7 +47,7 @@ pub(super) fn agent(cluster: &Cluster, site: &Site) -> Container {
 
 /// mariadbd below launch.
 pub(super) fn mariadb(cluster: &Cluster) -> Container {
-    let mut mounts = volumes::common_mounts();
+    let mut mounts = volumes::common_mounts(cluster);
     mounts.push(volumes::mount(layout::BIN_VOLUME, layout::BIN_DIR, true));
     Container {
         name: layout::MARIADB_CONTAINER.to_owned(),
@@ -101,6 +101,9 @@ fn agent_env(cluster: &Cluster) -> Vec<EnvVar> {
     if let Some(bootstrap) = &cluster.spec.bootstrap {
         env.push(variable(layout::ENV_BOOTSTRAP_DATABASE, bootstrap.database.clone()));
         env.push(variable(layout::ENV_BOOTSTRAP_USERNAME, bootstrap.username.clone()));
+    }
+    if let Some(encryption) = &cluster.spec.encryption {
+        env.push(variable(layout::ENV_ENCRYPTION_ALGORITHM, encryption.algorithm.name().to_owned()));
     }
     env
 }

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::super::names;
-use crate::api::cluster::SecretKeyRef;
+use crate::api::cluster::{KeyFileRef, SecretKeyRef};
 use crate::api::validate::Cluster;
 use crate::layout;
 
@@ -13,28 +13,34 @@ use crate::layout;
 const SECRET_MODE: i32 = 0o440;
 
 pub(super) fn of(cluster: &Cluster) -> Vec<Volume> {
-    let password = |name: &str, reference: &SecretKeyRef| {
-        let item =
-            KeyToPath { key: reference.key.clone(), path: layout::PASSWORD_FILE.to_owned(), ..KeyToPath::default() };
-        secret(name, reference.name.clone(), Some(vec![item]))
+    let file = |volume: &str, (name, key): (&String, &String), path: &str| {
+        let item = KeyToPath { key: key.clone(), path: path.to_owned(), ..KeyToPath::default() };
+        secret(volume, name.clone(), Some(vec![item]))
     };
+    let password =
+        |volume: &str, SecretKeyRef { name, key }: &SecretKeyRef| file(volume, (name, key), layout::PASSWORD_FILE);
+    let keys = |KeyFileRef { name, key }: &KeyFileRef| file(layout::KEYS_VOLUME, (name, key), layout::KEYS_FILE);
     let spec = &cluster.spec;
     let mut volumes =
         vec![empty(layout::BIN_VOLUME), empty(layout::RUN_VOLUME), empty(layout::TMP_VOLUME), config(cluster)];
     volumes.push(secret(layout::ACCOUNTS_VOLUME, names::accounts(&cluster.name), None));
     volumes.extend(spec.bootstrap.as_ref().map(|b| password(layout::BOOTSTRAP_VOLUME, &b.password_secret_key_ref)));
     volumes.extend(spec.root_password.as_ref().map(|reference| password(layout::ROOT_VOLUME, reference)));
+    volumes.extend(spec.encryption.as_ref().map(|encryption| keys(&encryption.keys_secret_key_ref)));
     volumes
 }
 
 /// Mounts of the agent and of mariadb.
-pub(super) fn common_mounts() -> Vec<VolumeMount> {
-    vec![
+pub(super) fn common_mounts(cluster: &Cluster) -> Vec<VolumeMount> {
+    let mut mounts = vec![
         mount(layout::DATA_VOLUME, layout::VOLUME_DIR, false),
         mount(layout::RUN_VOLUME, layout::RUN_DIR, false),
         mount(layout::TMP_VOLUME, layout::TMP_DIR, false),
         mount(layout::CONFIG_VOLUME, layout::CONFIG_DIR, true),
-    ]
+    ];
+    // mariadbd encrypts with them, and the agent reads the logs of a dead mariadbd.
+    mounts.extend(cluster.spec.encryption.as_ref().map(|_| mount(layout::KEYS_VOLUME, layout::KEYS_DIR, true)));
+    mounts
 }
 
 /// Mounts that only the agent has: passwords.
