@@ -35,6 +35,8 @@ pub async fn run(stage: &mut Stage) -> Result<()> {
     stage.report.check("an image that cannot be pulled", image)?;
     let class = class_that_does_not_exist(stage).await;
     stage.report.check("a StorageClass that does not exist", class)?;
+    let secret = secret_that_does_not_exist(stage).await;
+    stage.report.check("a Secret that does not exist", secret)?;
     let outcome = volumes::foreign(stage).await;
     stage.report.check("a foreign volume", outcome)?;
     let outcome = still_works(stage, healthy.clone()).await;
@@ -55,6 +57,13 @@ async fn class_that_does_not_exist(stage: &Stage) -> Result<String> {
         Cluster::manifest("no-class", &stage.settings.mariadb_image, json!({"members": 2, "storage": storage}));
     let cluster = Cluster::apply(&stage.kube, &manifest).await?;
     shown(&cluster, &["no-such-class"]).await
+}
+
+async fn secret_that_does_not_exist(stage: &Stage) -> Result<String> {
+    let spec = json!({"members": 2, "encryption": {"keysSecretKeyRef": {"name": "no-such-secret"}}});
+    let manifest = Cluster::manifest("no-secret", &stage.settings.mariadb_image, spec);
+    let cluster = Cluster::apply(&stage.kube, &manifest).await?;
+    shown(&cluster, &["SecretNotFound", "no-such-secret", "create the Secret"]).await
 }
 
 /// Waits until a condition or a member's line says all of these words; a reader of `kubectl describe` sees it there.

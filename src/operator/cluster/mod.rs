@@ -14,6 +14,7 @@ pub mod input;
 pub mod limits;
 pub mod link;
 pub mod member;
+pub mod mounts;
 pub mod narrator;
 pub mod parts;
 pub mod people;

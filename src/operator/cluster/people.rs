@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::claims;
+use super::mounts;
 use super::pods::{PodFacts, Trouble};
 use super::wish::Wish;
 use crate::api::ClusterStatus;
@@ -134,6 +135,7 @@ fn with_remedy(trouble: &Trouble) -> String {
             "check spec.image and spec.imagePullSecrets, and that the node reaches the registry"
         }
         "CreateContainerConfigError" => "check that the Secrets named in the spec exist and have the named keys",
+        mounts::SECRET_NOT_FOUND => "create the Secret, or the key in it, that the spec names",
         claims::CLASS_NOT_FOUND => {
             "create that StorageClass, or delete the cluster and its volume claims and name an existing one"
         }

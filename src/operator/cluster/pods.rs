@@ -15,6 +15,7 @@ use tracing::warn;
 use super::claims;
 use super::input::Input;
 use super::link::PodTarget;
+use super::mounts;
 use crate::api::validate::member_ordinal;
 use crate::orders::Ordinal;
 use crate::resources::labels;
@@ -22,8 +23,8 @@ use crate::resources::labels;
 /// A watch that says nothing for this long is asked for again: kube's 290 s would leave a dead connection unnoticed.
 const WATCH_SECONDS: u32 = 20;
 
-/// Claims of pods that wait for a volume are looked at this often: their Events are not watched.
-const CLAIM_LOOKS: Duration = Duration::from_secs(5);
+/// Events of pods that do not start are looked at this often: they are not watched.
+const EVENT_LOOKS: Duration = Duration::from_secs(5);
 
 /// What matters of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl PodWatch {
         let selector = labels::selector_text(&self.cluster);
         let config = watcher::Config::default().labels(&selector).timeout(WATCH_SECONDS);
         let mut events = watcher(api, config).default_backoff().boxed();
-        let mut looks = interval(CLAIM_LOOKS);
+        let mut looks = interval(EVENT_LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let changed = tokio::select! {
@@ -139,7 +140,7 @@ impl PodWatch {
                     Some(event) => self.take_in(event),
                     None => return,
                 },
-                _ = looks.tick() => self.look_at_claims().await,
+                _ = looks.tick() => self.look_at_events().await,
             };
             if changed && !self.listing && inputs.send(Input::Pods(self.pods.values().cloned().collect())).is_err() {
                 return;
@@ -171,13 +172,20 @@ impl PodWatch {
         true
     }
 
-    /// Replaces the scheduler's words by those about the claim, for pods that wait for a volume.
-    async fn look_at_claims(&mut self) -> bool {
+    /// Replaces what a pod says by what Events say, for pods that wait for a volume or for something to mount.
+    async fn look_at_events(&mut self) -> bool {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut changed = false;
-        for pod in self.pods.values_mut().filter(|pod| claims::waits_for_volume(pod)) {
-            if let Some(trouble) = claims::look(&events, pod).await {
-                pod.trouble = Some(trouble);
+        for pod in self.pods.values_mut() {
+            let found = if claims::waits_for_volume(pod) {
+                claims::look(&events, pod).await
+            } else if mounts::waits_for_mounts(pod) {
+                mounts::look(&events, pod).await
+            } else {
+                None
+            };
+            if found.is_some() && found != pod.trouble {
+                pod.trouble = found;
                 changed = true;
             }
         }
