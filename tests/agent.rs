@@ -23,10 +23,30 @@ mod disk;
 mod member;
 
 use disk::Disk;
-use member::{LIMIT, Member, succeeds, until};
+use member::{LIMIT, Member, Version, succeeds, until};
 
 /// Transactions enough for the candidate to let go of syncs, and not to be done within a moment.
 const LONG_TAIL: usize = 8_000;
+
+/// The same with every version; each is a test, so that they run side by side.
+macro_rules! with_every_version {
+    ($($name:ident),* $(,)?) => {
+        mod mariadb_10_11 {
+            $(#[test] fn $name() { super::$name(super::Version::V10_11); })*
+        }
+        mod mariadb_11_8 {
+            $(#[test] fn $name() { super::$name(super::Version::V11_8); })*
+        }
+    };
+}
+
+with_every_version!(
+    a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
+    ackers_are_added_freed_and_locked_out,
+    processes_may_be_killed_and_tokens_are_remembered,
+    a_long_tail_is_applied_without_syncs_and_survives_a_crash,
+    volumes_that_are_not_ours_are_left_alone,
+);
 
 fn follow(source: &Member, semi_sync: bool) -> Order {
     Order::Follow { source: source.source(), semi_sync, wait: None }
@@ -49,13 +69,14 @@ fn serve_tail(old: &Member, seq: u64) -> (Answer, Source) {
 }
 
 /// Members of which the first is the primary and the others acknowledge to it.
-fn cluster<const N: u8>() -> Vec<Member> {
-    let members: Vec<Member> = (0..N).map(Member::start).collect();
+fn cluster<const N: u8>(version: Version) -> Vec<Member> {
+    let members: Vec<Member> = (0..N).map(|ordinal| Member::start_version(version, ordinal, "")).collect();
     std::thread::scope(|scope| members.iter().for_each(|member| drop(scope.spawn(|| init(member)))));
     for replica in &members[1..] {
         replica.stream().obey(1, 2, follow(&members[0], true));
     }
     members[0].stream().obey(1, 2, promote("", 0x11));
+    assert!(members[0].sql("SELECT VERSION()").starts_with(&format!("{version}.")));
     members[0].sql("CREATE DATABASE d; CREATE TABLE d.t (id INT AUTO_INCREMENT PRIMARY KEY, a INT)");
     members
 }
@@ -78,9 +99,8 @@ fn wait_until_equal(members: &[&Member]) {
     });
 }
 
-#[test]
-fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over() {
-    let members = cluster::<3>();
+fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(version: Version) {
+    let members = cluster::<3>(version);
     let [old, candidate, other] = &members[..] else { panic!() };
     assert_eq!(old.sql("SELECT @@server_id, @@read_only, @@event_scheduler"), "17\t0\tON");
     write(old, 20);
@@ -140,9 +160,8 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over() {
     assert_eq!(connection(&other.sql("SHOW ALL SLAVES STATUS")), connection(&before), "following twice does nothing");
 }
 
-#[test]
-fn ackers_are_added_freed_and_locked_out() {
-    let members = cluster::<2>();
+fn ackers_are_added_freed_and_locked_out(version: Version) {
+    let members = cluster::<2>(version);
     let [primary, replica] = &members[..] else { panic!() };
     write(primary, 3);
     replica.stream().obey(2, 1, Order::SetAcker { on: false });
@@ -171,9 +190,8 @@ fn ackers_are_added_freed_and_locked_out() {
     assert_eq!(replica.stream().refuse(2, 4, Order::SemiSync { on: true }).reason, Reason::Unsupported);
 }
 
-#[test]
-fn processes_may_be_killed_and_tokens_are_remembered() {
-    let mut members = cluster::<2>();
+fn processes_may_be_killed_and_tokens_are_remembered(version: Version) {
+    let mut members = cluster::<2>(version);
     write(&members[0], 10);
     let run = |member: &Member| match member.state().mariadbd {
         Mariadbd::Running { incarnation, .. } => incarnation,
@@ -255,9 +273,8 @@ fn processes_may_be_killed_and_tokens_are_remembered() {
 }
 
 /// A long tail is applied without syncs; before anybody hears that it is applied it is durable.
-#[test]
-fn a_long_tail_is_applied_without_syncs_and_survives_a_crash() {
-    let members = cluster::<2>();
+fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(version: Version) {
+    let members = cluster::<2>(version);
     let [old, candidate] = &members[..] else { panic!() };
     assert_eq!(old.stream().obey(2, 1, Order::SemiSync { on: false }), Answer::Done);
     candidate.stream().obey(2, 1, Order::Freeze);
@@ -301,9 +318,8 @@ fn without_its_volume_a_member_obeys_nothing() {
     assert_eq!(member.sql("SELECT @@read_only, @@server_id"), "1\t2147483649");
 }
 
-#[test]
-fn volumes_that_are_not_ours_are_left_alone() {
-    let mut member = Member::start(4);
+fn volumes_that_are_not_ours_are_left_alone(version: Version) {
+    let mut member = Member::start_version(version, 4, "");
     let mut stream = member.stream();
     assert_eq!(stream.state.volume, Volume::Blank);
     assert_eq!(stream.refuse(1, 1, Order::Start).reason, Reason::Volume);
@@ -324,7 +340,7 @@ fn volumes_that_are_not_ours_are_left_alone() {
     stream.obey(1, 4, order());
     assert_eq!(http(member.http_port, "/readyz").0, "200");
     let client = |user: &str, password: &str, statement: &str| {
-        let mut client = std::process::Command::new("mariadb");
+        let mut client = std::process::Command::new(version.program("mariadb"));
         client.args(["--no-defaults", "--batch", "--skip-column-names", "--host=127.0.0.1", "--execute", statement]);
         client.args([format!("--port={}", member.port), format!("--user={user}"), format!("--password={password}")]);
         let output = client.output().unwrap();

@@ -13,9 +13,10 @@ mod mariadb;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use beachmaster::api::owned::{Boot, OTHER_OPTIONS, OWNED, command_line, read_back};
+use beachmaster::api::cluster::EncryptionAlgorithm::{AesCbc, AesCtr};
+use beachmaster::api::owned::{Boot, KeyFile, OTHER_OPTIONS, OWNED, WITH_KEYS, command_line, read_back};
 use beachmaster::orders::Ordinal;
-use mariadb::MariaDb;
+use mariadb::{MariaDb, Version, give_to_server};
 
 const DOMAIN: u32 = 7;
 /// What the test server decides itself, because it does not run in a pod.
@@ -24,13 +25,17 @@ const TEST_SERVER: [&str; 8] =
 
 #[test]
 fn mariadbd_takes_the_command_line_and_shows_what_is_read_back() {
+    Version::ALL.into_iter().for_each(takes_the_command_line);
+}
+
+fn takes_the_command_line(version: Version) {
     let line = command_line(&Boot::in_pod(Ordinal(0), DOMAIN));
     let here = |option: &&String| {
         !TEST_SERVER.iter().any(|name| option.starts_with(&format!("--{name}=")))
             && !option.starts_with("--defaults-file=")
     };
     let options: Vec<&str> = line.iter().filter(here).map(String::as_str).collect();
-    let server = MariaDb::start(1, &options);
+    let server = MariaDb::start_version(version, 1, &options);
     let show = |name: &str| {
         server.sql(&format!(
             "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME='{name}'"
@@ -55,18 +60,44 @@ fn mariadbd_takes_the_command_line_and_shows_what_is_read_back() {
 /// that are options of their own.
 #[test]
 fn beginnings_of_owned_names_are_no_other_options() {
-    let mut found = BTreeSet::new();
-    for option in options_of_mariadbd() {
-        let owned = OWNED.iter().any(|owned| owned.name == option || owned.family && option.starts_with(owned.name));
-        if !owned && OWNED.iter().any(|owned| owned.name.starts_with(&option)) {
-            found.insert(option);
+    let table = || OWNED.iter().chain(WITH_KEYS);
+    for version in Version::ALL {
+        let mut found = BTreeSet::new();
+        for option in options_of_mariadbd(version) {
+            let owned = table().any(|owned| owned.name == option || owned.family && option.starts_with(owned.name));
+            if !owned && table().any(|owned| owned.name.starts_with(&option)) {
+                found.insert(option);
+            }
         }
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), OTHER_OPTIONS, "{version}");
     }
-    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), OTHER_OPTIONS);
 }
 
-fn options_of_mariadbd() -> BTreeSet<String> {
-    let help = Command::new("mariadbd").args(["--no-defaults", "--verbose", "--help"]).output().unwrap();
+#[test]
+fn mariadbd_takes_the_keys_and_does_not_start_without_them() {
+    for (version, algorithm) in Version::ALL.into_iter().flat_map(|version| [(version, AesCbc), (version, AesCtr)]) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("1;{}\n", "5a".repeat(32))).unwrap();
+        give_to_server(file.path());
+        let keys = KeyFile { path: file.path().display().to_string(), algorithm };
+        let options = keys.options();
+        let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+        options.push("--encrypt_binlog=ON");
+        let mut server = MariaDb::start_version(version, 1, &options);
+        server.sql("CREATE DATABASE d");
+        assert!(server.sql("SHOW BINLOG EVENTS").contains("Start_encryption"), "{version}");
+        let cipher = server.sql("SELECT @@file_key_management_encryption_algorithm");
+        assert_eq!(cipher, algorithm.name().to_ascii_lowercase(), "{version}");
+        server.shut_down();
+        std::fs::remove_file(file.path()).unwrap();
+        assert!(!server.try_boot(), "{version} {algorithm:?}");
+        assert!(server.log().contains("file-key-management") || server.log().contains("file_key_management"));
+    }
+}
+
+fn options_of_mariadbd(version: Version) -> BTreeSet<String> {
+    let help =
+        Command::new(version.program("mariadbd")).args(["--no-defaults", "--verbose", "--help"]).output().unwrap();
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
     let names = text.lines().filter_map(|line| line.trim_start().split("--").nth(1));
     let name_of = |text: &str| -> String {

@@ -21,6 +21,9 @@ use beachmaster::orders::{
 };
 use tempfile::TempDir;
 
+mod version;
+pub use version::Version;
+
 /// Starting a server on a busy machine takes seconds.
 pub const LIMIT: Duration = Duration::from_secs(60);
 pub const CLUSTER: &str = "prod/shop";
@@ -28,6 +31,7 @@ pub const CLUSTER: &str = "prod/shop";
 /// One member.
 pub struct Member {
     pub home: TempDir,
+    pub version: Version,
     pub ordinal: u8,
     pub port: u16,
     pub http_port: u16,
@@ -37,32 +41,37 @@ pub struct Member {
 }
 
 impl Member {
-    /// With a blank volume.
+    /// Of the installed version, with a blank volume.
     pub fn start(ordinal: u8) -> Self {
+        Self::start_version(Version::V10_11, ordinal, "")
+    }
+
+    /// With a blank volume and further options, one a line.
+    pub fn start_version(version: Version, ordinal: u8, options: &str) -> Self {
         let home = TempDir::with_prefix("beachmaster-member-").unwrap();
         fs::create_dir(home.path().join("volume")).unwrap();
-        Self::start_in(home, ordinal)
+        Self::start_in(home, version, ordinal, options)
     }
 
     /// With a file system of its own as its blank volume.
     pub fn start_on(volume: &Path, ordinal: u8) -> Self {
         let home = TempDir::with_prefix("beachmaster-member-").unwrap();
         symlink(volume, home.path().join("volume")).unwrap();
-        Self::start_in(home, ordinal)
+        Self::start_in(home, Version::V10_11, ordinal, "")
     }
 
-    fn start_in(home: TempDir, ordinal: u8) -> Self {
+    fn start_in(home: TempDir, version: Version, ordinal: u8, options: &str) -> Self {
         for folder in ["run", "tmp", "accounts"] {
             fs::create_dir(home.path().join(folder)).unwrap();
         }
         let keys = (0..9).map(|ordinal| format!("repl-{ordinal}")).chain(["probe".to_owned()]);
         keys.for_each(|key| fs::write(home.path().join("accounts").join(&key), format!("secret{key}\n")).unwrap());
         // Small and quick; what is owned stands on the command line.
-        let options = "[mariadbd]\ninnodb_buffer_pool_size=32M\ninnodb_log_file_size=32M\nslave_parallel_threads=4\n";
-        fs::write(home.path().join("my.cnf"), options).unwrap();
+        let small = "[mariadbd]\ninnodb_buffer_pool_size=32M\ninnodb_log_file_size=32M\nslave_parallel_threads=4\n";
+        fs::write(home.path().join("my.cnf"), format!("{small}{options}")).unwrap();
         give_all_to_server(home.path());
         let [port, http_port, binlog_port] = free_ports();
-        let mut member = Self { home, ordinal, port, http_port, binlog_port, launch: None, agent: None };
+        let mut member = Self { home, version, ordinal, port, http_port, binlog_port, launch: None, agent: None };
         member.start_launch();
         member.start_agent();
         member
@@ -88,6 +97,9 @@ impl Member {
             ("root-password", "root"),
         ] {
             command.arg(format!("--{flag}={}", self.path(place).display()));
+        }
+        for (flag, program) in [("mariadbd", "mariadbd"), ("install-db", "mariadb-install-db")] {
+            command.arg(format!("--{flag}={}", self.version.program(program).display()));
         }
         command.arg(format!("--mariadb-port={}", self.port));
         command.arg(format!("--http-port={}", self.http_port));
@@ -170,7 +182,7 @@ impl Member {
 
     /// A client that runs statements.
     pub fn client(&self, statements: &str) -> Child {
-        let mut client = as_server("mariadb");
+        let mut client = as_server(self.version.program("mariadb"));
         client.args(["--no-defaults", "--batch", "--skip-column-names", "--execute", statements]);
         client.arg(format!("--socket={}", self.path("run/mysqld.sock").display()));
         client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
