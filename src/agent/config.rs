@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::api::cluster::EncryptionAlgorithm;
 use crate::api::owned::{Boot, KeyFile, command_line};
-use crate::binlog::Keys;
+use crate::binlog::{Algorithm, Keys};
 use crate::layout;
 use crate::orders::{Ordinal, Secret};
 
@@ -118,10 +119,19 @@ impl Config {
         password(&self.accounts.join(key))
     }
 
-    /// The key of encrypted logs.
+    /// The key of encrypted logs; without one, what is missing.
     #[must_use]
     pub fn log_keys(&self) -> Keys {
-        Keys::missing("set spec.encryption, so that the agent has the key file, too")
+        let Some(file) = &self.keys else {
+            return Keys::missing("set spec.encryption, so that the agent has the key file, too");
+        };
+        let algorithm = match file.algorithm {
+            EncryptionAlgorithm::AesCbc => Algorithm::AesCbc,
+            EncryptionAlgorithm::AesCtr => Algorithm::AesCtr,
+        };
+        let read = std::fs::read_to_string(&file.path).map_err(|error| error.to_string());
+        let keys = read.and_then(|text| Keys::parse(&text, algorithm).map_err(|error| error.to_string()));
+        keys.unwrap_or_else(|error| Keys::missing(format!("{}: {error}; check spec.encryption's Secret", file.path)))
     }
 
     fn in_run_dir(&self, pod_path: &str) -> PathBuf {
