@@ -10,9 +10,10 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::log_reader::{LogReader, LogSource};
+use super::spliced::binlogs_of_relay_logs;
 use crate::binlog::{
-    Catalogue, FileCipher, FileScan, FileScanner, Head, IndexError, Keys, LogName, NoStart, ScanError, Start,
-    parse_index, present,
+    Catalogue, FileCipher, FileScan, FileScanner, Head, IndexError, Keys, LogName, NoStart, ScanError, SpliceError,
+    Start, parse_index, present,
 };
 use crate::gtid::GtidPosition;
 
@@ -47,6 +48,14 @@ pub enum BinlogError {
         path: PathBuf,
         /// What is wrong, and where.
         source: ScanError,
+    },
+    /// Relay logs hold what no source sent.
+    #[error("{directory}: {source}", directory = directory.display())]
+    Splice {
+        /// The directory or file.
+        directory: PathBuf,
+        /// What is wrong.
+        source: SpliceError,
     },
     /// No file has anything in it.
     #[error("{directory}: no log file has a complete head, so nothing was ever written to the binary log", directory = directory.display())]
@@ -110,6 +119,15 @@ impl BinlogFiles {
         .await?
     }
 
+    /// Reads the relay logs of a stopped server in `directory`, by their index, as binary logs of their source.
+    ///
+    /// # Errors
+    /// The logs cannot be read, or hold no complete transaction; see [`BinlogError`].
+    pub async fn open_relay_logs(directory: &Path, keys: Keys) -> Result<Self, BinlogError> {
+        let directory = directory.to_owned();
+        spawn_blocking(move || Self::of(binlogs_of_relay_logs(&directory, &keys)?, keys, &directory)).await?
+    }
+
     /// Logs in their order, in `directory`; the last one with a head is read as a whole. A crash while a new file is begun
     /// leaves it empty.
     pub(super) fn of(mut logs: Vec<(LogName, LogSource)>, keys: Keys, directory: &Path) -> Result<Self, BinlogError> {
@@ -157,6 +175,10 @@ impl BinlogFiles {
     /// What a primary answers with error 1236.
     pub fn start_at(&self, file: &str, offset: u64) -> Result<(Start, Arc<Head>), NoStart> {
         let start = self.catalogue.start_at(file, offset)?;
+        if self.logs.iter().any(|log| matches!(log.source, LogSource::Spliced(_))) {
+            // Offsets here are not those of the source's files.
+            return Err(NoStart::GtidOnly);
+        }
         let head = self.head(start.file).ok_or_else(|| NoStart::NoFile(file.to_owned()))?;
         Ok((start, head))
     }
@@ -253,7 +275,7 @@ fn index(directory: &Path, basename: &str) -> PathBuf {
 }
 
 /// Existing files of the index, in order.
-fn names(directory: &Path, basename: &str) -> Result<Vec<LogName>, BinlogError> {
+pub(super) fn names(directory: &Path, basename: &str) -> Result<Vec<LogName>, BinlogError> {
     // A link could lead out of the directory: it does not count as one of the files.
     let is_file = |name: &LogName| fs::symlink_metadata(directory.join(name.as_str())).is_ok_and(|file| file.is_file());
     let path = index(directory, basename);
@@ -276,9 +298,13 @@ fn whole(source: &LogSource, keys: &Keys) -> Result<Option<(Opened, FileScan)>, 
 
 fn size(source: &LogSource) -> Result<u64, BinlogError> {
     match source {
-        LogSource::File { path, .. } => Ok(fs::metadata(path).map_err(|error| io_error(path, error))?.len()),
+        LogSource::File { path, .. } => file_size(path),
         LogSource::Spliced(pieces) => Ok(pieces.last().map_or(0, |piece| piece.start + piece.length)),
     }
+}
+
+pub(super) fn file_size(path: &Path) -> Result<u64, BinlogError> {
+    Ok(fs::metadata(path).map_err(|error| io_error(path, error))?.len())
 }
 
 /// Scanners decrypt by themselves: a file's bytes are given to them as they are.

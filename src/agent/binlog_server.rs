@@ -54,6 +54,15 @@ impl BinlogServer {
         Ok(Self { files: Arc::new(BinlogFiles::open(directory, basename, keys).await?) })
     }
 
+    /// Reads the relay logs of a stopped server in `directory`, by their index, and serves them as binary logs of their
+    /// source, by GTID.
+    ///
+    /// # Errors
+    /// The logs cannot be read, or hold no complete transaction; see [`BinlogError`].
+    pub async fn open_relay_logs(directory: &Path, keys: Keys) -> Result<Self, BinlogError> {
+        Ok(Self { files: Arc::new(BinlogFiles::open_relay_logs(directory, keys).await?) })
+    }
+
     /// Where the logs end, which is where every replica will be that follows this server.
     #[must_use]
     pub fn end(&self) -> LogEnd {

@@ -30,6 +30,7 @@ pub mod relay;
 pub mod relay_content;
 pub mod relay_logs;
 pub mod slots;
+pub mod spliced;
 pub mod stream;
 pub mod supervisor;
 pub mod volume;

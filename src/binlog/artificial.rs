@@ -1,5 +1,6 @@
 //! Events a primary makes up for the stream; they are in no file.
 
+use super::body::FormatDescription;
 use super::checksum::Checksum;
 use super::event::{EventHeader, EventType, HEADER_LEN};
 use super::file::Head;
@@ -70,6 +71,30 @@ pub fn format_description_for(head: &Head, midway: bool) -> Vec<u8> {
         flags: 0,
     };
     with_checksum(header, &body, Checksum::Crc32)
+}
+
+/// A FORMAT_DESCRIPTION as it stands at the front of a closed file.
+pub(super) fn plain_format_description(server_id: u32, format: &FormatDescription) -> Vec<u8> {
+    let length = u32::try_from(format.length()).unwrap_or(u32::MAX);
+    let event_type = EventType::FORMAT_DESCRIPTION;
+    let header =
+        EventHeader { timestamp: 0, event_type, server_id, length, end_position: length.saturating_add(4), flags: 0 };
+    with_checksum(header, &format.body, Checksum::Crc32)
+}
+
+/// A GTID_LIST as it stands at the offset `at` of a file.
+pub(super) fn plain_gtid_list(server_id: u32, position: &GtidPosition, checksum: Checksum, at: usize) -> Vec<u8> {
+    let body = list(position, 0);
+    let length = HEADER_LEN + body.len() + checksum.length();
+    let header = EventHeader {
+        timestamp: 0,
+        event_type: EventType::GTID_LIST,
+        server_id,
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+        end_position: u32::try_from(at + length).unwrap_or(u32::MAX),
+        flags: 0,
+    };
+    with_checksum(header, &body, checksum)
 }
 
 fn artificial(event_type: EventType, server_id: u32, end_position: u32, body: &[u8], checksum: Checksum) -> Vec<u8> {

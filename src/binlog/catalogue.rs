@@ -55,6 +55,9 @@ pub enum NoStart {
     /// Position mode: the file was removed, or never was one of these.
     #[error("Could not find first log file name in binary log index file: {0} was purged, or is another server's")]
     NoFile(String),
+    /// Position mode, but the logs were put together from relay logs.
+    #[error("Relay logs are served by GTID only: use CHANGE MASTER TO MASTER_USE_GTID=slave_pos")]
+    GtidOnly,
     /// Position mode: no event begins there.
     #[error("Client requested master to start replication from impossible position {0}")]
     Offset(u64),

@@ -19,6 +19,7 @@ mod inspect;
 mod ranges;
 mod reader;
 mod scanner;
+mod splice;
 
 #[cfg(test)]
 mod proptests;
@@ -38,3 +39,4 @@ pub use inspect::{End, Inspection, Inspector};
 pub use ranges::GtidSet;
 pub use reader::{FieldError, Reader};
 pub use scanner::{Fault, Progress, ScanError, Scanner, Torn, TornReason};
+pub use splice::{Part, SpliceError, Spliced, Splicer};

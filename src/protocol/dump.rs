@@ -79,6 +79,9 @@ pub(super) struct Dump {
     behind: GtidPosition,
     /// Everything of the file before this offset is sent or skipped.
     at: u64,
+    /// The greatest end position of an event that was sent; those of relay logs are the source's, not the file's. A
+    /// heartbeat that is behind them is an error to the replica.
+    told: u64,
     /// In position mode, offset of the first event that is sent; else 0.
     from: u64,
     /// Bytes of the current event still to be sent.
@@ -124,6 +127,7 @@ impl Dump {
             scan: None,
             behind: GtidPosition::empty(),
             at: FILE_START,
+            told: 0,
             from,
             event_left: 0,
             skipping: false,
@@ -258,6 +262,7 @@ impl Dump {
         let prefix: &[u8] = if self.semi_sync { &SEMI_SYNC } else { &[] };
         self.begin_payload(prefix, length, out);
         self.event_left = length;
+        self.told = self.told.max(u64::from(header.end_position));
         Ok(Began::Sending)
     }
 
@@ -305,7 +310,7 @@ impl Dump {
         let Announced { file, server_id, checksum } = self.announced;
         // While the next file is being looked at, the replica is at the end of the one before.
         let name = self.catalogue.name(file).as_str();
-        let event = binlog::heartbeat(server_id, name, self.at, checksum);
+        let event = binlog::heartbeat(server_id, name, self.at.max(self.told), checksum);
         self.send(&event, out);
     }
 
@@ -338,7 +343,7 @@ impl Dump {
             let text = format!("Log file {name} begins after GTID {missing}, which is in no file before it");
             return Err(ServerError::binlog(text));
         }
-        (self.from, self.skipping) = (0, false);
+        (self.from, self.told, self.skipping) = (0, 0, false);
         self.announce(head, FILE_START, false, out);
         self.at = FILE_START + head.format.length();
         Ok(())

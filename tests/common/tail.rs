@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use beachmaster::agent::binlog_server::BinlogServer;
+use beachmaster::agent::spliced::RELAY_LOGS;
 use beachmaster::binlog::Keys;
 use beachmaster::protocol::Login;
 use tempfile::TempDir;
@@ -44,10 +45,26 @@ impl Served {
         Self::serve(files)
     }
 
+    /// As [`Self::copy_of`], with the key of encrypted logs.
+    pub fn copy_with_keys(primary: &MariaDb, keys: Keys) -> Self {
+        Self::serve_with(copy(&primary.datadir()), "bin", keys)
+    }
+
+    /// The relay logs in a folder, by its index.
+    pub fn relay_logs(folder: TempDir, keys: Keys) -> Self {
+        Self::serve_with(folder, RELAY_LOGS, keys)
+    }
+
     fn serve(files: TempDir) -> Self {
+        Self::serve_with(files, "bin", Keys::missing("none is needed"))
+    }
+
+    fn serve_with(files: TempDir, basename: &str, keys: Keys) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let server =
-            runtime.block_on(BinlogServer::open(files.path(), "bin", Keys::missing("none is needed"))).unwrap();
+        let server = match basename {
+            RELAY_LOGS => runtime.block_on(BinlogServer::open_relay_logs(files.path(), keys)).unwrap(),
+            basename => runtime.block_on(BinlogServer::open(files.path(), basename, keys)).unwrap(),
+        };
         let server = std::sync::Arc::new(server);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -19,6 +19,7 @@ const MOST: usize = 64 << 10;
 pub struct Decryptor {
     offset: u64,
     stage: Stage,
+    cipher: Option<FileCipher>,
 }
 
 #[derive(Debug)]
@@ -47,22 +48,19 @@ impl Decryptor {
     /// For a file from its beginning on.
     #[must_use]
     pub fn new(keys: Keys) -> Self {
-        Self { offset: 0, stage: Stage::Head { keys, seen: Vec::new() } }
+        Self { offset: 0, stage: Stage::Head { keys, seen: Vec::new() }, cipher: None }
     }
 
     /// For an encrypted file from the event at `offset` on.
     #[must_use]
     pub fn at(file: FileCipher, offset: u64) -> Self {
-        Self { offset, stage: Stage::Between { file, head: Vec::new() } }
+        Self { offset, cipher: Some(file.clone()), stage: Stage::Between { file, head: Vec::new() } }
     }
 
     /// How the file is encrypted, once its head was read; `None` when it is not.
     #[must_use]
     pub fn file_cipher(&self) -> Option<&FileCipher> {
-        match &self.stage {
-            Stage::Head { .. } | Stage::Plain => None,
-            Stage::Between { file, .. } | Stage::Inside { file, .. } => Some(file),
-        }
+        self.cipher.as_ref()
     }
 
     /// True when bytes pass as they are from here on.
@@ -102,8 +100,9 @@ impl Decryptor {
         let wanted = match look(seen) {
             Look::More(wanted) => wanted,
             Look::Done(start) => {
-                let file = start.and_then(|start| FileCipher::new(keys, &start));
-                self.stage = file.map_or(Stage::Plain, |file| Stage::Between { file, head: Vec::new() });
+                self.cipher = start.and_then(|start| FileCipher::new(keys, &start));
+                let between = |file| Stage::Between { file, head: Vec::new() };
+                self.stage = self.cipher.clone().map_or(Stage::Plain, between);
                 return bytes;
             }
         };

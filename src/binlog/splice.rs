@@ -1,0 +1,205 @@
+//! Relay logs told as binary logs of the source they came from.
+//!
+//! A relay log holds the source's events word for word, between events of the replica's own: its FORMAT_DESCRIPTION and
+//! STOP, the ROTATE of relay logs (`LOG_EVENT_RELAY_LOG_F`), and what the source made up for the stream
+//! (`LOG_EVENT_ARTIFICIAL_F`). What is left are transactions, and they are all that a replica in GTID mode needs. One may
+//! be spread over two files, and one that a reconnect cut off is begun anew. Sources: `sql/slave.cc` (`queue_event`),
+//! `sql/log.cc` (`MYSQL_BIN_LOG::new_file_impl`).
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::artificial::{plain_format_description, plain_gtid_list};
+use super::body::{EventBody, FormatDescription};
+use super::event::{Event, EventHeader, EventType};
+use super::file::Head;
+use super::group::{GroupError, GroupStep, GroupTracker};
+use super::index::LogName;
+use super::scanner::MAGIC;
+use crate::gtid::{Gtid, GtidPosition};
+
+/// Part of a relay log file that came from the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Index of the relay log.
+    pub file: usize,
+    /// Where the part begins in it.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// A binary log put together from relay logs: `head`, then the parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spliced {
+    /// Name of the source's file.
+    pub name: LogName,
+    /// Magic number, FORMAT_DESCRIPTION and GTID_LIST.
+    pub head: Vec<u8>,
+    /// Complete transactions, in their order.
+    pub parts: Vec<Part>,
+}
+
+/// Why relay logs cannot be told as binary logs.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SpliceError {
+    /// No source was named before the first transaction.
+    #[error(
+        "transaction {0} stands before the first ROTATE and FORMAT_DESCRIPTION of a source: a relay log is missing"
+    )]
+    NoSource(Gtid),
+    /// The source's file has a name no server gives.
+    #[error("the source's file {0:?} is not named like a binary log")]
+    Name(String),
+    /// Events in an order no server writes.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// What stands in the relay logs is not one history.
+    #[error("transaction {gtid} follows {after}: the relay logs are not of one source")]
+    NotRising {
+        /// The transaction.
+        gtid: Gtid,
+        /// The one before it in its domain.
+        after: Gtid,
+    },
+}
+
+/// Follows the events of relay logs, in the files' order.
+#[derive(Debug, Default)]
+pub struct Splicer {
+    file: usize,
+    source: Source,
+    groups: GroupTracker,
+    /// The source and the parts of the group that has begun and not ended.
+    open: Vec<Part>,
+    position: GtidPosition,
+    /// The transaction before the first one of each domain.
+    starts: BTreeMap<u32, Gtid>,
+    logs: Vec<Draft>,
+}
+
+/// What the source's events last said of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Source {
+    name: String,
+    format: Option<(u32, FormatDescription)>,
+}
+
+/// A log whose GTID_LIST is not known before the end.
+#[derive(Debug)]
+struct Draft {
+    source: Source,
+    before: GtidPosition,
+    parts: Vec<Part>,
+}
+
+impl Splicer {
+    /// The next file begins.
+    pub fn next_file(&mut self) {
+        self.file += 1;
+    }
+
+    /// Takes the next event of the file.
+    ///
+    /// # Errors
+    /// Events no server writes in this order, or of more than one history.
+    pub fn event(&mut self, event: &Event) -> Result<(), SpliceError> {
+        /// `LOG_EVENT_RELAY_LOG_F`.
+        const OWN: u16 = 0x40;
+        if event.header.flags & OWN != 0 {
+            return Ok(());
+        }
+        match &event.body {
+            EventBody::FormatDescription(format) => {
+                self.source.format = Some((event.header.server_id, format.clone()));
+                return Ok(());
+            }
+            EventBody::Rotate(rotate) => {
+                self.source.name.clone_from(&rotate.file);
+                return Ok(());
+            }
+            EventBody::GtidList(_) | EventBody::Stop | EventBody::StartEncryption(_) => return Ok(()),
+            EventBody::Gtid(_) => self.begin(),
+            _ if event.header.flags & EventHeader::ARTIFICIAL != 0 => return Ok(()),
+            _ if event.header.event_type == EventType::BINLOG_CHECKPOINT => return Ok(()),
+            // The rest of a transaction whose beginning was purged with the file before: it was applied.
+            _ if self.groups.open().is_none() && self.logs.is_empty() => return Ok(()),
+            _ => {}
+        }
+        let step = self.groups.take(event)?;
+        self.keep(event);
+        match step {
+            GroupStep::Ended(group) => self.complete(group.gtid),
+            GroupStep::Inside => Ok(()),
+            GroupStep::Outside => self.add(),
+        }
+    }
+
+    /// A transaction that a reconnect cut off is begun anew: what came of it before does not count.
+    fn begin(&mut self) {
+        self.groups = GroupTracker::default();
+        self.open.clear();
+    }
+
+    fn keep(&mut self, event: &Event) {
+        let part = Part { file: self.file, offset: event.offset, length: u64::from(event.header.length) };
+        join(&mut self.open, part);
+    }
+
+    fn complete(&mut self, gtid: Gtid) -> Result<(), SpliceError> {
+        match self.position.get(gtid.domain) {
+            Some(after) if after.sequence >= gtid.sequence => return Err(SpliceError::NotRising { gtid, after }),
+            Some(_) => {}
+            None => {
+                let before = Gtid { server: Head::UNKNOWN_SERVER, sequence: gtid.sequence.saturating_sub(1), ..gtid };
+                self.starts.insert(gtid.domain, before);
+            }
+        }
+        if self.source.format.is_none() || self.source.name.is_empty() {
+            return Err(SpliceError::NoSource(gtid));
+        }
+        self.add()?;
+        self.position.set(gtid);
+        Ok(())
+    }
+
+    /// Puts the open parts into the log of the source as it is told now.
+    fn add(&mut self) -> Result<(), SpliceError> {
+        if self.logs.last().is_none_or(|log| log.source != self.source) {
+            self.logs.push(Draft { source: self.source.clone(), before: self.position.clone(), parts: Vec::new() });
+        }
+        let Some(log) = self.logs.last_mut() else { return Ok(()) };
+        self.open.drain(..).for_each(|part| join(&mut log.parts, part));
+        Ok(())
+    }
+
+    /// The binary logs. A transaction without an end is left out.
+    ///
+    /// # Errors
+    /// A source's file with a name no server gives.
+    pub fn finish(self) -> Result<Vec<Spliced>, SpliceError> {
+        let starts: GtidPosition = self.starts.into_values().filter(|before| before.sequence > 0).collect();
+        let spliced = |draft: Draft| {
+            let name = &draft.source.name;
+            let basename = name.rsplit_once('.').map_or("", |(basename, _)| basename);
+            let name = LogName::parse(name, basename).ok_or_else(|| SpliceError::Name(name.clone()))?;
+            let (server_id, format) = draft.source.format.ok_or_else(|| SpliceError::Name(name.to_string()))?;
+            // Before its first transaction a domain is where the relay logs begin.
+            let mut before = starts.clone();
+            draft.before.iter().for_each(|gtid| before.set(gtid));
+            let format_description = plain_format_description(server_id, &format);
+            let list = plain_gtid_list(server_id, &before, format.checksum, MAGIC.len() + format_description.len());
+            Ok(Spliced { name, head: [&MAGIC[..], &format_description, &list].concat(), parts: draft.parts })
+        };
+        self.logs.into_iter().map(spliced).collect()
+    }
+}
+
+/// Adds a part; one that continues the last makes it longer.
+fn join(parts: &mut Vec<Part>, part: Part) {
+    match parts.last_mut() {
+        Some(last) if last.file == part.file && last.offset + last.length == part.offset => last.length += part.length,
+        _ => parts.push(part),
+    }
+}
