@@ -66,6 +66,22 @@ impl RelayLogs {
         received.map_or(Ok(()), |received| fs::write(folder.join(RECEIVED), received.to_string()))
     }
 
+    /// The folders of one run, in the order in which its files were written.
+    ///
+    /// # Errors
+    /// When the folders cannot be listed.
+    pub fn folders_of(&self, run: Incarnation) -> io::Result<Vec<PathBuf>> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folders: Vec<(u64, PathBuf)> = entries(&self.kept)?
+            .into_iter()
+            .map(|folder| folder.path())
+            .filter(|folder| !is_doomed(folder))
+            .filter_map(|folder| generation_of(&folder).filter(|(of, _)| *of == run).map(|(_, count)| (count, folder)))
+            .collect();
+        folders.sort_unstable();
+        Ok(folders.into_iter().map(|(_, folder)| folder).collect())
+    }
+
     /// Reads what the folders of ended runs hold, where that is not known yet.
     ///
     /// # Errors
@@ -147,9 +163,14 @@ impl RelayLogs {
 
 /// The run a folder belongs to.
 fn run_of(folder: &Path) -> Option<Incarnation> {
+    generation_of(folder).map(|(run, _)| run)
+}
+
+/// The run a folder belongs to, and its number among that run's.
+fn generation_of(folder: &Path) -> Option<(Incarnation, u64)> {
     let name = folder.file_name()?.to_str()?;
-    let run = name.split_once('-').map_or(name, |(run, _)| run);
-    run.parse().ok().map(Incarnation)
+    let (run, generation) = name.split_once('-').unwrap_or((name, "1"));
+    Some((Incarnation(run.parse().ok()?), generation.parse().ok()?))
 }
 
 fn is_doomed(folder: &Path) -> bool {
@@ -237,6 +258,9 @@ mod tests {
         assert_eq!(case.kept(), ["3", "3-2"]);
         let content = |folder: &str| fs::read_to_string(case.logs.kept.join(folder).join("relay.000001")).unwrap();
         assert_eq!((content("3").as_str(), content("3-2").as_str()), ("relay.000001", "second life"));
+        let folders = case.logs.folders_of(Incarnation(3)).unwrap();
+        assert_eq!(folders, [case.logs.kept.join("3"), case.logs.kept.join("3-2")]);
+        assert!(case.logs.folders_of(Incarnation(4)).unwrap().is_empty());
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub enum Order {
     Follow { source: Source, semi_sync: bool, wait: Option<GtidPosition> },
     /// Waits until `position` is applied or the deadline is near. Changes nothing.
     Await { position: GtidPosition },
+    /// Applies what the kept relay logs of an ended run hold that came from the primary with this server id, and stands
+    /// still then, as after `freeze`.
+    Recover { incarnation: Incarnation, server_id: u32 },
     /// Opens the binlog server over a dead mariadbd's binary logs, until the next order but `serve-binlog`.
     ServeBinlog { user: String, password: Secret },
     /// Makes the member the primary. Refused when its binary log does not cover `min`.
@@ -75,6 +78,7 @@ impl Order {
             Self::Freeze => "freeze",
             Self::Follow { .. } => "follow",
             Self::Await { .. } => "await",
+            Self::Recover { .. } => "recover",
             Self::ServeBinlog { .. } => "serve-binlog",
             Self::Promote { .. } => "promote",
             Self::SetAcker { .. } => "set-acker",
@@ -147,6 +151,8 @@ pub enum Answer {
     Fenced { logs: LogEvidence },
     /// Answer to `freeze`: STOP SLAVE IO_THREAD returned, or mariadbd was killed and is proven dead (`killed`).
     Frozen(Frozen),
+    /// Answer to `recover`: what the member has and is now, also receiving and acknowledging nothing.
+    Recovered { of: Incarnation, frozen: Frozen },
     /// Answer to `await` and to `follow` with `wait`.
     Applied { position: GtidPosition, reached: bool },
     /// Answer to `serve-binlog`.

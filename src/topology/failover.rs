@@ -13,7 +13,7 @@ use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind}
 use super::resume;
 use super::safety::{self, Basis};
 use crate::gtid::GtidPosition;
-use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, LogEvidence, Order, Ordinal, Source};
+use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, LogEvidence, Order, Ordinal, Reason, Source};
 
 /// A new leader's streams to the agents open within a second of each other; the old primary is started again only when
 /// nobody else may still turn up. In milliseconds.
@@ -81,7 +81,10 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let ranking = rank(case.policy, case.record, case.seen, from, known_end(case, from).as_ref());
     let basis = match basis(case, from) {
         Ok(basis) => basis,
-        Err(missing) => return without_basis(case, from, missing).rejecting(ranking.rejected),
+        Err(missing) => {
+            let decision = recovery(case, &missing).unwrap_or_else(|| without_basis(case, from, missing));
+            return decision.rejecting(ranking.rejected);
+        }
     };
     let Some(best) = ranking.best() else { return without_candidate(case, from, &ranking) };
     if let Some(other) = already_moved(case, from, best) {
@@ -177,6 +180,28 @@ fn frozen_members<'a>(case: &Case<'a>, from: Ordinal, ranking: &Ranking) -> Vec<
     };
     let clean = |member: &&MemberView| super::member::written_outside_reigns(&received(member)).is_none();
     case.others(from).filter(|member| member.frozen().is_some()).filter(counts).filter(clean).collect()
+}
+
+/// Ackers that were restarted apply what they had received before: then they are evidence again.
+fn recovery(case: &Case<'_>, missing: &str) -> Option<Decision> {
+    let mut ackers = safety::recoverable(case.rules, case.record, case.seen);
+    // Long relay logs take more than one go.
+    let given_up = |member: &MemberView| {
+        let failure = member.progress.failure.as_ref();
+        failure.is_some_and(|failure| failure.count >= FAILURES_TO_REJECT && failure.error.reason != Reason::Expired)
+    };
+    if ackers.is_empty() || ackers.iter().any(|(member, _)| given_up(member)) {
+        return None;
+    }
+    let server_id = case.record.primary_server_id()?;
+    let recover = |(member, acker): (&MemberView, &Acker)| {
+        order(member, Order::Recover { incarnation: acker.incarnation, server_id })
+    };
+    // One after the other when a member was restarted more than once.
+    ackers.sort_by_key(|(member, acker)| (member.ordinal, acker.incarnation));
+    ackers.dedup_by_key(|(member, _)| member.ordinal);
+    let acts = ackers.into_iter().filter_map(recover).collect();
+    Some(Decision { acts, ..Decision::blocked(format!("{missing}; their relay logs are being applied")) })
 }
 
 fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {

@@ -1,6 +1,6 @@
 //! What was seen of a cluster at one moment: plain values, put together by the operator's shell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gtid::GtidPosition;
 use crate::orders::{
@@ -193,6 +193,8 @@ pub struct Progress {
     pub fenced: Option<LogEvidence>,
     /// It receives nothing more.
     pub frozen: Option<Frozen>,
+    /// Earlier runs whose kept relay logs it has applied since it was frozen.
+    pub recovered: BTreeSet<Incarnation>,
     /// Its binlog server runs.
     pub serving: Option<Serving>,
     /// A `follow` was carried out, to this host.

@@ -48,7 +48,17 @@ pub fn basis(rules: Rules, record: &Record, seen: &Observation, from: Ordinal) -
 /// # Errors
 /// A sentence that names what is missing.
 pub fn by_ackers(rules: Rules, record: &Record, seen: &Observation) -> Result<(), String> {
-    all_ackers(record, |acker| frozen_as_recorded(rules, seen, acker))
+    all_ackers(record, |acker| accounted_for(rules, seen, acker))
+}
+
+/// Ackers that by themselves are no evidence, but whose kept relay logs can be applied to become one; empty when others
+/// would still be missing.
+#[must_use]
+pub fn recoverable<'a>(rules: Rules, record: &'a Record, seen: &'a Observation) -> Vec<(&'a MemberView, &'a Acker)> {
+    let missing = || record.ackers.iter().filter(|acker| !accounted_for(rules, seen, acker));
+    let found: Vec<_> = missing().filter_map(|acker| Some((restarted(seen, acker)?, acker))).collect();
+    let all = record.durability == Durability::Enforced && found.len() == missing().count();
+    if all { found } else { vec![] }
 }
 
 /// What all ackers together have received, when 8(b) holds.
@@ -71,7 +81,8 @@ pub fn feasible(rules: Rules, record: &Record, seen: &Observation, from: Ordinal
         _ => format!("the binary logs of member {from} cannot be read: its agent or its volume is missing"),
     };
     let alive = |acker: &Acker| {
-        seen.member(acker.member).is_some_and(|member| is_incarnation(rules, member, acker) && member.is_running())
+        let as_recorded = |member: &MemberView| is_incarnation(rules, member, acker) && member.is_running();
+        seen.member(acker.member).is_some_and(as_recorded) || restarted(seen, acker).is_some()
     };
     all_ackers(record, alive).map_err(|ackers| format!("{logs}; and {ackers}"))
 }
@@ -106,6 +117,29 @@ fn all_ackers(record: &Record, holds: impl Fn(&Acker) -> bool) -> Result<(), Str
     if missing.is_empty() { Ok(()) } else { Err(format!("these ackers do not answer: {}", missing.join(", "))) }
 }
 
+/// Nothing it acknowledged can be missing from what the members are known to have.
+fn accounted_for(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
+    frozen_as_recorded(rules, seen, acker) || is_recovered(seen, acker)
+}
+
+/// The run recorded is over, and the next one has applied all that it had received.
+fn is_recovered(seen: &Observation, acker: &Acker) -> bool {
+    restarted(seen, acker).is_some_and(|member| {
+        member.frozen().is_some_and(|frozen| !frozen.killed) && member.progress.recovered.contains(&acker.incarnation)
+    })
+}
+
+/// The member of `acker` when it runs again since the run recorded, in the same pod and under the same kernel: then its
+/// relay logs are as they were, also those that never reached the disk.
+fn restarted<'a>(seen: &'a Observation, acker: &Acker) -> Option<&'a MemberView> {
+    let later = |member: &&MemberView| member.incarnation().is_some_and(|run| run > acker.incarnation);
+    seen.member(acker.member).filter(|member| is_same_place(member, acker) && member.is_running()).filter(later)
+}
+
+fn is_same_place(member: &MemberView, acker: &Acker) -> bool {
+    member.state().is_some_and(|state| state.pod_uid == acker.pod_uid && state.boot_id == acker.boot_id)
+}
+
 fn frozen_as_recorded(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
     let Some(member) = seen.member(acker.member) else { return false };
     let frozen = member
@@ -122,9 +156,7 @@ fn is_incarnation(rules: Rules, member: &MemberView, acker: &Acker) -> bool {
 /// True when `member` is now the very run that `acker` records: same pod, same boot of its node, same incarnation.
 #[must_use]
 pub fn matches_acker(member: &MemberView, acker: &Acker) -> bool {
-    member.ordinal == acker.member
-        && member.incarnation() == Some(acker.incarnation)
-        && member.state().is_some_and(|state| state.pod_uid == acker.pod_uid && state.boot_id == acker.boot_id)
+    member.ordinal == acker.member && member.incarnation() == Some(acker.incarnation) && is_same_place(member, acker)
 }
 
 /// What the promoted member must have: the basis united with everything that was received by members frozen now.
@@ -141,7 +173,8 @@ pub fn target(basis: &Basis, frozen: &[&MemberView]) -> GtidPosition {
 mod tests {
     use super::super::member::samples::{acker, cluster as seen, dead, replica};
     use super::*;
-    use crate::orders::{Frozen, Incarnation};
+    use crate::orders::{Frozen, Incarnation, Mariadbd};
+    use crate::topology::observation::AgentSight;
 
     fn frozen(ordinal: u8, received: &str) -> MemberView {
         let mut member = replica(ordinal, "p0");
@@ -179,6 +212,41 @@ mod tests {
         killed.progress.frozen.as_mut().unwrap().killed = true;
         let cluster = seen(vec![dead(0), killed]);
         assert!(basis(Rules::default(), &enforced(vec![acker(1, 1)]), &cluster, Ordinal(0)).is_err());
+    }
+
+    #[test]
+    fn an_acker_that_was_restarted_counts_once_its_relay_logs_are_applied() {
+        let again = |run: u64, recovered: &[u64]| {
+            let mut member = frozen(1, "0-17-9");
+            let Some(Frozen { incarnation, .. }) = &mut member.progress.frozen else { unreachable!() };
+            *incarnation = Incarnation(run);
+            if let AgentSight::Present(state) = &mut member.agent {
+                state.mariadbd = Mariadbd::Running { incarnation: Incarnation(run), sql: true };
+            }
+            member.progress.recovered = recovered.iter().copied().map(Incarnation).collect();
+            member
+        };
+        let record = enforced(vec![acker(1, 1)]);
+        let check = |member: &MemberView| {
+            let cluster = seen(vec![dead(0), member.clone()]);
+            let basis = by_ackers(Rules::default(), &record, &cluster).is_ok();
+            (basis, recoverable(Rules::default(), &record, &cluster).len())
+        };
+        assert_eq!(check(&again(1, &[])), (true, 0), "the run recorded");
+        assert_eq!(check(&again(2, &[])), (false, 1));
+        assert_eq!(check(&again(3, &[2])), (false, 1), "another run's relay logs");
+        assert_eq!(check(&again(2, &[1])), (true, 0));
+        let mut thawed = again(2, &[1]);
+        thawed.progress.frozen = None;
+        assert_eq!(check(&thawed), (false, 1), "it may receive again");
+        let mut other_kernel = again(2, &[]);
+        if let AgentSight::Present(state) = &mut other_kernel.agent {
+            "other".clone_into(&mut state.boot_id);
+        }
+        assert_eq!(check(&other_kernel), (false, 0), "what was in the page cache is gone");
+        let both = enforced(vec![acker(1, 1), acker(2, 1)]);
+        let cluster = seen(vec![dead(0), again(2, &[])]);
+        assert!(recoverable(Rules::default(), &both, &cluster).is_empty(), "of no use while another is missing");
     }
 
     #[test]

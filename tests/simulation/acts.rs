@@ -21,7 +21,7 @@ fn limit_ms(order: &Order) -> u64 {
     match order {
         Order::Fence => 5_000,
         Order::Freeze => 4_500,
-        Order::Init { .. } => 120_000,
+        Order::Init { .. } | Order::Recover { .. } => 120_000,
         Order::Start => 60_000,
         Order::Follow { .. } | Order::Await { .. } | Order::Promote { .. } => 3_000,
         _ => 2_000,
@@ -139,6 +139,10 @@ fn fold(progress: &mut Progress, order: &Order, answer: Answer, now: Millis) {
     match (order, answer) {
         (_, Answer::Fenced { logs }) => progress.fenced = Some(logs),
         (_, Answer::Frozen(frozen)) => progress.frozen = Some(frozen),
+        (_, Answer::Recovered { of, frozen }) => {
+            progress.frozen = Some(frozen);
+            progress.recovered.insert(of);
+        }
         (_, Answer::Applied { position, .. }) => progress.applied = Some(position),
         (_, Answer::Serving { port, end }) => progress.serving = Some(Serving { port, end }),
         (_, Answer::Promoted { position }) => progress.promoted = Some(position),

@@ -104,11 +104,12 @@ fn ten_thousand_histories_keep_every_invariant() {
     let sum = |of: fn(&Stats) -> u64| stats.iter().map(of).sum::<u64>();
     let crashed = stats.iter().filter(|stats| stats.crashes_in_failover > 0).count() as u64;
     println!(
-        "{} histories: {} failovers, {} resumes, {} operator crashes inside a failover in {crashed} histories, \
+        "{} histories: {} failovers, {} resumes, {} relay logs recovered, {} operator crashes inside a failover in {crashed} histories, \
          {} transactions acknowledged ({} times by a pod deleted by force), {} orders, {} rest blocked rightly",
         stats.len(),
         sum(|stats| stats.failovers),
         sum(|stats| stats.resumes),
+        sum(|stats| stats.recovered),
         sum(|stats| stats.crashes_in_failover),
         sum(|stats| stats.acked),
         sum(|stats| stats.by_deleted_pods),

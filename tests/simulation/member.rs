@@ -29,8 +29,8 @@ pub struct Volume {
     /// Highest token, its order's id, and the answer it got.
     pub highest: Option<(Token, String, Option<Outcome>)>,
     pub binlog: Vec<Tx>,
-    /// Linked relay logs that were not applied.
-    pub kept: Vec<Vec<Tx>>,
+    /// Linked relay logs that were not applied, and of which run they are.
+    pub kept: Vec<(Incarnation, Vec<Tx>)>,
     /// Members whose replication account is locked here.
     pub locked: BTreeSet<u8>,
     /// False: the datadir cannot be read.
@@ -51,6 +51,20 @@ impl Volume {
 
     pub fn position(&self) -> GtidPosition {
         position_of(self.binlog.last())
+    }
+
+    /// Applies what of `txs` is missing; false when they are not of the same history, or begin too late.
+    pub fn extend(&mut self, txs: &[Tx]) -> bool {
+        for tx in txs {
+            let index = usize::try_from(tx.gtid.sequence).unwrap() - 1;
+            match self.binlog.get(index) {
+                Some(known) if known.gtid != tx.gtid => return false,
+                Some(_) => {}
+                None if index == self.binlog.len() => self.binlog.push(*tx),
+                None => return false,
+            }
+        }
+        true
     }
 
     pub fn has(&self, index: usize, gtid: Gtid) -> bool {

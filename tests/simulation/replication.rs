@@ -279,7 +279,7 @@ impl World {
         let Some(server) = self.hosts[host].server.take() else { return };
         self.say(|| format!("host {host}: mariadbd ended, incarnation {}", server.incarnation));
         if keeps_relay_logs && !server.relay.is_empty() {
-            self.hosts[host].volume.kept.push(server.relay.into_iter().collect());
+            self.hosts[host].volume.kept.push((server.incarnation, server.relay.into_iter().collect()));
         }
         self.hosts[host].exited = Some((server.incarnation, ExitStatus { code: None, signal: Some(9) }));
         let ends: Vec<u64> =

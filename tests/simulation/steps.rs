@@ -1,5 +1,7 @@
 //! What each order does to a member, statement by statement, so that faults hit between any two of them.
 
+use std::collections::VecDeque;
+
 use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{
     Answer, BINLOG_SERVER_PORT, Frozen, Identity, Incarnation, LogEvidence, MemberRole, Order, OrderError, Outcome,
@@ -61,6 +63,7 @@ impl World {
             Order::ServeBinlog { .. } => self.serve(host, run),
             _ if self.hosts[host].answering().is_none() => Next::failed(Reason::NotRunning, "mariadbd does not answer"),
             Order::Freeze => self.freeze(host, run),
+            Order::Recover { incarnation, server_id } => self.recover(host, run, *incarnation, *server_id),
             Order::Follow { source, semi_sync, wait } => self.follow(host, run, source, *semi_sync, wait.as_ref()),
             Order::Await { position } => self.wait_for(host, run, 0, position),
             Order::Promote { min, server_id, semi_sync } => self.promote(host, run, min, (*server_id, *semi_sync)),
@@ -194,6 +197,35 @@ impl World {
         }
     }
 
+    /// What an earlier run received and did not apply comes out of its kept relay logs.
+    fn recover(&mut self, host: HostId, run: &Run, of: Incarnation, server_id: u32) -> Next {
+        if self.hosts[host].server.as_ref().is_none_or(|server| !server.sql || !server.read_only) {
+            return Next::failed(Reason::NotRunning, "mariadbd does not answer, or is a primary");
+        }
+        match run.step {
+            0 => {
+                self.stop_replica(host);
+                Next::Step(1, self.dice.range(5, 200))
+            }
+            _ => {
+                let there = &mut self.hosts[host];
+                let Some(server) = there.server.as_mut() else { return Next::failed(Reason::NotRunning, "") };
+                (server.relay, server.slave) = (VecDeque::new(), None);
+                let kept = there.volume.kept.iter().filter(|(kept_of, _)| *kept_of == of).map(|(_, txs)| txs.clone());
+                for txs in kept.collect::<Vec<_>>() {
+                    if txs.last().is_some_and(|last| last.gtid.server == server_id) && !there.volume.extend(&txs) {
+                        return Next::failed(Reason::Sql, "Last_IO_Errno 1236");
+                    }
+                }
+                let position = there.volume.position();
+                let incarnation = server.incarnation;
+                self.stats.recovered += 1;
+                let frozen = Frozen { incarnation, received: position.clone(), applied: position, killed: false };
+                Next::answered(Answer::Recovered { of, frozen })
+            }
+        }
+    }
+
     fn stop_time(&mut self, host: HostId) -> u64 {
         let hangs = self
             .conns
@@ -255,7 +287,7 @@ impl World {
             slave.sql = false;
         }
         if !server.relay.is_empty() {
-            there.volume.kept.push(server.relay.iter().copied().collect());
+            there.volume.kept.push((server.incarnation, server.relay.iter().copied().collect()));
         }
     }
 

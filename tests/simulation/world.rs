@@ -131,6 +131,8 @@ pub struct Stats {
     pub without_volume: u64,
     pub failovers: u64,
     pub resumes: u64,
+    /// Restarted ackers that applied their kept relay logs.
+    pub recovered: u64,
     /// Commits released by a pod that had been deleted by force.
     pub by_deleted_pods: u64,
     pub crashes_in_failover: u64,

@@ -98,6 +98,7 @@ pub(super) fn leaves_relaxed(order: &Order) -> bool {
         Order::Fence
             | Order::Freeze
             | Order::Await { .. }
+            | Order::Recover { .. }
             | Order::ServeBinlog { .. }
             | Order::Follow { wait: Some(_), .. }
     )

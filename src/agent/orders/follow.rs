@@ -39,11 +39,11 @@ pub(super) async fn follow(
 }
 
 /// Where to connect, and as whom.
-struct Login {
-    host: String,
-    port: u16,
-    user: String,
-    password: Secret,
+pub(super) struct Login {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: Secret,
 }
 
 impl Login {
@@ -74,7 +74,7 @@ impl Login {
 }
 
 /// A primary that takes writes is never turned into a replica: switching its semi-sync off would acknowledge what waits.
-fn refuse_a_primary(globals: &Globals) -> Result<(), OrderError> {
+pub(super) fn refuse_a_primary(globals: &Globals) -> Result<(), OrderError> {
     if globals.read_only && !globals.source_enabled {
         return Ok(());
     }
@@ -91,7 +91,8 @@ async fn replicates(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Resu
     Ok(same_source && healthy && acker == (semi_sync, semi_sync))
 }
 
-async fn switch(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<(), OrderError> {
+/// Stops what replicates, with every relay log kept, and replicates from `login`.
+pub(super) async fn switch(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<(), OrderError> {
     work.stop_replication().await?;
     work.execute(&format!("SET GLOBAL rpl_semi_sync_slave_enabled={}", u8::from(semi_sync))).await?;
     if work.agent().role() == Some(MemberRole::Primary) {

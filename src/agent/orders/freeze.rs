@@ -31,7 +31,7 @@ pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     }
 }
 
-async fn frozen(work: &mut Work<'_>) -> Result<Frozen, OrderError> {
+pub(super) async fn frozen(work: &mut Work<'_>) -> Result<Frozen, OrderError> {
     let incarnation = work.incarnation()?;
     let slave = work.slave().await?;
     let globals = work.globals().await?;

@@ -217,6 +217,10 @@ impl Member {
             Answer::Done => {}
             Answer::Fenced { logs } => progress.fenced = Some(logs.clone()),
             Answer::Frozen(frozen) => progress.frozen = Some(frozen.clone()),
+            Answer::Recovered { of, frozen } => {
+                progress.frozen = Some(frozen.clone());
+                progress.recovered.insert(*of);
+            }
             Answer::Applied { position, .. } => progress.applied = Some(position.clone()),
             Answer::Serving { port, end } => progress.serving = Some(Serving { port: *port, end: end.clone() }),
             Answer::Promoted { position } => progress.promoted = Some(position.clone()),
