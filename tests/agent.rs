@@ -13,8 +13,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use beachmaster::orders::{
-    Answer, Event, Incarnation, LogEvidence, Mariadbd, MemberRole, Order, Ordinal, Outcome, Reason, Secret, Source,
-    Volume,
+    Answer, Event, Frozen, Incarnation, LogEvidence, Mariadbd, MemberRole, Order, Ordinal, Outcome, Reason, Secret,
+    Source, Volume,
 };
 
 #[path = "common/disk.rs"]
@@ -44,6 +44,7 @@ with_every_version!(
     a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
     ackers_are_added_freed_and_locked_out,
     processes_may_be_killed_and_tokens_are_remembered,
+    an_acker_recovers_what_it_received_in_an_earlier_run,
     a_long_tail_is_applied_without_syncs_and_survives_a_crash,
     volumes_that_are_not_ours_are_left_alone,
 );
@@ -97,6 +98,41 @@ fn wait_until_equal(members: &[&Member]) {
         let contents: Vec<String> = members.iter().map(|member| content(member)).collect();
         contents.windows(2).all(|pair| pair[0] == pair[1])
     });
+}
+
+/// What only an acker has, and has not applied, survives its crash and the loss of the primary.
+fn an_acker_recovers_what_it_received_in_an_earlier_run(version: Version) {
+    let members = cluster::<3>(version);
+    let [primary, acker, replica] = &members[..] else { panic!() };
+    write(primary, 5);
+    wait_until_equal(&[primary, acker, replica]);
+    replica.sql("STOP SLAVE IO_THREAD");
+    acker.sql("STOP SLAVE SQL_THREAD");
+    write(primary, 20);
+    let end = primary.position();
+    acker.kill_mariadbd();
+    let Answer::Fenced { .. } = primary.stream().obey(2, 1, Order::Fence) else { panic!() };
+    acker.wait_for("the acker runs again", |state| {
+        matches!(state.mariadbd, Mariadbd::Running { incarnation: Incarnation(2), sql: true })
+    });
+    let Answer::Frozen(before) = acker.stream().obey(2, 1, Order::Freeze) else { panic!() };
+    assert!(!before.received.covers(&end), "MariaDB itself knows nothing of what it had received");
+
+    let of = Incarnation(1);
+    for seq in [2, 3] {
+        let recovered = acker.stream().obey(2, seq, Order::Recover { incarnation: of, server_id: 0x11 });
+        let frozen = Frozen { incarnation: Incarnation(2), received: end.clone(), applied: end.clone(), killed: false };
+        assert_eq!(recovered, Answer::Recovered { of, frozen }, "it may be repeated");
+    }
+    assert_eq!(acker.sql("SELECT COUNT(*) FROM d.t"), "25");
+    assert!(acker.sql("SHOW SLAVE STATUS").contains("127.0.0.1"));
+    let catch_up = Order::Follow { source: acker.source(), semi_sync: false, wait: Some(end.clone()) };
+    replica.stream().obey(2, 1, Order::Freeze);
+    assert_eq!(replica.stream().obey(2, 2, catch_up), Answer::Applied { position: end.clone(), reached: true });
+    acker.stream().obey(2, 4, promote(&end.to_string(), 0x22));
+    wait_until_equal(&[acker, replica]);
+    let refused = acker.stream().refuse(2, 5, Order::Recover { incarnation: of, server_id: 0x11 });
+    assert_eq!(refused.reason, Reason::StillRunning, "never on a primary");
 }
 
 fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(version: Version) {
