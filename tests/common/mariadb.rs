@@ -42,6 +42,10 @@ impl MariaDb {
         let home = TempDir::with_prefix("beachmaster-mariadb-").unwrap();
         let datadir = home.path().join("data");
         copy(&template(version).join("data"), &datadir);
+        // Not shared: a server that starts removes all temporary tables it finds.
+        let temporary = home.path().join("tmp");
+        fs::create_dir(&temporary).unwrap();
+        give_to_server(&temporary);
         give_to_server(home.path());
         let mut all = vec![format!("--server-id={server_id}")];
         all.extend(options.iter().map(ToString::to_string));
@@ -71,6 +75,7 @@ impl MariaDb {
             .arg(format!("--datadir={}", self.datadir().display()))
             .arg(format!("--socket={}", self.socket().display()))
             .arg(format!("--pid-file={}", self.home.path().join("pid").display()))
+            .arg(format!("--tmpdir={}", self.home.path().join("tmp").display()))
             .arg(format!("--port={}", self.port))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--log-bin=bin", "--relay-log=relay"])
             .args(["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M", "--max-allowed-packet=64M"])
