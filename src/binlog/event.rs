@@ -85,6 +85,8 @@ impl EventHeader {
     pub const IN_USE: u16 = 0x1;
     /// Made up for the stream, in no file of the source.
     pub const ARTIFICIAL: u16 = 0x20;
+    /// Written by a replica into its relay log for itself.
+    pub const RELAY_LOG: u16 = 0x40;
 
     /// Reads the header at the front of `bytes`.
     pub fn read(bytes: &[u8]) -> Result<Self, FieldError> {

@@ -11,6 +11,7 @@ mod body;
 mod catalogue;
 mod checksum;
 mod encryption;
+mod end_positions;
 mod event;
 mod file;
 mod group;

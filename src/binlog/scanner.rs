@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::body::{self, BodyError, EventBody, StartEncryption};
 use super::checksum::Checksum;
 use super::encryption::{Decryptor, FileCipher, Keys};
+use super::end_positions::EndPositions;
 use super::event::{Event, EventHeader, EventType, HEADER_LEN};
 use crate::gtid::Gtid;
 
@@ -164,6 +165,7 @@ pub struct Scanner {
     offset: u64,
     /// Of the last FORMAT_DESCRIPTION; `None` before the first.
     checksum: Option<Checksum>,
+    end_positions: EndPositions,
     /// The part of magic, header or body collected so far.
     kept: Vec<u8>,
     stage: Stage,
@@ -207,6 +209,7 @@ impl Scanner {
             encrypted_from: None,
             offset: 0,
             checksum: None,
+            end_positions: EndPositions::default(),
             kept: Vec::new(),
             stage: Stage::Magic,
         }
@@ -335,17 +338,12 @@ impl Scanner {
 
     /// Decrypted with a wrong key, a header is random; without checksums nothing else would tell.
     fn is_sensible(&self, header: EventHeader) -> bool {
-        header.event_type.name().is_some() && (header.end_position == 0 || self.ends_where_it_says(header))
-    }
-
-    fn ends_where_it_says(&self, header: EventHeader) -> bool {
-        let end = self.offset.wrapping_add(u64::from(header.length)) & u64::from(u32::MAX);
-        u64::from(header.end_position) == end
+        header.event_type.name().is_some() && self.end_positions.agree(self.offset, header)
     }
 
     /// A crash leaves an event whose end position agrees with its length; a flipped bit in the length does not.
     fn beyond_the_file(&self, header: EventHeader) -> Refused {
-        if header.end_position == 0 || self.ends_where_it_says(header) {
+        if self.end_positions.agree(self.offset, header) {
             return Refused::Short;
         }
         Refused::Fault(Fault::Length { length: header.length, end_position: header.end_position })
@@ -360,12 +358,19 @@ impl Scanner {
         }
         let header = pending.header;
         let stored = <[u8; 4]>::try_from(pending.stored.as_slice()).map_or(0, u32::from_le_bytes);
-        if let Some(computed) = pending.hash.take().map(crc32fast::Hasher::finalize).filter(|value| *value != stored) {
+        let computed = pending.hash.take().map(crc32fast::Hasher::finalize).filter(|value| *value != stored);
+        if let Some(computed) = computed.filter(|_| !self.has_no_true_checksum(header)) {
             let length = usize::try_from(header.length).unwrap_or(usize::MAX);
             let fault = Fault::Checksum { found: stored, computed };
             return self.suspicious(Some(header.event_type), fault, length, true);
         }
         self.finished(header).map(|event| Some(Progress::Event(event)))
+    }
+
+    /// Of a FORMAT_DESCRIPTION, whose last byte tells whether the events after it have one.
+    fn has_no_true_checksum(&self, header: EventHeader) -> bool {
+        let writes_none = self.kept.last().is_some_and(|byte| Checksum::from_number(*byte) == Some(Checksum::None));
+        writes_none && self.end_positions.is_changed_by_the_source(header)
     }
 
     fn finished(&mut self, header: EventHeader) -> Result<Event, ScanError> {
@@ -379,6 +384,7 @@ impl Scanner {
             }
             _ => {}
         }
+        self.end_positions.passed(self.offset, header);
         let event = Event { offset: self.offset, header, body };
         self.offset = event.end();
         self.kept.clear();
