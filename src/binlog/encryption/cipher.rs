@@ -52,13 +52,19 @@ impl Aes {
 pub struct FileCipher {
     key: Arc<Key>,
     nonce: [u8; 12],
+    begins: u64,
 }
 
 impl FileCipher {
-    /// `None` when the key is missing or the scheme is unknown.
-    pub(super) fn new(keys: &Keys, start: &StartEncryption) -> Option<Self> {
+    /// For events from the offset `begins` on. `None` when the key is missing or the scheme is unknown.
+    pub(super) fn new(keys: &Keys, start: &StartEncryption, begins: u64) -> Option<Self> {
         let key = keys.key(start.key_version).ok().filter(|_| start.scheme == StartEncryption::SCHEME)?;
-        Some(Self { key, nonce: start.nonce })
+        Some(Self { key, nonce: start.nonce, begins })
+    }
+
+    /// Where the first encrypted event begins.
+    pub(super) fn begins(&self) -> u64 {
+        self.begins
     }
 
     /// The cipher of the event at `offset`.

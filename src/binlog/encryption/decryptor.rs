@@ -51,7 +51,7 @@ impl Decryptor {
         Self { offset: 0, stage: Stage::Head { keys, seen: Vec::new() }, cipher: None }
     }
 
-    /// For an encrypted file from the event at `offset` on.
+    /// For an encrypted file from the event at `offset` on, be it one of the head, which is not encrypted.
     #[must_use]
     pub fn at(file: FileCipher, offset: u64) -> Self {
         Self { offset, cipher: Some(file.clone()), stage: Stage::Between { file, head: Vec::new() } }
@@ -100,7 +100,7 @@ impl Decryptor {
         let wanted = match look(seen) {
             Look::More(wanted) => wanted,
             Look::Done(start) => {
-                self.cipher = start.and_then(|start| FileCipher::new(keys, &start));
+                self.cipher = start.and_then(|start| FileCipher::new(keys, &start, self.offset));
                 let between = |file| Stage::Between { file, head: Vec::new() };
                 self.stage = self.cipher.clone().map_or(Stage::Plain, between);
                 return bytes;
@@ -115,6 +115,13 @@ impl Decryptor {
 
     fn between<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         let Stage::Between { file, head } = &mut self.stage else { return bytes };
+        if let Some(plain) = file.begins().checked_sub(self.offset).filter(|plain| *plain > 0) {
+            let plain = usize::try_from(plain).unwrap_or(usize::MAX);
+            let (now, later) = bytes.split_at_checked(plain).unwrap_or((bytes, &[]));
+            out.extend_from_slice(now);
+            self.offset += now.len() as u64;
+            return later;
+        }
         let (now, later) = bytes.split_at_checked(HEADER_LEN - head.len()).unwrap_or((bytes, &[]));
         head.extend_from_slice(now);
         let Ok(header) = <[u8; HEADER_LEN]>::try_from(head.as_slice()) else { return later };

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::decryptor::Decryptor;
 use super::keys::{Algorithm, KeyError, Keys};
 use super::testing::{encrypt, keys};
 use crate::binlog::checksum::Checksum;
@@ -67,6 +68,23 @@ proptest! {
         let file = file(Checksum::None);
         let head = &file.bytes[..file.encrypted_from.unwrap()];
         let _ = scan_with(&[head, &bytes].concat(), chunk, &keys(algorithm));
+    }
+}
+
+#[test]
+fn reading_may_begin_at_any_event() {
+    for algorithm in [Algorithm::AesCbc, Algorithm::AesCtr] {
+        let file = file(Checksum::Crc32);
+        let encrypted = encrypt(&file.bytes, file.encrypted_from.unwrap(), algorithm);
+        let mut whole = Decryptor::new(keys(algorithm));
+        whole.feed(&encrypted, &mut Vec::new());
+        let ends = file.ends.iter().map(|(_, end)| usize::try_from(*end).unwrap());
+        for start in [0, 4, 256, file.encrypted_from.unwrap()].into_iter().chain(ends) {
+            let mut decryptor = Decryptor::at(whole.file_cipher().unwrap().clone(), start as u64);
+            let mut plain = Vec::new();
+            encrypted[start..].chunks(61).for_each(|bytes| decryptor.feed(bytes, &mut plain));
+            assert!(plain == file.bytes[start..], "from {start}");
+        }
     }
 }
 
