@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::harness::dump;
 use crate::harness::stage::Stage;
+use tail::Variant;
 
 /// A scenario by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,6 +28,13 @@ pub enum Scenario {
     Crash,
     /// The primary dies with transactions in its binary logs that no replica has
     Tail,
+    /// The same with encrypted binary logs
+    TailEncrypted,
+    /// The same with compressed binary logs
+    TailCompressed,
+    /// The same with MariaDB 11.8
+    #[value(name = "tail-11-8")]
+    Tail11_8,
     /// The primary dies while no operator runs
     OperatorDown,
     /// The primary of two members dies, again and again
@@ -58,7 +66,10 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
     let mut stage = Stage::set(&name, &format!("e2e-{name}")).await?;
     let outcome = match scenario {
         Scenario::Crash => crash::run(&mut stage, runs.unwrap_or(crash::RUNS)).await,
-        Scenario::Tail => tail::run(&mut stage, runs.unwrap_or(tail::RUNS)).await,
+        Scenario::Tail => tail(&mut stage, Variant::Plain, runs).await,
+        Scenario::TailEncrypted => tail(&mut stage, Variant::Encrypted, runs).await,
+        Scenario::TailCompressed => tail(&mut stage, Variant::Compressed, runs).await,
+        Scenario::Tail11_8 => tail(&mut stage, Variant::Mariadb11_8, runs).await,
         Scenario::OperatorDown => operator_down::run(&mut stage, runs.unwrap_or(operator_down::RUNS)).await,
         Scenario::TwoMembers => two_members::run(&mut stage, runs.unwrap_or(two_members::RUNS)).await,
         Scenario::Survive => survive::run(&mut stage).await,
@@ -73,6 +84,10 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
     }
     conclude(&stage);
     Ok(stage.report.passed)
+}
+
+async fn tail(stage: &mut Stage, variant: Variant, runs: Option<u32>) -> Result<()> {
+    tail::run(stage, variant, runs.unwrap_or(tail::RUNS)).await
 }
 
 fn conclude(stage: &Stage) {

@@ -3,9 +3,11 @@
 //! The replicas are cut off by dropping packets in the node's network, so that primary and replicas take part in it
 //! unknowing, as in a real partition; STOP SLAVE would be a courtesy that accidents do not show.
 
+mod variant;
+
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use crate::harness::cluster::Cluster;
@@ -16,11 +18,12 @@ use crate::harness::pods::Load;
 use crate::harness::stage::Stage;
 use crate::harness::wait;
 
+pub use variant::Variant;
+
 /// Deaths, unless asked otherwise.
 pub const RUNS: u32 = 1;
-/// The tail: at least this many transactions and bytes of binary log.
+/// The tail: at least this many transactions.
 const TRANSACTIONS: u64 = 20_000;
-const BYTES: u64 = 20_000_000;
 /// Binary logs it is spread over.
 const LOGS: u64 = 3;
 /// A catching up is told after two seconds; an outage of this length has one of more than that.
@@ -32,19 +35,22 @@ const LOAD: Load = Load { workers: 16, payload_bytes: 600, pause_ms: 0 };
 ///
 /// # Errors
 /// When the series cannot be finished.
-pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
-    let cluster = stage.cluster(json!({"members": 3, "replication": {"mode": "Async"}})).await?;
+pub async fn run(stage: &mut Stage, variant: Variant, runs: u32) -> Result<()> {
+    let cluster = variant.cluster(stage).await?;
     let mut watch = Watch::start(stage, cluster, LOAD, false).await?;
     for _ in 0..runs {
         let before = watch.before().await?;
         let cut = Cut::make(&watch.cluster, &before.primary).await?;
-        let outcome = grow_and_kill(&watch, &before.primary).await;
+        let outcome = grow_and_kill(&watch, &before.primary, variant).await;
         cut.heal().await?;
         let (tail, killed) = outcome?;
         let mut run = watch.after(before, killed).await?;
         run.more.insert(
             "tail".into(),
-            json!({"transactions": tail.transactions, "bytes": tail.bytes, "logs": LOGS, "received_by_replicas": 0}),
+            json!({
+                "transactions": tail.transactions, "bytes": tail.bytes, "logs": LOGS, "kind": tail.kind,
+                "received_by_replicas": 0,
+            }),
         );
         stage.report.add(run)?;
     }
@@ -65,29 +71,34 @@ async fn progress_was_told(kube: &Kube) -> Result<String> {
 struct Tail {
     transactions: u64,
     bytes: u64,
+    /// How its logs are written.
+    kind: String,
 }
 
-async fn grow_and_kill(watch: &Watch, primary: &str) -> Result<(Tail, u64)> {
+async fn grow_and_kill(watch: &Watch, primary: &str, variant: Variant) -> Result<(Tail, u64)> {
     let cluster = &watch.cluster;
     let frozen =
         wait::until("the replicas receive nothing", Duration::from_secs(20), async || cut_off(cluster, primary).await)
             .await?;
     let start = position(cluster, primary).await?;
     // What the first of the logs holds already is not counted.
-    let before = log_size(cluster, primary).await?;
-    let mut bytes = 0;
+    let (_, before) = current_log(cluster, primary).await?;
+    let (mut bytes, mut logs) = (0, vec![]);
     for log in 1..=LOGS {
         let rows = watch.writer.count().await? + TRANSACTIONS.div_ceil(LOGS) + 1;
         watch.writer.wait_for(rows).await?;
-        bytes += log_size(cluster, primary).await?;
+        let (name, size) = current_log(cluster, primary).await?;
+        logs.push(name);
+        bytes += size;
         if log < LOGS {
             cluster.sql(primary, "FLUSH BINARY LOGS").await?;
         }
     }
-    let tail = Tail { transactions: position(cluster, primary).await? - start, bytes: bytes - before };
+    let kind = variant.prove(cluster, primary, &logs).await?;
+    let tail = Tail { transactions: position(cluster, primary).await? - start, bytes: bytes - before, kind };
     ensure!(
-        tail.transactions >= TRANSACTIONS && tail.bytes >= BYTES,
-        "the tail is too short: {} of {} bytes",
+        tail.transactions >= TRANSACTIONS && tail.bytes >= variant.least_bytes(),
+        "the tail is too short: {} transactions in {} bytes",
         tail.transactions,
         tail.bytes
     );
@@ -98,9 +109,10 @@ async fn grow_and_kill(watch: &Watch, primary: &str) -> Result<(Tail, u64)> {
     }
     let killed = cluster.kill_mariadbd(primary).await?;
     println!(
-        "  {} transactions, {} MB in {LOGS} binary logs, none received by a replica",
+        "  {} transactions, {} MB in {LOGS} binary logs ({}), none received by a replica",
         tail.transactions,
-        tail.bytes / 1_000_000
+        tail.bytes / 1_000_000,
+        tail.kind
     );
     Ok((tail, killed))
 }
@@ -138,11 +150,13 @@ fn sequence(gtid: &str) -> Option<u64> {
     gtid.rsplit('-').next()?.parse().ok()
 }
 
-/// Size of the binary log that is written now.
-async fn log_size(cluster: &Cluster, member: &str) -> Result<u64> {
+/// Name and size of the binary log that is written now.
+async fn current_log(cluster: &Cluster, member: &str) -> Result<(String, u64)> {
     let rows = cluster.sql(member, "SHOW MASTER STATUS").await?;
-    let position = rows.first().and_then(|row| row.get(1)).with_context(|| format!("{member} has no binary log"))?;
-    Ok(position.parse()?)
+    match rows.first().map(Vec::as_slice) {
+        Some([name, size, ..]) => Ok((name.clone(), size.parse()?)),
+        other => bail!("{member} has no binary log: {other:?}"),
+    }
 }
 
 /// Rules in the network of the primary's node that drop what replicas and primary say to each other.
