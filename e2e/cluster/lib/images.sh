@@ -2,22 +2,27 @@
 # the project's own are built from the work tree and imported into the running nodes when they changed.
 
 PAUSE_IMAGE=localhost/pause:1
+MARIADB_VERSIONS=(10.11 11.8)
 OWN_IMAGES=$STATE/images
 
 # --- base images -----------------------------------------------------------------------------------------------------------
 
 # Sets TEMPLATE to a containerd root that holds the base images, unpacked; makes it when the cache has none.
 base_images_build() {
-  local pause mariadb
+  local pause version archive archives=()
   pause=$CACHE/images/pause-$(module_version k8s.io/kubernetes kubernetes).tar
   mkdir -p "$CACHE/images"
   if [ ! -e "$pause" ]; then
     pause_image "$pause"
   fi
-  mariadb=$(mariadb_image_archive 10.11)
-  TEMPLATE=$CACHE/images/containerd-$(basename "$pause" .tar)-$(basename "$mariadb" .tar)
+  for version in "${MARIADB_VERSIONS[@]}"; do
+    archive=$(mariadb_image_archive "$version")
+    archives+=("$archive")
+  done
+  # Archives are named after what made them.
+  TEMPLATE=$CACHE/images/containerd-$(basename --multiple "$pause" "${archives[@]}" | hash_of)
   if [ ! -d "$TEMPLATE" ]; then
-    long "unpacking the base images, once" "$CACHE/log/image-template.log" template_build "$TEMPLATE" "$pause" "$mariadb"
+    long "unpacking the base images, once" "$CACHE/log/image-template.log" template_build "$TEMPLATE" "$pause" "${archives[@]}"
   fi
 }
 
