@@ -6,6 +6,9 @@
 //! be spread over two files, and one that a reconnect cut off is begun anew. Sources: `sql/slave.cc` (`queue_event`),
 //! `sql/log.cc` (`MYSQL_BIN_LOG::new_file_impl`).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use thiserror::Error;

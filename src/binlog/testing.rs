@@ -56,6 +56,37 @@ impl LogFile {
         file
     }
 
+    /// A relay log of server 2 with events of `source`, a file of server 1.
+    pub fn relay(source: &str, checksum: Checksum) -> Self {
+        let (bytes, position) = (MAGIC.to_vec(), GtidPosition::empty());
+        let mut file = Self { bytes, ends: Vec::new(), encrypted_from: None, checksum: Checksum::Crc32, position };
+        file.event(EventType::FORMAT_DESCRIPTION, 2, EventHeader::RELAY_LOG, &format_body(Checksum::Crc32));
+        file.connected(source, checksum)
+    }
+
+    /// What a source sends first on a connection.
+    pub fn connected(mut self, source: &str, checksum: Checksum) -> Self {
+        let rotate = [&4_u64.to_le_bytes()[..], source.as_bytes()].concat();
+        self.event(EventType::ROTATE, 1, EventHeader::ARTIFICIAL, &rotate);
+        self.checksum = Checksum::Crc32;
+        self.event(EventType::FORMAT_DESCRIPTION, 1, 0, &format_body(checksum));
+        self.checksum = checksum;
+        self.event(EventType::GTID_LIST, 1, EventHeader::ARTIFICIAL, &[0, 0, 0, 0, 0, 0]);
+        self
+    }
+
+    /// The replica goes on in its next relay log.
+    pub fn continued(mut self) -> Self {
+        self.event(EventType::ROTATE, 2, EventHeader::RELAY_LOG, b"\x04\0\0\0\0\0\0\0relay.000002");
+        self
+    }
+
+    /// Events word for word.
+    pub fn copied(mut self, events: &[u8]) -> Self {
+        self.bytes.extend(events);
+        self
+    }
+
     /// A transaction with rows of `size` bytes, ended by XID.
     pub fn transaction(mut self, gtid: &str, size: usize) -> Self {
         let gtid = self.gtid(gtid, 0);
@@ -117,6 +148,7 @@ impl LogFile {
         let length = u32::try_from(HEADER_LEN + body.len() + self.checksum.length()).unwrap();
         let end_position = u32::try_from(self.bytes.len()).unwrap() + length;
         let mut header = EventHeader { timestamp: 7, event_type, server_id, length, end_position, flags: 0 };
+        header.flags = flags & !EventHeader::IN_USE;
         let checked = [&header.to_bytes()[..], body].concat();
         header.flags = flags;
         self.bytes.extend(header.to_bytes());
