@@ -13,7 +13,7 @@ use super::log_reader::{LogReader, LogSource};
 use super::spliced::binlogs_of_relay_logs;
 use crate::binlog::{
     Catalogue, FileCipher, FileScan, FileScanner, Head, IndexError, Keys, LogName, NoStart, ScanError, SpliceError,
-    Start, parse_index, present,
+    Start, Torn, parse_index, present,
 };
 use crate::gtid::GtidPosition;
 
@@ -56,6 +56,14 @@ pub enum BinlogError {
         directory: PathBuf,
         /// What is wrong.
         source: SpliceError,
+    },
+    /// A relay log is incomplete although another one follows: the end of a file that was in the page cache only is gone.
+    #[error("{path} is {torn}, but another relay log follows: what stood behind it was lost", path = path.display())]
+    TornInside {
+        /// The relay log.
+        path: PathBuf,
+        /// Where, and how.
+        torn: Torn,
     },
     /// No file has anything in it.
     #[error("{directory}: no log file has a complete head, so nothing was ever written to the binary log", directory = directory.display())]
@@ -249,14 +257,16 @@ impl OneLog {
         Self { source, head: OnceLock::new(), scan: OnceCell::new() }
     }
 
+    /// A head that cannot be read now may be readable later.
     fn opened(&self, keys: &Keys) -> Option<&Opened> {
-        let read = || {
-            head(&self.source, keys).unwrap_or_else(|error| {
-                tracing::warn!(%error, "the head of a log cannot be read");
-                None
-            })
-        };
-        self.head.get_or_init(read).as_ref()
+        if self.head.get().is_none() {
+            match head(&self.source, keys) {
+                // Somebody else may have been faster: with the same.
+                Ok(found) => drop(self.head.set(found)),
+                Err(error) => tracing::warn!(%error, "the head of a log cannot be read"),
+            }
+        }
+        self.head.get()?.as_ref()
     }
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::binlog_files::{BinlogError, BinlogFiles};
 use super::log_reader::LogReader;
@@ -19,7 +19,7 @@ use crate::protocol::{Connection, Login, Place, ProtocolError, Scramble, Setting
 
 /// A cluster has at most nine members, each with a stream and for a moment a connection that sends KILL.
 const MAX_CONNECTIONS: usize = 32;
-/// A replica sends its next statement within a round trip; who says nothing for so long is none.
+/// A replica sends its next statement within a round trip; who has not asked for the stream after so long is none.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes taken from a client at once: replicas send little.
 const RECEIVE: usize = 4096;
@@ -37,7 +37,7 @@ enum Ended {
     Network(#[from] io::Error),
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
-    #[error("the client said nothing for {} seconds", PATIENCE.as_secs())]
+    #[error("the client did not ask for the stream within {} seconds", PATIENCE.as_secs())]
     Silent,
     #[error("the client closed the connection")]
     Closed,
@@ -121,12 +121,14 @@ struct Client {
 impl Client {
     async fn run(&mut self) -> Result<(), Ended> {
         self.stream.set_nodelay(true)?;
+        // Also who says something now and then must have asked for the stream by then.
+        let patience = Instant::now() + PATIENCE;
         loop {
             let step = self.connection.step();
             let output = self.connection.take_output();
             self.stream.write_all(&output).await?;
             match step {
-                Step::Receive => timeout(PATIENCE, self.receive()).await.map_err(|_| Ended::Silent)??,
+                Step::Receive => timeout_at(patience, self.receive()).await.map_err(|_| Ended::Silent)??,
                 Step::Position { file, offset } => self.position(file, offset).await?,
                 Step::Start(place) => self.start(place).await?,
                 Step::Scan { file, heartbeat } => self.scan(file, heartbeat).await?,

@@ -129,8 +129,9 @@ impl Config {
             EncryptionAlgorithm::AesCbc => Algorithm::AesCbc,
             EncryptionAlgorithm::AesCtr => Algorithm::AesCtr,
         };
-        let read = std::fs::read_to_string(&file.path).map_err(|error| error.to_string());
-        let keys = read.and_then(|text| Keys::parse(&text, algorithm).map_err(|error| error.to_string()));
+        let read = std::fs::read(&file.path).map_err(|error| error.to_string());
+        let parse = |text: Vec<u8>| Keys::parse(&String::from_utf8_lossy(&text), algorithm);
+        let keys = read.and_then(|text| parse(text).map_err(|error| error.to_string()));
         keys.unwrap_or_else(|error| Keys::missing(format!("{}: {error}; check spec.encryption's Secret", file.path)))
     }
 

@@ -141,24 +141,28 @@ impl RelayLogs {
     fn folder(&self, incarnation: Incarnation, files: &[DirEntry]) -> io::Result<PathBuf> {
         let mut folder = self.kept.join(incarnation.to_string());
         let mut generation = 1;
-        while self.has_other_files(&folder, files)? {
+        while folder.exists() && !shares_with(&folder, files)? {
             generation += 1;
             folder = self.kept.join(format!("{incarnation}-{generation}"));
         }
         Ok(folder)
     }
+}
 
-    fn has_other_files(&self, folder: &Path, files: &[DirEntry]) -> io::Result<bool> {
-        for file in files {
-            let (Ok(kept), Ok(present)) = (fs::metadata(folder.join(file.file_name())), file.metadata()) else {
-                continue;
-            };
-            if kept.ino() != present.ino() {
-                return Ok(true);
-            }
+/// True when `files` go on where a folder's files end: one of them is there, and none under the name of another file.
+/// Otherwise its relay logs have ended: names were used again, or what is in it was all purged since.
+fn shares_with(folder: &Path, files: &[DirEntry]) -> io::Result<bool> {
+    let mut shared = false;
+    for file in files {
+        let (Ok(kept), Ok(present)) = (fs::metadata(folder.join(file.file_name())), file.metadata()) else {
+            continue;
+        };
+        if kept.ino() != present.ino() {
+            return Ok(false);
         }
-        Ok(false)
+        shared = true;
     }
+    Ok(shared || entries(folder)?.is_empty())
 }
 
 /// The run a folder belongs to.
@@ -192,7 +196,8 @@ fn entries(folder: &Path) -> io::Result<Vec<DirEntry>> {
 fn write_index(folder: &Path) -> io::Result<()> {
     let names = entries(folder)?.into_iter().map(|file| file.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.filter(|name| is_relay_log(name)).collect();
-    names.sort();
+    // By number: the millionth has one digit more.
+    names.sort_by_key(|name| (name.len(), name.clone()));
     fs::write(folder.join(INDEX), names.iter().map(|name| format!("./{name}\n")).collect::<String>())
 }
 
@@ -261,6 +266,26 @@ mod tests {
         let folders = case.logs.folders_of(Incarnation(3)).unwrap();
         assert_eq!(folders, [case.logs.kept.join("3"), case.logs.kept.join("3-2")]);
         assert!(case.logs.folders_of(Incarnation(4)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn relay_logs_with_a_gap_between_them_are_kept_apart() {
+        let case = Case::new(&["relay.000003", "relay.000004"]);
+        case.logs.keep(Incarnation(1), None).unwrap();
+        let change = |gone: &str, new: &str| {
+            fs::remove_file(case.logs.data_dir.join(gone)).unwrap();
+            fs::write(case.logs.data_dir.join(new), new).unwrap();
+            case.logs.keep(Incarnation(1), None).unwrap();
+        };
+        change("relay.000003", "relay.000005");
+        let index = |folder: &str| fs::read_to_string(case.logs.kept.join(folder).join(INDEX)).unwrap();
+        assert_eq!(index("1"), "./relay.000003\n./relay.000004\n./relay.000005\n");
+        fs::remove_file(case.logs.data_dir.join("relay.000004")).unwrap();
+        change("relay.000005", "relay.000001");
+        assert_eq!((case.kept().len(), index("1-2").as_str()), (2, "./relay.000001\n"), "after CHANGE MASTER");
+        fs::write(case.logs.data_dir.join("relay.1000000"), "").unwrap();
+        change("relay.000001", "relay.999999");
+        assert_eq!(index("1-3"), "./relay.999999\n./relay.1000000\n");
     }
 
     #[test]

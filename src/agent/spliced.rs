@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::binlog_files::{BinlogError, SCAN_CHUNK, file_size, names, read_through};
 use super::log_reader::{LogReader, LogSource, Piece, PieceContent};
-use crate::binlog::{FileCipher, Keys, LogName, Progress, Scanner, Spliced, Splicer};
+use crate::binlog::{FileCipher, Keys, LogName, Progress, Scanner, Spliced, Splicer, Torn};
 
 /// Base name of relay logs (option `relay_log`).
 pub const RELAY_LOGS: &str = "relay";
@@ -23,9 +23,13 @@ struct RelayLog {
 pub(super) fn binlogs_of_relay_logs(directory: &Path, keys: &Keys) -> Result<Vec<(LogName, LogSource)>, BinlogError> {
     let mut splicer = Splicer::default();
     let mut files = Vec::new();
-    for name in names(directory, RELAY_LOGS)? {
+    let names = names(directory, RELAY_LOGS)?;
+    for (index, name) in names.iter().enumerate() {
         let path = directory.join(name.as_str());
-        let cipher = read(&path, keys, &mut splicer)?;
+        let (cipher, torn) = read(&path, keys, &mut splicer)?;
+        if let Some(torn) = torn.filter(|_| index + 1 < names.len()) {
+            return Err(BinlogError::TornInside { path, torn });
+        }
         splicer.next_file();
         files.push(RelayLog { path, cipher });
     }
@@ -33,12 +37,12 @@ pub(super) fn binlogs_of_relay_logs(directory: &Path, keys: &Keys) -> Result<Vec
     Ok(spliced.into_iter().map(|log| source(log, &files)).collect())
 }
 
-/// Gives a file's events to `splicer`; how the file ends does not matter, because only complete transactions count.
-fn read(path: &Path, keys: &Keys, splicer: &mut Splicer) -> Result<Option<FileCipher>, BinlogError> {
+/// Gives a file's events to `splicer`: how it is encrypted, and how it is torn.
+fn read(path: &Path, keys: &Keys, splicer: &mut Splicer) -> Result<(Option<FileCipher>, Option<Torn>), BinlogError> {
     let failed = |source| BinlogError::Io { path: path.to_owned(), source };
     let mut scanner = Scanner::new(file_size(path)?, keys);
     let mut reader = LogReader::open(&LogSource::File { path: path.to_owned(), cipher: None }).map_err(failed)?;
-    let mut cipher = None;
+    let (mut cipher, mut end) = (None, None);
     read_through(&mut reader, SCAN_CHUNK, failed, |mut bytes| {
         loop {
             let step = scanner.advance(&mut bytes);
@@ -48,11 +52,14 @@ fn read(path: &Path, keys: &Keys, splicer: &mut Splicer) -> Result<Option<FileCi
                     .event(&event)
                     .map_err(|source| BinlogError::Splice { directory: path.to_owned(), source })?,
                 Progress::NeedMore => return Ok(false),
-                Progress::End(_) => return Ok(true),
+                Progress::End(torn) => {
+                    end = torn;
+                    return Ok(true);
+                }
             }
         }
     })?;
-    Ok(cipher)
+    Ok((cipher, end))
 }
 
 fn source(log: Spliced, files: &[RelayLog]) -> (LogName, LogSource) {

@@ -139,7 +139,7 @@ impl Catalogue {
         }
         let mut search = Search { catalogue: self, head: &mut head };
         let covered = |head: &Head| head.gtid_list.iter().all(|gtid| is_at_or_before(*gtid, had));
-        let file = search.last_where(0, covered).ok_or(NoStart::Purged)?;
+        let file = search.last_where(0, covered).or_else(|| search.back_to(covered)).ok_or(NoStart::Purged)?;
         let mut must_exist = Vec::new();
         for gtid in had.iter() {
             must_exist.extend(search.holder(file, gtid)?.map(|index| (index, gtid)));
@@ -194,6 +194,12 @@ impl<F: FnMut(usize) -> Option<Arc<Head>>> Search<'_, F> {
             }
         }
         low.checked_sub(1).filter(|index| *index >= first)
+    }
+
+    /// The last file for which `so` holds, whatever holds before: after FLUSH BINARY LOGS DELETE_DOMAIN_ID a GTID_LIST is
+    /// smaller than those before it.
+    fn back_to(&mut self, so: impl Fn(&Head) -> bool) -> Option<usize> {
+        (0..self.catalogue.count()).rev().find(|index| so(&self.head(*index)))
     }
 
     /// The one file, from `first` on, that must hold `gtid`; `None` when a GTID_LIST already names it.
@@ -253,6 +259,19 @@ mod tests {
         assert_eq!(start("0-1-13,5-1-1"), Ok((2, 0)));
         assert_eq!(start("0-2-14,5-1-1"), Ok((2, 1)));
         assert_eq!(start("0-1-13,5-1-1,9-9-9"), Ok((2, 0)), "a domain of another primary");
+    }
+
+    #[test]
+    fn a_domain_that_was_deleted_is_no_reason_to_refuse() {
+        let file = |start| LogFile::new(start, Checksum::Crc32);
+        let (catalogue, heads) = catalogue(&[
+            file("0-1-10,9-1-1").transaction("0-1-11", 9),
+            file("0-1-11,9-1-1").transaction("0-1-12", 9),
+            file("0-1-12").transaction("0-1-13", 9),
+            file("0-1-13").transaction("0-1-14", 9),
+        ]);
+        let start = catalogue.start(&"0-1-12".parse().unwrap(), |index| heads.get(index).cloned());
+        assert_eq!(start.unwrap().file, 2);
     }
 
     #[test]

@@ -43,6 +43,9 @@ impl Head {
 pub struct FileScan {
     /// Offset of the byte after the last complete group, or after the head when there is none.
     pub end: u64,
+    /// Offset of the byte after the last event that is whole and in no incomplete group: behind `end` when the file ends with
+    /// events between groups.
+    pub events_end: u64,
     /// The position after the last complete group.
     pub position: GtidPosition,
     /// Set when the file ends in an incomplete event or group.
@@ -105,6 +108,7 @@ impl FileScanner {
     pub fn new(size: u64, keys: &Keys) -> Self {
         let scan = FileScan {
             end: 0,
+            events_end: 0,
             position: GtidPosition::empty(),
             torn: None,
             transactions: GtidSet::default(),
@@ -172,7 +176,11 @@ impl FileScanner {
             (EventBody::Gtid(_), None) => return Err(error(Fault::NoGtidList)),
             _ => {}
         }
-        match self.groups.take(event).map_err(|fault| error(fault.into()))? {
+        let step = self.groups.take(event).map_err(|fault| error(fault.into()))?;
+        if step != GroupStep::Inside {
+            self.scan.events_end = event.end();
+        }
+        match step {
             GroupStep::Ended(group) => self.group(group).map_err(error),
             GroupStep::Inside | GroupStep::Outside => Ok(()),
         }

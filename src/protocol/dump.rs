@@ -79,8 +79,8 @@ pub(super) struct Dump {
     behind: GtidPosition,
     /// Everything of the file before this offset is sent or skipped.
     at: u64,
-    /// The greatest end position of an event that was sent; those of relay logs are the source's, not the file's. A
-    /// heartbeat that is behind them is an error to the replica.
+    /// Where the replica believes to be at least, from the lengths and end positions of what it was sent (those of relay logs
+    /// are the source's, not the file's). A heartbeat that is behind it is an error to the replica.
     told: u64,
     /// In position mode, offset of the first event that is sent; else 0.
     from: u64,
@@ -127,7 +127,7 @@ impl Dump {
             scan: None,
             behind: GtidPosition::empty(),
             at: FILE_START,
-            told: 0,
+            told: from.max(FILE_START),
             from,
             event_left: 0,
             skipping: false,
@@ -195,7 +195,7 @@ impl Dump {
     fn begin_first(&mut self, head: &Head, scan: &FileScan) -> Result<(), ServerError> {
         self.at = match self.from {
             0 => scan.offset_for(&self.had),
-            from if from > scan.end => {
+            from if from > scan.events_end => {
                 let name = self.catalogue.name(self.file);
                 let text = format!(
                     "Client requested master to start replication from position {from} of {name}, whose last complete \
@@ -262,7 +262,7 @@ impl Dump {
         let prefix: &[u8] = if self.semi_sync { &SEMI_SYNC } else { &[] };
         self.begin_payload(prefix, length, out);
         self.event_left = length;
-        self.told = self.told.max(u64::from(header.end_position));
+        self.told = u64::from(header.end_position).max(self.told + length);
         Ok(Began::Sending)
     }
 
@@ -343,7 +343,7 @@ impl Dump {
             let text = format!("Log file {name} begins after GTID {missing}, which is in no file before it");
             return Err(ServerError::binlog(text));
         }
-        (self.from, self.told, self.skipping) = (0, 0, false);
+        (self.from, self.told, self.skipping) = (0, FILE_START, false);
         self.announce(head, FILE_START, false, out);
         self.at = FILE_START + head.format.length();
         Ok(())

@@ -42,7 +42,7 @@ pub(super) fn read(text: &str) -> Query {
     let text = text.trim().trim_end_matches(';').trim_end();
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     match word.to_ascii_lowercase().as_str() {
-        "select" => select(&squeezed(rest)),
+        "select" => select(rest),
         "show" => show(&squeezed(rest)),
         "set" => set(rest.trim_start()),
         "kill" => Query::Kill,
@@ -56,17 +56,20 @@ fn squeezed(text: &str) -> String {
 }
 
 fn select(what: &str) -> Query {
-    match what {
+    match squeezed(what).as_str() {
         "unix_timestamp()" => Query::UnixTimestamp,
         "@master_binlog_checksum" => Query::Checksum,
         "@@global.gtid_domain_id" | "@@gtid_domain_id" => Query::DomainId,
-        _ => gtid_position(what).unwrap_or(Query::OtherSelect),
+        squeezed => gtid_position(squeezed, what).unwrap_or(Query::OtherSelect),
     }
 }
 
-fn gtid_position(what: &str) -> Option<Query> {
-    let (file, offset) = what.strip_prefix("binlog_gtid_pos(")?.strip_suffix(')')?.rsplit_once(',')?;
-    Some(Query::GtidPosition(unquoted(file).to_owned(), offset.parse().ok()?))
+fn gtid_position(squeezed: &str, what: &str) -> Option<Query> {
+    let (_, offset) = squeezed.strip_prefix("binlog_gtid_pos(")?.strip_suffix(')')?.rsplit_once(',')?;
+    // The file's name as it was written.
+    let (_, file) = what.split_once('(')?;
+    let (file, _) = file.rsplit_once(',')?;
+    Some(Query::GtidPosition(unquoted(file.trim()).to_owned(), offset.parse().ok()?))
 }
 
 fn show(what: &str) -> Query {
@@ -84,7 +87,7 @@ fn set(assignment: &str) -> Query {
     };
     let value = value.trim();
     match name.trim().trim_end_matches(':').to_ascii_lowercase().as_str() {
-        "master_heartbeat_period" => value.parse().map_or(Query::Unknown, Query::HeartbeatPeriod),
+        "master_heartbeat_period" => value.parse().map_or(Query::Unknown, heartbeat_period),
         "master_binlog_checksum" => Query::ChecksumAware,
         "slave_connect_state" => Query::ConnectState(unquoted(value).to_owned()),
         "slave_until_gtid" => Query::Until(unquoted(value).to_owned()),
@@ -93,6 +96,12 @@ fn set(assignment: &str) -> Query {
         name if name.starts_with('@') => Query::Unknown,
         _ => Query::OtherSetting,
     }
+}
+
+fn heartbeat_period(nanoseconds: u64) -> Query {
+    /// Of MASTER_HEARTBEAT_PERIOD; 0 means none.
+    const LEAST: u64 = 1_000_000;
+    Query::HeartbeatPeriod(if nanoseconds == 0 { 0 } else { nanoseconds.max(LEAST) })
 }
 
 fn unquoted(value: &str) -> &str {
@@ -125,6 +134,7 @@ mod tests {
             ("SHOW VARIABLES LIKE 'rpl_semi_sync_master_enabled'", Query::OtherVariable),
             ("SET @rpl_semi_sync_slave= 1", Query::SemiSync),
             ("SELECT binlog_gtid_pos('bin.000002',317661)", Query::GtidPosition("bin.000002".into(), 317_661)),
+            ("select  Binlog_Gtid_Pos( 'Bin.000002' , 4 )", Query::GtidPosition("Bin.000002".into(), 4)),
             ("SELECT binlog_gtid_pos('bin.000002',x)", Query::OtherSelect),
             ("KILL 12", Query::Kill),
             ("SET @@session.x=1", Query::Unknown),

@@ -91,8 +91,8 @@ fn field(value: Option<&str>) -> Vec<u8> {
     let mut out = match u8::try_from(text.len()) {
         Ok(length) if length < 0xfb => vec![length],
         _ => {
-            let [low, high, ..] = text.len().to_le_bytes();
-            vec![0xfc, low, high]
+            let [low, middle, high, ..] = text.len().to_le_bytes();
+            vec![0xfd, low, middle, high]
         }
     };
     out.extend(text.as_bytes());

@@ -36,8 +36,8 @@ impl KeyArgs {
             KeyAlgorithm::AesCbc => Algorithm::AesCbc,
             KeyAlgorithm::AesCtr => Algorithm::AesCtr,
         };
-        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Keys::parse(&text, algorithm).map_err(|error| format!("{}: {error}", path.display()))
+        let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Keys::parse(&String::from_utf8_lossy(&text), algorithm).map_err(|error| format!("{}: {error}", path.display()))
     }
 }
 

@@ -65,7 +65,7 @@ async fn serve(args: &Args) -> Result<(), String> {
     eprintln!("serving {} up to {} on {address}; on a replica:", args.directory.display(), end.position);
     println!(
         "STOP SLAVE; CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
-         MASTER_USE_GTID=slave_pos; START SLAVE;",
+         MASTER_USE_GTID=slave_pos, MASTER_SSL=0; START SLAVE;",
         quote(&address.ip().to_string()),
         address.port(),
         quote(&args.user),

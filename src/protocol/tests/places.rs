@@ -73,6 +73,20 @@ fn places_that_are_not_there_are_refused_with_1236() {
 }
 
 #[test]
+fn a_replica_may_stand_behind_the_events_between_transactions() {
+    let fresh = LogFile::new("0-1-10", Checksum::Crc32);
+    let end = u32::try_from(fresh.bytes.len()).unwrap();
+    let mut bench = Bench::logged_in(vec![fresh]);
+    let found = events(&bench.dump_from("bin.000001", end, &[]), Checksum::Crc32);
+    assert_eq!(found.len(), 2, "only the head");
+    bench.received.clear();
+    bench.server.heartbeat();
+    assert!(matches!(bench.run(), Step::Idle { .. }));
+    let header = EventHeader::read(&payloads(&bench.received)[0][1..]).unwrap();
+    assert_eq!((header.event_type, header.end_position), (EventType::HEARTBEAT, end));
+}
+
+#[test]
 fn the_position_at_an_offset_is_told() {
     let mut bench = position_bench(Checksum::Crc32);
     let (position, end) = bench.files[0].ends[1].clone();
