@@ -23,6 +23,8 @@ mod scanner;
 mod splice;
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod proptests;
 #[cfg(test)]
 pub(crate) mod testing;
