@@ -8,46 +8,65 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use beachmaster::orders::{
     Answer, Event, Frozen, Incarnation, LogEvidence, Mariadbd, MemberRole, Order, Ordinal, Outcome, Reason, Secret,
-    Source, Volume,
+    Source,
 };
 
-#[path = "common/disk.rs"]
-mod disk;
 #[path = "common/member.rs"]
 mod member;
 
-use disk::Disk;
-use member::{LIMIT, Member, Version, succeeds, until};
+use member::{LIMIT, Member, Setup, Version, succeeds, until};
 
 /// Transactions enough for the candidate to let go of syncs, and not to be done within a moment.
 const LONG_TAIL: usize = 8_000;
 
-/// The same with every version; each is a test, so that they run side by side.
-macro_rules! with_every_version {
-    ($($name:ident),* $(,)?) => {
-        mod mariadb_10_11 {
-            $(#[test] fn $name() { super::$name(super::Version::V10_11); })*
-        }
-        mod mariadb_11_8 {
-            $(#[test] fn $name() { super::$name(super::Version::V11_8); })*
-        }
+/// Binary and relay logs, tables and temporary files.
+const ENCRYPT: &str = "encrypt_binlog=ON\nencrypt_tmp_files=ON\ninnodb_encrypt_tables=FORCE\ninnodb_encrypt_log=ON\n";
+const KEYS: &str = "# made for a test\n1;5f0a7b3e91c2d4486a7f1b2c3d4e5f60718293a4b5c6d7e8f9011223344556ab\n2;00112233445566778899aabbccddeeff\n";
+const COMPRESS: &str = "log_bin_compress=ON\nlog_bin_compress_min_len=10\n";
+
+const fn encrypted(version: Version, cipher: &'static str) -> Setup {
+    Setup { version, options: ENCRYPT, keys: Some((cipher, KEYS)) }
+}
+
+const fn compressed(version: Version) -> Setup {
+    Setup { version, options: COMPRESS, keys: None }
+}
+
+/// The same with members of several kinds; each is a test, so that they run side by side.
+macro_rules! with_members {
+    ($($kind:ident: $setup:expr => $($name:ident),*;)*) => {
+        $(mod $kind {
+            use super::*;
+            $(#[test] fn $name() { super::$name($setup); })*
+        })*
     };
 }
 
-with_every_version!(
-    a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
-    ackers_are_added_freed_and_locked_out,
-    processes_may_be_killed_and_tokens_are_remembered,
-    an_acker_recovers_what_it_received_in_an_earlier_run,
-    a_long_tail_is_applied_without_syncs_and_survives_a_crash,
-    volumes_that_are_not_ours_are_left_alone,
-);
+with_members! {
+    mariadb_10_11: Setup::plain(Version::V10_11) =>
+        a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
+        ackers_are_added_freed_and_locked_out,
+        processes_may_be_killed_and_tokens_are_remembered,
+        an_acker_recovers_what_it_received_in_an_earlier_run,
+        a_long_tail_is_applied_without_syncs_and_survives_a_crash;
+    mariadb_11_8: Setup::plain(Version::V11_8) =>
+        a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
+        ackers_are_added_freed_and_locked_out,
+        processes_may_be_killed_and_tokens_are_remembered,
+        an_acker_recovers_what_it_received_in_an_earlier_run,
+        a_long_tail_is_applied_without_syncs_and_survives_a_crash;
+    encrypted_10_11: encrypted(Version::V10_11, "AES_CBC") =>
+        processes_may_be_killed_and_tokens_are_remembered,
+        an_acker_recovers_what_it_received_in_an_earlier_run,
+        a_long_tail_is_applied_without_syncs_and_survives_a_crash,
+        encrypted_logs_are_read_with_their_key_only;
+    encrypted_11_8: encrypted(Version::V11_8, "AES_CTR") => a_long_tail_is_applied_without_syncs_and_survives_a_crash;
+    compressed_11_8: compressed(Version::V11_8) => a_long_tail_is_applied_without_syncs_and_survives_a_crash;
+}
 
 fn follow(source: &Member, semi_sync: bool) -> Order {
     Order::Follow { source: source.source(), semi_sync, wait: None }
@@ -55,10 +74,6 @@ fn follow(source: &Member, semi_sync: bool) -> Order {
 
 fn promote(min: &str, server_id: u32) -> Order {
     Order::Promote { min: min.parse().unwrap(), server_id, semi_sync: true }
-}
-
-fn init(member: &Member) -> Answer {
-    member.stream().obey(1, 1, Order::Init { identity: member.identity() })
 }
 
 /// Lets a fenced primary serve its binary logs: its answer, and where to follow.
@@ -70,14 +85,14 @@ fn serve_tail(old: &Member, seq: u64) -> (Answer, Source) {
 }
 
 /// Members of which the first is the primary and the others acknowledge to it.
-fn cluster<const N: u8>(version: Version) -> Vec<Member> {
-    let members: Vec<Member> = (0..N).map(|ordinal| Member::start_version(version, ordinal, "")).collect();
-    std::thread::scope(|scope| members.iter().for_each(|member| drop(scope.spawn(|| init(member)))));
+fn cluster<const N: u8>(setup: Setup) -> Vec<Member> {
+    let members: Vec<Member> = (0..N).map(|ordinal| Member::start_like(setup, ordinal)).collect();
+    std::thread::scope(|scope| members.iter().for_each(|member| drop(scope.spawn(|| member.init()))));
     for replica in &members[1..] {
         replica.stream().obey(1, 2, follow(&members[0], true));
     }
     members[0].stream().obey(1, 2, promote("", 0x11));
-    assert!(members[0].sql("SELECT VERSION()").starts_with(&format!("{version}.")));
+    assert!(members[0].sql("SELECT VERSION()").starts_with(&format!("{}.", setup.version)));
     members[0].sql("CREATE DATABASE d; CREATE TABLE d.t (id INT AUTO_INCREMENT PRIMARY KEY, a INT)");
     members
 }
@@ -101,8 +116,8 @@ fn wait_until_equal(members: &[&Member]) {
 }
 
 /// What only an acker has, and has not applied, survives its crash and the loss of the primary.
-fn an_acker_recovers_what_it_received_in_an_earlier_run(version: Version) {
-    let members = cluster::<3>(version);
+fn an_acker_recovers_what_it_received_in_an_earlier_run(setup: Setup) {
+    let members = cluster::<3>(setup);
     let [primary, acker, replica] = &members[..] else { panic!() };
     write(primary, 5);
     wait_until_equal(&[primary, acker, replica]);
@@ -135,8 +150,8 @@ fn an_acker_recovers_what_it_received_in_an_earlier_run(version: Version) {
     assert_eq!(refused.reason, Reason::StillRunning, "never on a primary");
 }
 
-fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(version: Version) {
-    let members = cluster::<3>(version);
+fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
+    let members = cluster::<3>(setup);
     let [old, candidate, other] = &members[..] else { panic!() };
     assert_eq!(old.sql("SELECT @@server_id, @@read_only, @@event_scheduler"), "17\t0\tON");
     write(old, 20);
@@ -196,8 +211,8 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(version: Version
     assert_eq!(connection(&other.sql("SHOW ALL SLAVES STATUS")), connection(&before), "following twice does nothing");
 }
 
-fn ackers_are_added_freed_and_locked_out(version: Version) {
-    let members = cluster::<2>(version);
+fn ackers_are_added_freed_and_locked_out(setup: Setup) {
+    let members = cluster::<2>(setup);
     let [primary, replica] = &members[..] else { panic!() };
     write(primary, 3);
     replica.stream().obey(2, 1, Order::SetAcker { on: false });
@@ -226,8 +241,8 @@ fn ackers_are_added_freed_and_locked_out(version: Version) {
     assert_eq!(replica.stream().refuse(2, 4, Order::SemiSync { on: true }).reason, Reason::Unsupported);
 }
 
-fn processes_may_be_killed_and_tokens_are_remembered(version: Version) {
-    let mut members = cluster::<2>(version);
+fn processes_may_be_killed_and_tokens_are_remembered(setup: Setup) {
+    let mut members = cluster::<2>(setup);
     write(&members[0], 10);
     let run = |member: &Member| match member.state().mariadbd {
         Mariadbd::Running { incarnation, .. } => incarnation,
@@ -308,14 +323,38 @@ fn processes_may_be_killed_and_tokens_are_remembered(version: Version) {
     ));
 }
 
+/// A wrong key is no damage, and no reason to take the tail for lost.
+fn encrypted_logs_are_read_with_their_key_only(setup: Setup) {
+    let member = Member::start_like(setup, 0);
+    member.init();
+    assert!(member.sql("SHOW BINLOG EVENTS LIMIT 5").contains("Start_encryption"));
+    let logs = |seq: u64| match member.stream().obey(2, seq, Order::Fence) {
+        Answer::Fenced { logs } => logs,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(logs(1), LogEvidence::Readable { .. }));
+    for (seq, keys, told) in [(2, KEYS.replace("1;5f", "1;6f"), "key"), (3, "2;00".to_owned(), "line 1")] {
+        fs::write(member.path("keys"), keys).unwrap();
+        let LogEvidence::Unreadable { message } = logs(seq) else { panic!("{told}") };
+        println!("{message}");
+        assert!(message.contains(told), "{message}");
+    }
+    fs::write(member.path("keys"), KEYS).unwrap();
+    assert!(matches!(logs(4), LogEvidence::Readable { .. }));
+}
+
 /// A long tail is applied without syncs; before anybody hears that it is applied it is durable.
-fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(version: Version) {
-    let members = cluster::<2>(version);
+fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(setup: Setup) {
+    let members = cluster::<2>(setup);
     let [old, candidate] = &members[..] else { panic!() };
     assert_eq!(old.stream().obey(2, 1, Order::SemiSync { on: false }), Answer::Done);
     candidate.stream().obey(2, 1, Order::Freeze);
     old.sql("SET GLOBAL sync_binlog=0, innodb_flush_log_at_trx_commit=0");
-    (0..LONG_TAIL / 1_000).for_each(|_| write(old, 1_000));
+    (0..LONG_TAIL / 1_000).for_each(|_| {
+        write(old, 1_000);
+        // The tail lies in several files.
+        old.sql("FLUSH BINARY LOGS");
+    });
     let Answer::Fenced { logs: LogEvidence::Readable { end, .. } } = old.stream().obey(2, 2, Order::Fence) else {
         panic!()
     };
@@ -340,89 +379,4 @@ fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(version: Version) {
     let promoted = candidate.stream().obey(2, 4, promote(&end.to_string(), 0x22));
     assert_eq!(promoted, Answer::Promoted { position: end }, "making it durable writes no transaction");
     assert_eq!(candidate.sql("SELECT COUNT(*) FROM d.t"), LONG_TAIL.to_string());
-}
-
-/// A pod deleted by force goes on without its volume, which has moved to its successor: it must not become primary.
-#[test]
-fn without_its_volume_a_member_obeys_nothing() {
-    let disk = Disk::mount();
-    let member = Member::start_on(&disk.path(), 0);
-    init(&member);
-    disk.take_away();
-    let refused = member.stream().refuse(2, 1, promote("", 0x21));
-    assert_eq!(refused.reason, Reason::Volume, "{refused:?}");
-    assert_eq!(member.sql("SELECT @@read_only, @@server_id"), "1\t2147483649");
-}
-
-fn volumes_that_are_not_ours_are_left_alone(version: Version) {
-    let mut member = Member::start_version(version, 4, "");
-    let mut stream = member.stream();
-    assert_eq!(stream.state.volume, Volume::Blank);
-    assert_eq!(stream.refuse(1, 1, Order::Start).reason, Reason::Volume);
-    let theirs = beachmaster::orders::Identity { ordinal: Ordinal(3), ..member.identity() };
-    assert_eq!(stream.refuse(1, 2, Order::Init { identity: theirs }).reason, Reason::Unsupported);
-
-    fs::write(member.path("bootstrap"), "app-password\n").unwrap();
-    fs::write(member.path("root"), "root-password\n").unwrap();
-    member.kill_agent();
-    // A crash in the middle of an earlier try.
-    fs::create_dir(member.path("volume/data.init")).unwrap();
-    fs::write(member.path("volume/data.init/ibdata1"), "half").unwrap();
-    member.hand_over();
-    member.start_agent();
-    let order = || Order::Init { identity: member.identity() };
-    let mut stream = member.stream();
-    stream.obey(1, 3, order());
-    stream.obey(1, 4, order());
-    assert_eq!(http(member.http_port, "/readyz").0, "200");
-    let client = |user: &str, password: &str, statement: &str| {
-        let mut client = std::process::Command::new(version.program("mariadb"));
-        client.args(["--no-defaults", "--batch", "--skip-column-names", "--host=127.0.0.1", "--execute", statement]);
-        client.args([format!("--port={}", member.port), format!("--user={user}"), format!("--password={password}")]);
-        let output = client.output().unwrap();
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    assert_eq!(client("app", "app-password", "SHOW DATABASES LIKE 'shop'"), (true, "shop".to_owned()));
-    assert_eq!(
-        client("root", "root-password", "SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'beachmaster%'"),
-        (true, "10".to_owned())
-    );
-    assert!(client("beachmaster_probe", "secretprobe", "SHOW ALL SLAVES STATUS; SHOW GLOBAL STATUS LIKE 'Rpl%'").0);
-    assert!(!client("beachmaster_probe", "wrong", "SELECT 1").0);
-    assert_eq!(member.sql("SELECT @@gtid_binlog_pos, @@read_only, @@server_id"), "\t1\t2147483653".trim());
-
-    let mut foreign = stream.ping();
-    assert!(matches!(&mut foreign.volume, Volume::Recorded { record } if record.identity == member.identity()));
-    member.stream().obey(1, 5, Order::Fence);
-    assert_eq!(http(member.http_port, "/readyz").0, "503");
-    assert_eq!(member.stream().refuse(1, 6, Order::Freeze).reason, Reason::NotRunning);
-
-    // The same volume in another member's pod.
-    member.kill_agent();
-    member.ordinal = 5;
-    member.start_agent();
-    let refused = member.stream().refuse(1, 7, Order::Start);
-    assert!(refused.reason == Reason::Volume && refused.message.contains("member 4"), "{refused:?}");
-
-    // A record nobody can read.
-    member.kill_agent();
-    member.ordinal = 4;
-    let record = member.path("volume/beachmaster/record");
-    let damaged = vec![0x55; fs::read(&record).unwrap().len()];
-    fs::write(&record, &damaged).unwrap();
-    member.start_agent();
-    let Volume::Unusable { message } = member.state().volume else { panic!() };
-    assert!(message.contains("never overwritten"), "{message}");
-    assert_eq!(member.stream().refuse(9, 9, Order::Init { identity: member.identity() }).reason, Reason::Volume);
-    assert_eq!(fs::read(&record).unwrap(), damaged);
-}
-
-fn http(port: u16, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let code = answer.split(' ').nth(1).unwrap_or_default().to_owned();
-    (code, answer)
 }

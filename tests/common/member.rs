@@ -5,7 +5,6 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixStream;
@@ -15,23 +14,46 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use beachmaster::gtid::GtidPosition;
-use beachmaster::orders::{
-    AgentState, Answer, BootMillis, DataUid, Down, Event, Identity, Mariadbd, Order, OrderError, Ordinal, Outcome,
-    PROTOCOL_VERSION, SignedOrder, Source, Term, Token, Up,
-};
+use beachmaster::orders::{AgentState, Answer, DataUid, Identity, Mariadbd, Order, Ordinal, Source};
 use tempfile::TempDir;
 
+mod stream;
 mod version;
+
+pub use stream::Stream;
 pub use version::Version;
 
 /// Starting a server on a busy machine takes seconds.
 pub const LIMIT: Duration = Duration::from_secs(60);
 pub const CLUSTER: &str = "prod/shop";
 
+/// What members of a cluster have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    pub version: Version,
+    /// Further options, one a line.
+    pub options: &'static str,
+    /// Cipher of encryption at rest, and the key file.
+    pub keys: Option<(&'static str, &'static str)>,
+}
+
+impl Setup {
+    /// A version as it comes.
+    pub const fn plain(version: Version) -> Self {
+        Self { version, options: "", keys: None }
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::plain(Version::V10_11)
+    }
+}
+
 /// One member.
 pub struct Member {
     pub home: TempDir,
-    pub version: Version,
+    pub setup: Setup,
     pub ordinal: u8,
     pub port: u16,
     pub http_port: u16,
@@ -43,24 +65,24 @@ pub struct Member {
 impl Member {
     /// Of the installed version, with a blank volume.
     pub fn start(ordinal: u8) -> Self {
-        Self::start_version(Version::V10_11, ordinal, "")
+        Self::start_like(Setup::default(), ordinal)
     }
 
-    /// With a blank volume and further options, one a line.
-    pub fn start_version(version: Version, ordinal: u8, options: &str) -> Self {
+    /// With a blank volume.
+    pub fn start_like(setup: Setup, ordinal: u8) -> Self {
         let home = TempDir::with_prefix("beachmaster-member-").unwrap();
         fs::create_dir(home.path().join("volume")).unwrap();
-        Self::start_in(home, version, ordinal, options)
+        Self::start_in(home, setup, ordinal)
     }
 
     /// With a file system of its own as its blank volume.
     pub fn start_on(volume: &Path, ordinal: u8) -> Self {
         let home = TempDir::with_prefix("beachmaster-member-").unwrap();
         symlink(volume, home.path().join("volume")).unwrap();
-        Self::start_in(home, Version::V10_11, ordinal, "")
+        Self::start_in(home, Setup::default(), ordinal)
     }
 
-    fn start_in(home: TempDir, version: Version, ordinal: u8, options: &str) -> Self {
+    fn start_in(home: TempDir, setup: Setup, ordinal: u8) -> Self {
         for folder in ["run", "tmp", "accounts"] {
             fs::create_dir(home.path().join(folder)).unwrap();
         }
@@ -68,10 +90,11 @@ impl Member {
         keys.for_each(|key| fs::write(home.path().join("accounts").join(&key), format!("secret{key}\n")).unwrap());
         // Small and quick; what is owned stands on the command line.
         let small = "[mariadbd]\ninnodb_buffer_pool_size=32M\ninnodb_log_file_size=32M\nslave_parallel_threads=4\n";
-        fs::write(home.path().join("my.cnf"), format!("{small}{options}")).unwrap();
+        fs::write(home.path().join("my.cnf"), format!("{small}{}", setup.options)).unwrap();
+        fs::write(home.path().join("keys"), setup.keys.map_or("", |(_, keys)| keys)).unwrap();
         give_all_to_server(home.path());
         let [port, http_port, binlog_port] = free_ports();
-        let mut member = Self { home, version, ordinal, port, http_port, binlog_port, launch: None, agent: None };
+        let mut member = Self { home, setup, ordinal, port, http_port, binlog_port, launch: None, agent: None };
         member.start_launch();
         member.start_agent();
         member
@@ -99,11 +122,15 @@ impl Member {
             command.arg(format!("--{flag}={}", self.path(place).display()));
         }
         for (flag, program) in [("mariadbd", "mariadbd"), ("install-db", "mariadb-install-db")] {
-            command.arg(format!("--{flag}={}", self.version.program(program).display()));
+            command.arg(format!("--{flag}={}", self.setup.version.program(program).display()));
         }
         command.arg(format!("--mariadb-port={}", self.port));
         command.arg(format!("--http-port={}", self.http_port));
         command.arg(format!("--binlog-port={}", self.binlog_port));
+        if let Some((cipher, _)) = self.setup.keys {
+            command.arg(format!("--encryption-algorithm={cipher}"));
+            command.arg(format!("--encryption-keys={}", self.path("keys").display()));
+        }
         if self.path("bootstrap").exists() {
             command.args(["--bootstrap-database=shop", "--bootstrap-username=app"]);
         }
@@ -182,10 +209,15 @@ impl Member {
 
     /// A client that runs statements.
     pub fn client(&self, statements: &str) -> Child {
-        let mut client = as_server(self.version.program("mariadb"));
+        let mut client = as_server(self.setup.version.program("mariadb"));
         client.args(["--no-defaults", "--batch", "--skip-column-names", "--execute", statements]);
         client.arg(format!("--socket={}", self.path("run/mysqld.sock").display()));
         client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Makes its datadir and starts it.
+    pub fn init(&self) -> Answer {
+        self.stream().obey(1, 1, Order::Init { identity: self.identity() })
     }
 
     pub fn position(&self) -> GtidPosition {
@@ -217,107 +249,6 @@ impl Drop for Member {
         kill(self.agent.take());
         kill(self.launch.take());
     }
-}
-
-/// One stream to an agent.
-pub struct Stream {
-    lines: BufReader<UnixStream>,
-    pub state: AgentState,
-}
-
-impl Stream {
-    fn open(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
-        let mut lines = BufReader::new(stream);
-        match read_line(&mut lines) {
-            Up::Hello { v, state } => {
-                assert_eq!(v, PROTOCOL_VERSION);
-                Self { lines, state }
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Sends an order that has `limit` and does not wait for the answer.
-    pub fn send(&mut self, term: u64, seq: u64, limit: Duration, order: Order) -> String {
-        let id = format!("{term}-{seq}-{}", order.name());
-        let now = self.ping().boot_ms;
-        let deadline = BootMillis(now.0 + u64::try_from(limit.as_millis()).unwrap());
-        let token = Token { data_uid: data_uid(), term: Term(term), seq };
-        self.write(&Down::Order(SignedOrder { v: PROTOCOL_VERSION, id: id.clone(), token, deadline, order }));
-        id
-    }
-
-    /// Sends an order and returns its outcome.
-    pub fn order(&mut self, term: u64, seq: u64, order: Order) -> Outcome {
-        let began = Instant::now();
-        let name = order.name();
-        let id = self.send(term, seq, LIMIT, order);
-        let outcome = self.outcome(&id);
-        println!("{name} {term}/{seq}: {:?}: {outcome:?}", began.elapsed());
-        outcome
-    }
-
-    /// Sends an order that must be carried out.
-    pub fn obey(&mut self, term: u64, seq: u64, order: Order) -> Answer {
-        match self.order(term, seq, order) {
-            Outcome::Ok(answer) => answer,
-            Outcome::Error(error) => panic!("{error:?}"),
-        }
-    }
-
-    /// Sends an order that must be refused.
-    pub fn refuse(&mut self, term: u64, seq: u64, order: Order) -> OrderError {
-        match self.order(term, seq, order) {
-            Outcome::Error(error) => error,
-            Outcome::Ok(answer) => panic!("{answer:?}"),
-        }
-    }
-
-    /// Waits for the outcome of an order.
-    pub fn outcome(&mut self, id: &str) -> Outcome {
-        loop {
-            if let Up::Answer { re, outcome, state } = read_line(&mut self.lines) {
-                self.state = state;
-                if re == id {
-                    return outcome;
-                }
-            }
-        }
-    }
-
-    /// Waits for an event.
-    pub fn event(&mut self, wanted: Event) -> AgentState {
-        loop {
-            if let Up::Event { event, state } = read_line(&mut self.lines)
-                && event == wanted
-            {
-                return state;
-            }
-        }
-    }
-
-    pub fn ping(&mut self) -> AgentState {
-        self.write(&Down::Ping { n: 7 });
-        loop {
-            if let Up::Pong { n: 7, state } = read_line(&mut self.lines) {
-                return state;
-            }
-        }
-    }
-
-    fn write(&mut self, line: &Down) {
-        let mut text = serde_json::to_vec(line).unwrap();
-        text.push(b'\n');
-        self.lines.get_mut().write_all(&text).unwrap();
-    }
-}
-
-fn read_line(lines: &mut BufReader<UnixStream>) -> Up {
-    let mut line = String::new();
-    assert!(lines.read_line(&mut line).unwrap() > 0, "the agent ended the stream");
-    serde_json::from_str(&line).unwrap()
 }
 
 pub fn data_uid() -> DataUid {
