@@ -3,6 +3,7 @@
 use super::checksum::Checksum;
 use super::event::{EventType, HEADER_LEN};
 use super::reader::{FieldError, Reader};
+use super::xid::Xid;
 use crate::gtid::Gtid;
 
 /// Rows events tell in their flags (after the table id of 6 bytes) that they end the statement: `STMT_END_F`.
@@ -21,6 +22,10 @@ pub enum EventBody {
     Rotate(Rotate),
     /// QUERY whose text is COMMIT or ROLLBACK: it ends a transaction without XID.
     CommitQuery,
+    /// QUERY that ends a prepared XA transaction.
+    XaEnd(XaOutcome),
+    /// DROP that crash recovery of DDL wrote: it may name only some of what the statement was to drop.
+    RecoveredDrop,
     /// QUERY of another text.
     Query,
     /// XID: the transaction is committed.
@@ -61,13 +66,24 @@ impl FormatDescription {
     }
 }
 
-/// A GTID event (`Gtid_log_event`), without its optional parts.
+/// How a prepared XA transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XaOutcome {
+    /// XA COMMIT.
+    Commit,
+    /// XA ROLLBACK.
+    Rollback,
+}
+
+/// A GTID event (`Gtid_log_event`), without its commit id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GtidEvent {
     /// The transaction's id; its server is the one in the event's header.
     pub gtid: Gtid,
     /// What kind of group follows.
     pub flags: GtidFlags,
+    /// The XA transaction that the group prepares or ends.
+    pub xid: Option<Xid>,
 }
 
 /// `flags2` of a GTID event.
@@ -79,6 +95,23 @@ impl GtidFlags {
     #[must_use]
     pub fn is_standalone(self) -> bool {
         self.0 & 0x1 != 0
+    }
+
+    /// The group was committed together with others: a commit id follows the flags.
+    fn has_commit_id(self) -> bool {
+        self.0 & 0x2 != 0
+    }
+
+    /// The group prepares an XA transaction.
+    #[must_use]
+    pub fn prepares_xa(self) -> bool {
+        self.0 & 0x40 != 0
+    }
+
+    /// The group ends a prepared XA transaction.
+    #[must_use]
+    pub fn ends_xa(self) -> bool {
+        self.0 & 0x80 != 0
     }
 }
 
@@ -133,8 +166,8 @@ pub fn decode(event_type: EventType, server_id: u32, body: &[u8]) -> Result<Even
         EventType::GTID => EventBody::Gtid(gtid(server_id, body)?),
         EventType::GTID_LIST => EventBody::GtidList(gtid_list(body)?),
         EventType::ROTATE => EventBody::Rotate(rotate(body)?),
-        EventType::QUERY if is_commit(body) => EventBody::CommitQuery,
-        EventType::QUERY | EventType::QUERY_COMPRESSED => EventBody::Query,
+        EventType::QUERY => query(body),
+        EventType::QUERY_COMPRESSED => EventBody::Query,
         EventType::XID => EventBody::Xid,
         EventType::XA_PREPARE => EventBody::XaPrepare,
         EventType::STOP => EventBody::Stop,
@@ -151,11 +184,14 @@ pub fn bytes_needed(event_type: EventType) -> usize {
     const LIST: usize = 1 << 20;
     /// The longest QUERY that can be a COMMIT: fixed part, status variables (u16) and database name.
     const COMMIT: usize = 1 << 17;
+    /// Fixed part, commit id, and the longest name of an XA transaction.
+    const GTID: usize = 13 + 8 + 6 + 128;
     match event_type {
         EventType::GTID_LIST => LIST,
         EventType::QUERY => COMMIT,
         EventType::FORMAT_DESCRIPTION | EventType::ROTATE => 1024,
-        EventType::GTID | EventType::START_ENCRYPTION => 32,
+        EventType::START_ENCRYPTION => 32,
+        EventType::GTID => GTID,
         kind if kind.is_rows() => 8,
         _ => 0,
     }
@@ -193,7 +229,11 @@ fn gtid(server: u32, body: &[u8]) -> Result<GtidEvent, BodyError> {
     let sequence = reader.u64("sequence number")?;
     let domain = reader.u32("domain id")?;
     let flags = GtidFlags(reader.u8("flags2")?);
-    Ok(GtidEvent { gtid: Gtid { domain, server, sequence }, flags })
+    if flags.has_commit_id() {
+        reader.u64("commit id")?;
+    }
+    let xid = if flags.prepares_xa() || flags.ends_xa() { Some(Xid::read(&mut reader)?) } else { None };
+    Ok(GtidEvent { gtid: Gtid { domain, server, sequence }, flags, xid })
 }
 
 fn gtid_list(body: &[u8]) -> Result<Vec<Gtid>, BodyError> {
@@ -232,9 +272,22 @@ fn rows_end_statement(body: &[u8]) -> Result<bool, BodyError> {
     Ok(reader.u16("rows flags")? & STATEMENT_END != 0)
 }
 
-/// True for the text COMMIT or ROLLBACK (`Query_log_event::peek_is_commit_rollback`).
-fn is_commit(body: &[u8]) -> bool {
-    query_text(body).is_ok_and(|text| text.eq_ignore_ascii_case(b"COMMIT") || text.eq_ignore_ascii_case(b"ROLLBACK"))
+/// COMMIT and ROLLBACK as `Query_log_event::peek_is_commit_rollback` knows them; XA COMMIT and XA ROLLBACK as
+/// `binlog_commit_flush_xa_trx_cache` writes them; the comment as `ddl_log.cc` does.
+fn query(body: &[u8]) -> EventBody {
+    let Ok(text) = query_text(body) else { return EventBody::Query };
+    let begins = |words: &[u8]| text.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words));
+    if text.eq_ignore_ascii_case(b"COMMIT") || text.eq_ignore_ascii_case(b"ROLLBACK") {
+        EventBody::CommitQuery
+    } else if begins(b"XA COMMIT ") {
+        EventBody::XaEnd(XaOutcome::Commit)
+    } else if begins(b"XA ROLLBACK ") {
+        EventBody::XaEnd(XaOutcome::Rollback)
+    } else if text.ends_with(b"/* generated by ddl recovery */") {
+        EventBody::RecoveredDrop
+    } else {
+        EventBody::Query
+    }
 }
 
 fn query_text(body: &[u8]) -> Result<&[u8], FieldError> {
@@ -252,7 +305,7 @@ fn query_text(body: &[u8]) -> Result<&[u8], FieldError> {
 mod tests {
     use super::*;
 
-    fn query(text: &str) -> Vec<u8> {
+    fn query_body(text: &str) -> Vec<u8> {
         let mut body = vec![0; 8];
         body.extend([1, 0, 0, 3, 0, 9, 9, 9, b'd', 0]);
         body.extend(text.as_bytes());
@@ -264,9 +317,33 @@ mod tests {
         for (text, expected) in
             [("COMMIT", true), ("rollback", true), ("ROLLBACK TO `a`", false), ("SELECT 'COMMIT'", false), ("", false)]
         {
-            let body = decode(EventType::QUERY, 1, &query(text)).unwrap();
+            let body = decode(EventType::QUERY, 1, &query_body(text)).unwrap();
             assert_eq!(body == EventBody::CommitQuery, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_ends_of_xa_transactions_and_recovered_drops_are_known() {
+        for (text, expected) in [
+            ("XA COMMIT X'67',X'',1", EventBody::XaEnd(XaOutcome::Commit)),
+            ("XA ROLLBACK X'67',X'',1", EventBody::XaEnd(XaOutcome::Rollback)),
+            ("XA START X'67',X'',1", EventBody::Query),
+            ("DROP TABLE IF EXISTS `d`.`t` /* generated by ddl recovery */", EventBody::RecoveredDrop),
+            ("DROP TABLE IF EXISTS `d`.`t` /* generated by server */", EventBody::Query),
+        ] {
+            assert_eq!(decode(EventType::QUERY, 1, &query_body(text)).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_xa_name_stands_behind_the_commit_id() {
+        let fixed = |flags| [7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, flags];
+        let name = [1, 0, 0, 0, 1, 0, b'g'];
+        for body in [[&fixed(0x4c)[..], &name].concat(), [&fixed(0x8f)[..], &[9; 8], &name].concat()] {
+            let EventBody::Gtid(event) = decode(EventType::GTID, 33, &body).unwrap() else { panic!() };
+            assert_eq!(event.xid, Xid::new(1, 1, b"g"));
+        }
+        assert!(decode(EventType::GTID, 33, &fixed(0x40)).is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod ranges;
 mod reader;
 mod scanner;
 mod splice;
+mod xid;
 
 #[cfg(test)]
 mod bad_input;
@@ -30,7 +31,9 @@ mod proptests;
 pub(crate) mod testing;
 
 pub use artificial::{format_description_for, gtid_list, heartbeat, rotate, until_reached};
-pub use body::{BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption, decode};
+pub use body::{
+    BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption, XaOutcome, decode,
+};
 pub use catalogue::{Catalogue, LogEnd, NoStart, Start};
 pub use checksum::Checksum;
 pub use encryption::{Algorithm, Decryptor, FileCipher, KeyError, Keys};
@@ -43,3 +46,4 @@ pub use ranges::GtidSet;
 pub use reader::{FieldError, Reader};
 pub use scanner::{Fault, Progress, ScanError, Scanner, Torn, TornReason};
 pub use splice::{Part, SpliceError, Spliced, Splicer};
+pub use xid::Xid;
