@@ -24,6 +24,7 @@ pub mod launcher;
 pub mod locks;
 pub mod log_reader;
 pub mod orders;
+pub mod own_log;
 pub mod readyz;
 pub mod record;
 pub mod relay;

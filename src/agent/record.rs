@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::slots::{self, FILE, SLOT, Slots};
-use crate::orders::VolumeRecord;
+use crate::gtid::GtidPosition;
+use crate::orders::{Incarnation, VolumeRecord};
 
 /// What the agent keeps on the volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,12 @@ pub struct Stored {
     /// Commits may not be on disk yet, but they are in the memory of the kernel with this boot id.
     #[serde(default)]
     pub relaxed_in_boot: Option<String>,
+    /// The run of mariadbd in which what earlier runs left half done was looked for and mended.
+    #[serde(default)]
+    pub examined: Option<Incarnation>,
+    /// What the tables have, while a repair has moved the server's own position back.
+    #[serde(default)]
+    pub mending: Option<GtidPosition>,
 }
 
 /// The open file.

@@ -34,6 +34,8 @@ const GOOD_RUN: Duration = Duration::from_secs(60);
 const LOCK_CHECK: Duration = Duration::from_millis(20);
 /// A start that is under way has spawned mariadbd by then, or will look at the hold before it does.
 const START_TURN: Duration = Duration::from_secs(1);
+/// A killed mariadbd is reaped within 30 ms; more means that a disk holds it.
+const RESTART_KILL: Duration = Duration::from_secs(5);
 /// launch tells a spawn or an exit within a millisecond.
 const NOTICE: Duration = Duration::from_secs(2);
 
@@ -148,7 +150,12 @@ impl Supervisor {
     }
 
     async fn start_by_itself(&self) {
-        match self.start(None).await {
+        // Whoever has the turn waits for what this task tells of launch: it must not wait in turn.
+        let Ok(_turn) = self.starting.try_lock() else {
+            tokio::time::sleep(LOCK_CHECK).await;
+            return;
+        };
+        match self.start_in_turn(None, &[]).await {
             Ok(incarnation) => info!(incarnation = incarnation.0, "started a replica by itself"),
             Err(error) => warn!(%error, "cannot start by itself"),
         }
@@ -244,6 +251,21 @@ impl Supervisor {
     /// When it may not start, the start cannot be recorded, or launch does not start it.
     pub async fn start(&self, token: Option<&Token>) -> Result<Incarnation, OrderError> {
         let _turn = self.starting.lock().await;
+        self.start_in_turn(token, &[]).await
+    }
+
+    /// Ends mariadbd by SIGKILL and starts it again with further `options`, which win over its usual ones. Nobody else
+    /// starts it in between.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; [`Reason::StillRunning`] when it does not end in time.
+    pub async fn restart(&self, token: &Token, options: &[&str]) -> Result<Incarnation, OrderError> {
+        let _turn = self.starting.lock().await;
+        timeout(RESTART_KILL, self.kill_until_dead()).await.map_err(|_| self.undead(RESTART_KILL))?;
+        self.start_in_turn(Some(token), options).await
+    }
+
+    async fn start_in_turn(&self, token: Option<&Token>, options: &[&str]) -> Result<Incarnation, OrderError> {
         match self.view() {
             Mariadbd::Running { incarnation, .. } => return Ok(incarnation),
             Mariadbd::Unknown { message } => return Err(refusal(Reason::StillRunning, message)),
@@ -272,13 +294,14 @@ impl Supervisor {
         if stored.record.hold {
             return Err(refusal(Reason::Unsupported, "the volume is held: give `start` to lift it".to_owned()));
         }
-        self.spawn(stored.record.incarnation).await
+        self.spawn(stored.record.incarnation, options).await
     }
 
-    async fn spawn(&self, run: Incarnation) -> Result<Incarnation, OrderError> {
+    async fn spawn(&self, run: Incarnation, options: &[&str]) -> Result<Incarnation, OrderError> {
         let mut view = self.subscribe();
-        let command =
-            Command { program: self.config.mariadbd.clone(), args: self.config.command_line(), env: Vec::new() };
+        let mut args = self.config.command_line();
+        args.extend(options.iter().map(|option| (*option).to_owned()));
+        let command = Command { program: self.config.mariadbd.clone(), args, env: Vec::new() };
         self.launcher.ask(Request::Spawn { run: run.0, command }).await?;
         let seen = |view: &Mariadbd| match view {
             Mariadbd::Running { incarnation, .. } | Mariadbd::Exited { incarnation, .. } => *incarnation == run,
@@ -309,10 +332,12 @@ impl Supervisor {
         let turn = timeout(START_TURN, self.starting.lock()).await;
         let killed = timeout(limit, self.kill_until_dead()).await;
         drop(turn);
-        killed.map_err(|_| {
-            let view = self.view();
-            refusal(Reason::StillRunning, format!("mariadbd is not proven dead within {limit:?}: {view:?}"))
-        })
+        killed.map_err(|_| self.undead(limit))
+    }
+
+    fn undead(&self, limit: Duration) -> OrderError {
+        let view = self.view();
+        refusal(Reason::StillRunning, format!("mariadbd is not proven dead within {limit:?}: {view:?}"))
     }
 
     async fn kill_until_dead(&self) {

@@ -78,7 +78,8 @@ impl Volume {
             clean_stop: true,
             incarnation: Incarnation(0),
         };
-        let stored = Stored { record, order_id, initialised: false, relaxed_in_boot: None };
+        let stored =
+            Stored { record, order_id, initialised: false, relaxed_in_boot: None, examined: None, mending: None };
         let folder = self.root.join("beachmaster");
         let path = folder.join("record");
         let made = fs::create_dir_all(&folder).and_then(|()| RecordFile::create(&path, &stored));

@@ -1,6 +1,7 @@
 //! Groups of one file with what kind of change they are.
 
 use super::body::{EventBody, GtidEvent, XaOutcome};
+use super::encryption::Keys;
 use super::event::{Event, EventHeader};
 use super::group::{GroupStep, GroupTracker};
 use super::scanner::{Fault, Progress, ScanError, Scanner};
@@ -56,9 +57,9 @@ pub struct KnownGroups {
 impl KnownGroups {
     /// For a file of `size` bytes; what a running server writes behind them does not count.
     #[must_use]
-    pub fn new(size: u64) -> Self {
+    pub fn new(size: u64, keys: &Keys) -> Self {
         Self {
-            scanner: Scanner::new(size),
+            scanner: Scanner::new(size, keys),
             tracker: GroupTracker::default(),
             format: None,
             head: None,

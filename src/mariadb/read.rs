@@ -1,12 +1,13 @@
 //! Reading a server's state, typed. None of these waits behind commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mysql_async::prelude::FromValue;
 use mysql_async::{Row, from_value_opt};
 
 use super::error::SqlError;
 use super::session::Session;
+use crate::binlog::Xid;
 use crate::gtid::GtidPosition;
 use crate::topology::observation::{IoThread, SlaveStatus};
 
@@ -103,6 +104,23 @@ pub async fn status(session: &mut Session, pattern: &str) -> Result<BTreeMap<Str
 pub async fn is_acknowledging(session: &mut Session) -> Result<bool, SqlError> {
     let status = status(session, ACKER_ACTIVE).await?;
     Ok(status.get(ACKER_ACTIVE).is_some_and(|value| value == "ON"))
+}
+
+/// XA transactions that are prepared.
+///
+/// # Errors
+/// As the statement fails, or when a name is none.
+pub async fn prepared_xa(session: &mut Session) -> Result<BTreeSet<Xid>, SqlError> {
+    let rows: Vec<(i64, usize, usize, Vec<u8>)> = session.rows("XA RECOVER").await?;
+    let name = |(format, gtrid, bqual, data): (i64, usize, usize, Vec<u8>)| {
+        let format = u32::try_from(format & i64::from(u32::MAX)).ok();
+        let name = format.and_then(|format| Xid::new(format, gtrid, &data)).filter(|_| gtrid + bqual == data.len());
+        name.ok_or_else(|| SqlError::Unexpected {
+            what: "XA RECOVER".to_owned(),
+            message: format!("the name {data:?} is not {gtrid} and {bqual} bytes long"),
+        })
+    };
+    rows.into_iter().map(name).collect()
 }
 
 /// Status variable of a replica whose present connection acknowledges.

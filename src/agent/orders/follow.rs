@@ -1,6 +1,7 @@
 //! `follow`: replicate from a member or from a binlog server, by GTID.
 
 use super::durable;
+use super::repair;
 use super::wait::until_applied;
 use super::work::Work;
 use crate::gtid::GtidPosition;
@@ -27,6 +28,7 @@ pub(super) async fn follow(
         work.persist(|stored| stored.record.role = MemberRole::Replica).await?;
     } else {
         work.persist(|_| {}).await?;
+        repair::mend(work, Some(&login)).await?;
         if let Some(target) = &wait {
             durable::relax(work, target).await?;
         }
@@ -60,7 +62,7 @@ impl Login {
         }
     }
 
-    fn change_master(&self) -> String {
+    pub(super) fn change_master(&self) -> String {
         format!(
             "CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
              MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY={CONNECT_RETRY}, \

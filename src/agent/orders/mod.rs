@@ -9,6 +9,7 @@ mod freeze;
 mod init;
 mod promote;
 mod recover;
+mod repair;
 mod serve;
 mod start;
 mod wait;

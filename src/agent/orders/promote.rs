@@ -4,6 +4,7 @@
 //! began with (docs/server-id.md); semi-sync before writes are let in; what costs time and changes nothing for clients
 //! after that.
 
+use super::repair;
 use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::gtid::GtidPosition;
@@ -28,6 +29,7 @@ pub(super) async fn promote(work: &mut Work<'_>, promotion: &Promotion) -> Resul
         );
         return Err(OrderError { reason: Reason::MissingTransactions, message });
     }
+    repair::mend(work, None).await?;
     // From here on it never starts by itself again: its files may hold the tail.
     work.persist(|stored| stored.record.role = MemberRole::Primary).await?;
     let promoted = !globals.read_only && globals.server_id == promotion.server_id;

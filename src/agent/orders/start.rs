@@ -1,7 +1,7 @@
 //! `start`: lifts the hold and starts mariadbd, read-only and quiet (its command line says so).
 
 use super::work::Work;
-use crate::orders::{Answer, Mariadbd, OrderError, Reason};
+use crate::orders::{Answer, Incarnation, Mariadbd, OrderError, Reason};
 
 pub(super) async fn start(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     work.persist(|stored| stored.record.hold = false).await?;
@@ -15,7 +15,19 @@ pub(super) async fn run_mariadbd(work: &Work<'_>) -> Result<(), OrderError> {
     let supervisor = &work.agent().supervisor;
     supervisor.lift_fence();
     let run = supervisor.start(Some(&work.order().token)).await?;
-    let mut view = supervisor.subscribe();
+    until_it_answers(work, run).await
+}
+
+/// Ends mariadbd and starts it again with further options, and waits until it answers.
+pub(super) async fn restart_mariadbd(work: &mut Work<'_>, options: &[&str]) -> Result<(), OrderError> {
+    work.check()?;
+    work.drop_session();
+    let run = work.agent().supervisor.restart(&work.order().token, options).await?;
+    until_it_answers(work, run).await
+}
+
+async fn until_it_answers(work: &Work<'_>, run: Incarnation) -> Result<(), OrderError> {
+    let mut view = work.agent().supervisor.subscribe();
     let settled = view.wait_for(|view| match view {
         Mariadbd::Running { incarnation, sql } => *incarnation != run || *sql,
         _ => true,

@@ -37,7 +37,7 @@ pub(super) async fn until_applied(work: &mut Work<'_>, position: &GtidPosition) 
 }
 
 /// An error that no waiting cures.
-async fn stands_still(work: &mut Work<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
+pub(super) async fn stands_still(work: &mut Work<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
     let Some(slave) = work.slave().await? else { return Ok(()) };
     incurable(&slave.status, applied).map_or(Ok(()), |message| Err(OrderError { reason: Reason::Sql, message }))
 }

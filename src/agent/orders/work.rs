@@ -197,6 +197,11 @@ impl<'a> Work<'a> {
         self.keep_relay_logs(slave.as_ref().map(|slave| &slave.status.io_position))
     }
 
+    /// Forgets the session: its mariadbd is about to end.
+    pub fn drop_session(&mut self) {
+        self.loan = None;
+    }
+
     /// Gives the session back.
     pub fn finish(&mut self) {
         if let Some(loan) = self.loan.take() {

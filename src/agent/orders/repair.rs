@@ -1,0 +1,204 @@
+//! Before a member replicates or is promoted for the first time in a run of its mariadbd: what a crash left half done
+//! between its tables, its binary log and its position is mended, by the plan of [`crate::binlog::Plan`].
+//!
+//! Nothing of it is logged: the groups stand in the binary log already.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::fence::BINLOGS;
+use super::follow::Login;
+use super::start::restart_mariadbd;
+use super::wait::stands_still;
+use super::work::Work;
+use crate::agent::access::sql_error;
+use crate::agent::own_log::{NoPlan, OwnLog};
+use crate::agent::record::Stored;
+use crate::binlog::{Again, Claims, Finish, Plan, XaOutcome};
+use crate::gtid::{Gtid, GtidPosition};
+use crate::mariadb::read::{self, Globals};
+use crate::mariadb::text::quote;
+use crate::orders::{MemberRole, OrderError, Reason};
+
+/// With these a group is executed without being logged, and from a position before the end of the binary log.
+const UNLOGGED: [&str; 2] = ["--log_slave_updates=OFF", "--gtid_strict_mode=OFF"];
+/// Between two looks whether a group was executed again.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Mends, unless that was done in this run. Without a `source` no group can be executed again.
+pub(super) async fn mend(work: &mut Work<'_>, source: Option<&Login>) -> Result<(), OrderError> {
+    if is_examined(work)? {
+        return Ok(());
+    }
+    work.persist(|_| {}).await?;
+    // Both positions are to stand still.
+    if work.slave().await?.is_some() {
+        work.stop_replication().await?;
+    }
+    if !logs_what_it_applies(work).await? {
+        // An agent ended in the middle of what follows.
+        restart_mariadbd(work, &[]).await?;
+    }
+    let plan = plan(work).await?;
+    if !plan.is_empty() {
+        carry_out(work, &plan, source).await?;
+    }
+    let run = work.incarnation()?;
+    let done = move |stored: &mut Stored| (stored.examined, stored.mending) = (Some(run), None);
+    work.persist(done).await.map(drop)
+}
+
+fn is_examined(work: &Work<'_>) -> Result<bool, OrderError> {
+    let run = work.incarnation()?;
+    Ok(work.agent().volume.stored().is_some_and(|stored| stored.examined == Some(run)))
+}
+
+async fn logs_what_it_applies(work: &mut Work<'_>) -> Result<bool, OrderError> {
+    work.sql().await?.row("SELECT @@log_slave_updates").await.map_err(sql_error)
+}
+
+async fn plan(work: &mut Work<'_>) -> Result<Plan, OrderError> {
+    let globals = work.globals().await?;
+    let prepared = read::prepared_xa(work.sql().await?).await.map_err(sql_error)?;
+    let own_server = (!was_primary(work)).then_some(globals.server_id);
+    let claims = Claims { own_server, position: position(work, &globals), prepared };
+    let config = &work.agent().config;
+    let end = globals.binlog_position.clone();
+    let log = OwnLog { directory: config.data_dir(), basename: BINLOGS, keys: config.log_keys(), end };
+    let agrees = claims.position.covers(&log.end);
+    let position = claims.position.clone();
+    let planned = tokio::task::spawn_blocking(move || log.plan(claims)).await;
+    let cut_off = |error| OrderError { reason: Reason::Volume, message: format!("the reading was cut off: {error}") };
+    match planned.map_err(cut_off)? {
+        Ok(plan) => Ok(plan),
+        // Only XA that a crash left half done could be missed.
+        Err(NoPlan::Unreadable(error)) if agrees => {
+            warn!(%error, "the binary log of the last run cannot be looked through");
+            Ok(Plan { position, ..Plan::default() })
+        }
+        Err(error) => {
+            let message = format!("member {} cannot be repaired: {error}", work.agent().config.ordinal);
+            Err(OrderError { reason: Reason::Sql, message })
+        }
+    }
+}
+
+fn was_primary(work: &Work<'_>) -> bool {
+    work.agent().role() == Some(MemberRole::Primary)
+}
+
+/// What the server has in its tables by its own account. What a primary wrote itself needs no other position than its
+/// binary log's; and a position that was moved back by an earlier try counts as it was.
+fn position(work: &Work<'_>, globals: &Globals) -> GtidPosition {
+    let mending = work.agent().volume.stored().and_then(|stored| stored.mending).unwrap_or_default();
+    let own = if was_primary(work) { globals.applied() } else { globals.slave_position.clone() };
+    own.union(&mending)
+}
+
+async fn carry_out(work: &mut Work<'_>, plan: &Plan, source: Option<&Login>) -> Result<(), OrderError> {
+    for group in &plan.beyond {
+        info!(gtid = %group.gtid, kind = ?group.kind, "a crash left a group in the binary log and not in the position");
+    }
+    for finish in &plan.finish {
+        end_by_hand(work, finish).await?;
+    }
+    if !plan.again.is_empty() {
+        match source {
+            Some(source) => execute_again(work, plan, source).await?,
+            None => cannot_execute_again(work, plan)?,
+        }
+    }
+    if work.globals().await?.slave_position != plan.position {
+        set_position(work, &plan.position).await?;
+        info!(position = %plan.position, "the position was set to what the binary log has and the tables have");
+    }
+    Ok(())
+}
+
+async fn end_by_hand(work: &mut Work<'_>, finish: &Finish) -> Result<(), OrderError> {
+    let words = match finish.outcome {
+        XaOutcome::Commit => "XA COMMIT",
+        XaOutcome::Rollback => "XA ROLLBACK",
+    };
+    let limit = work.remaining();
+    let statement = format!("{words} {}", finish.xid);
+    work.sql().await?.execute_within(&statement, limit).await.map_err(sql_error)?;
+    info!(gtid = %finish.gtid, xid = %finish.xid, "{words} stood in the binary log, the engine had not obeyed: done now");
+    Ok(())
+}
+
+/// A replica must not be promoted with it. A primary that comes back has no other to ask.
+fn cannot_execute_again(work: &Work<'_>, plan: &Plan) -> Result<(), OrderError> {
+    let lost: Vec<String> = plan.again.iter().map(|again| again.gtid.to_string()).collect();
+    let message = format!(
+        "the changes of {} are in member {}'s binary log and not in its tables",
+        lost.join(", "),
+        work.agent().config.ordinal
+    );
+    if was_primary(work) {
+        warn!("{message}: what was prepared there must be ended by XA ROLLBACK on every replica that has it prepared");
+        return Ok(());
+    }
+    let message = format!("{message}: let it follow a member that has them first");
+    Err(OrderError { reason: Reason::MissingTransactions, message })
+}
+
+/// Lets the source send each of these groups, and no other, to a mariadbd that does not log what it applies.
+async fn execute_again(work: &mut Work<'_>, plan: &Plan, source: &Login) -> Result<(), OrderError> {
+    // Positions are moved back below: whoever continues after a crash has to know where they were.
+    let globals = work.globals().await?;
+    let had = position(work, &globals);
+    work.persist(|stored| stored.mending = Some(had)).await?;
+    restart_mariadbd(work, &UNLOGGED).await?;
+    for again in &plan.again {
+        let (from, until) = around(plan, again);
+        set_position(work, &from).await?;
+        work.execute(&source.change_master()).await?;
+        work.execute(&format!("START SLAVE UNTIL master_gtid_pos={}", quote(&until.to_string()))).await?;
+        until_stopped(work).await?;
+        work.stop_replication().await?;
+        prove(work, again, &until).await?;
+        info!(gtid = %again.gtid, "executed again: it stood in the binary log, its changes were not in the tables");
+    }
+    // Not left to the last restart: from now on nothing is missing.
+    set_position(work, &plan.position).await?;
+    restart_mariadbd(work, &[]).await
+}
+
+/// The positions between which only this group lies.
+fn around(plan: &Plan, again: &Again) -> (GtidPosition, GtidPosition) {
+    let is_other = |gtid: &Gtid| gtid.domain != again.gtid.domain;
+    let with = |gtid: Option<Gtid>| plan.position.iter().filter(is_other).chain(gtid).collect();
+    (with(again.before), with(Some(again.gtid)))
+}
+
+async fn until_stopped(work: &mut Work<'_>) -> Result<(), OrderError> {
+    while work.slave().await?.is_some_and(|slave| slave.status.sql) {
+        let applied = work.globals().await?.applied();
+        stands_still(work, &applied).await?;
+        sleep(LOOK).await;
+    }
+    let applied = work.globals().await?.applied();
+    stands_still(work, &applied).await
+}
+
+async fn prove(work: &mut Work<'_>, again: &Again, until: &GtidPosition) -> Result<(), OrderError> {
+    let position = work.globals().await?.slave_position;
+    let prepared = read::prepared_xa(work.sql().await?).await.map_err(sql_error)?;
+    if position == *until && again.xid.is_none_or(|xid| prepared.contains(&xid)) {
+        return Ok(());
+    }
+    let remedy = if position.covers(until) {
+        "more was executed than asked for: rebuild the member"
+    } else {
+        "repeat the order"
+    };
+    let message = format!("{} was not executed again alone: the position is {position}; {remedy}", again.gtid);
+    Err(OrderError { reason: Reason::Sql, message })
+}
+
+async fn set_position(work: &mut Work<'_>, position: &GtidPosition) -> Result<(), OrderError> {
+    work.execute(&format!("SET GLOBAL gtid_slave_pos={}", quote(&position.to_string()))).await
+}
