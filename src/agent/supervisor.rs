@@ -1,5 +1,6 @@
 //! mariadbd's life: what is known of it, starting it, killing it, and starting a replica again by itself.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -138,7 +139,12 @@ impl Supervisor {
                 let _ = timeout(delay, launch.wait_for(|now| *now != seen)).await;
                 if self.may_start_by_itself(&launch.borrow().clone()) {
                     started = Some(Instant::now());
-                    self.start_by_itself().await;
+                    let mut start = pin!(self.start_by_itself());
+                    // Whoever starts mariadbd waits for what is digested here.
+                    while !ends_before_change(start.as_mut(), &mut launch).await {
+                        let seen = launch.borrow_and_update().clone();
+                        self.digest(&seen);
+                    }
                 }
             } else if proven {
                 // launch changes, or an order lifted the hold: the latter starts mariadbd itself.
@@ -150,12 +156,7 @@ impl Supervisor {
     }
 
     async fn start_by_itself(&self) {
-        // Whoever has the turn waits for what this task tells of launch: it must not wait in turn.
-        let Ok(_turn) = self.starting.try_lock() else {
-            tokio::time::sleep(LOCK_CHECK).await;
-            return;
-        };
-        match self.start_in_turn(None, &[]).await {
+        match self.start(None).await {
             Ok(incarnation) => info!(incarnation = incarnation.0, "started a replica by itself"),
             Err(error) => warn!(%error, "cannot start by itself"),
         }
@@ -351,6 +352,14 @@ impl Supervisor {
             let _ = self.launcher.ask(Request::Signal { signal: SIGKILL }).await;
             let _ = timeout(LOCK_CHECK, view.changed()).await;
         }
+    }
+}
+
+async fn ends_before_change(work: impl Future<Output = ()>, launch: &mut watch::Receiver<Seen>) -> bool {
+    tokio::select! {
+        biased;
+        _ = launch.changed() => false,
+        () = work => true,
     }
 }
 
