@@ -8,7 +8,7 @@ use beachmaster::binlog::{FileScanner, Keys};
 use beachmaster::orders::{Answer, Mariadbd, Order, OrderError};
 
 use crate::copy;
-use crate::member::{Member, Version, until};
+use crate::member::{Member, Setup, Version, until};
 
 pub struct Pair {
     pub source: Member,
@@ -18,7 +18,9 @@ pub struct Pair {
 
 impl Pair {
     pub fn start(version: Version) -> Self {
-        let [source, replica] = [0, 1].map(|ordinal| Member::start_version(version, ordinal, "binlog_format=ROW\n"));
+        let [source, replica] = [0, 1].map(|ordinal| {
+            Member::start_like(Setup { options: "binlog_format=ROW\n", ..Setup::plain(version) }, ordinal)
+        });
         std::thread::scope(|scope| {
             for member in [&source, &replica] {
                 scope.spawn(move || member.stream().obey(1, 1, Order::Init { identity: member.identity() }));
@@ -130,7 +132,7 @@ impl Pair {
             scanner.feed(&[]).unwrap();
             scanner.feed(&bytes).unwrap();
         }
-        let third = Member::start_version(self.replica.version, 2, "binlog_format=ROW\n");
+        let third = Member::start_like(self.replica.setup, 2);
         third.stream().obey(1, 1, Order::Init { identity: third.identity() });
         third.stream().obey(1, 2, Order::Follow { source: self.replica.source(), semi_sync: false, wait: None });
         let end = self.source.position().to_string();

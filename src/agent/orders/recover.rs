@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::durable;
 use super::follow::{Login, refuse_a_primary, switch};
 use super::freeze::frozen;
+use super::repair;
 use super::wait::until_applied;
 use super::work::Work;
 use crate::agent::binlog_files::BinlogError;
@@ -63,6 +64,7 @@ async fn apply(work: &mut Work<'_>, server: BinlogServer, end: &GtidPosition) ->
     // Ends with this order, however that ends.
     let mut serving = JoinSet::new();
     serving.spawn(async move { server.serve(listener, admitted, std::future::pending()).await });
+    repair::mend(work, Some(&login)).await?;
     durable::relax(work, end).await?;
     switch(work, &login, false).await?;
     let applied = until_applied(work, end).await?;
