@@ -137,7 +137,9 @@ impl Supervisor {
                 failures += 1;
                 // An order may change what may be, so it is looked at again after the delay.
                 let _ = timeout(delay, launch.wait_for(|now| *now != seen)).await;
-                if self.may_start_by_itself(&launch.borrow().clone()) {
+                let seen = launch.borrow_and_update().clone();
+                self.digest(&seen);
+                if self.may_start_by_itself(&seen) {
                     started = Some(Instant::now());
                     let mut start = pin!(self.start_by_itself());
                     // Whoever starts mariadbd waits for what is digested here.
