@@ -13,6 +13,8 @@ use std::process::Command;
 
 use beachmaster::orders::{Order, Reason};
 
+#[path = "repair/kills.rs"]
+mod kills;
 #[path = "common/member.rs"]
 mod member;
 #[path = "repair/pair.rs"]
@@ -163,6 +165,21 @@ fn a_candidate_is_mended_before_its_promotion_or_refused() {
     pair.assert_equal();
     pair.obey(promote);
     assert_eq!(pair.replica.sql("SELECT COUNT(*) FROM d.t; XA RECOVER"), "1\n1\t1\t0\tq");
+}
+
+#[test]
+fn killed_at_random_it_ends_equal() {
+    kills::series(Version::V10_11, 4, 5);
+}
+
+/// `SEED=n KILLS=n cargo test --release --test repair figures -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes minutes"]
+fn figures() {
+    let number = |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    for version in Version::ALL {
+        kills::series(version, number("SEED", 1), number("KILLS", 20));
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

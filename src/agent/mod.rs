@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod court;
 pub mod daemon;
+pub mod ddl_recovery;
 mod farewell;
 pub mod launcher;
 pub mod locks;

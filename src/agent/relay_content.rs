@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::binlog::{EventBody, Keys, Progress, Scanner};
+use crate::binlog::{EventBody, GtidEvent, Keys, Progress, Scanner};
 use crate::gtid::GtidPosition;
 
 /// From here on larger pieces are not faster.
@@ -18,25 +18,43 @@ const CHUNK: usize = 1 << 20;
 pub fn received(files: &[impl AsRef<Path>], keys: &Keys) -> io::Result<GtidPosition> {
     let mut position = GtidPosition::empty();
     for file in files {
-        position = position.union(&of_file(file.as_ref(), keys)?);
+        each(file.as_ref(), keys, |event| position = position.union(&[event.gtid].into_iter().collect()))?;
     }
     Ok(position)
 }
 
-fn of_file(path: &Path, keys: &Keys) -> io::Result<GtidPosition> {
+/// The first transaction of a domain in these files, which are in their order, that comes after this number.
+///
+/// # Errors
+/// As [`received`].
+pub fn next_after(
+    files: &[impl AsRef<Path>],
+    keys: &Keys,
+    (domain, sequence): (u32, u64),
+) -> io::Result<Option<GtidEvent>> {
+    let mut next: Option<GtidEvent> = None;
+    for file in files {
+        each(file.as_ref(), keys, |event| {
+            let is_behind = event.gtid.domain == domain && event.gtid.sequence > sequence;
+            next = next.or(is_behind.then_some(event));
+        })?;
+    }
+    Ok(next)
+}
+
+fn each(path: &Path, keys: &Keys, mut take: impl FnMut(GtidEvent)) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut scanner = Scanner::new(fs::metadata(path)?.len(), keys);
     let mut buffer = vec![0; CHUNK];
-    let mut position = GtidPosition::empty();
     let mut input: &[u8] = &[];
     loop {
         match scanner.advance(&mut input).map_err(io::Error::other)? {
             Progress::Event(event) => {
                 if let EventBody::Gtid(gtid) = event.body {
-                    position = position.union(&[gtid.gtid].into_iter().collect());
+                    take(gtid);
                 }
             }
-            Progress::End(_) => return Ok(position),
+            Progress::End(_) => return Ok(()),
             Progress::NeedMore => {
                 let length = file.read(&mut buffer)?;
                 if length == 0 {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::relay_content;
-use crate::binlog::Keys;
+use crate::binlog::{GtidEvent, Keys};
 use crate::gtid::GtidPosition;
 use crate::orders::Incarnation;
 
@@ -129,6 +129,16 @@ impl RelayLogs {
             fs::rename(folder, folder.with_extension(DOOMED))?;
         }
         Ok(covered)
+    }
+
+    /// The first received transaction of a domain after this number. mariadbd does not run.
+    ///
+    /// # Errors
+    /// When a relay log cannot be read.
+    pub fn next_after(&self, domain: u32, sequence: u64) -> io::Result<Option<GtidEvent>> {
+        let mut files: Vec<PathBuf> = self.files()?.iter().map(DirEntry::path).collect();
+        files.sort();
+        relay_content::next_after(&files, &self.keys, (domain, sequence))
     }
 
     fn files(&self) -> io::Result<Vec<DirEntry>> {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::config::Config;
+use super::ddl_recovery;
 use super::launcher::{Launcher, Seen};
 use super::locks;
 use super::relay_logs::RelayLogs;
@@ -277,6 +278,7 @@ impl Supervisor {
         if !self.config.data_dir().is_dir() {
             return Err(refusal(Reason::Volume, "there is no datadir: give the member `init` first".to_owned()));
         }
+        self.recover_ddl().await;
         let count = |stored: &mut super::record::Stored| {
             if !stored.record.hold {
                 stored.record.incarnation.0 += 1;
@@ -290,7 +292,7 @@ impl Supervisor {
             }
             self.volume.update(token, count)
         })?;
-        // A fence may have come while the disk was written to.
+        // A fence may have come while the disk was written to, or while DDL was recovered.
         if self.fenced.load(Ordering::SeqCst) {
             return Err(superseded());
         }
@@ -298,6 +300,15 @@ impl Supervisor {
             return Err(refusal(Reason::Unsupported, "the volume is held: give `start` to lift it".to_owned()));
         }
         self.spawn(stored.record.incarnation, options).await
+    }
+
+    /// A former primary's own statement has no other source.
+    async fn recover_ddl(&self) {
+        let stored = self.volume.stored();
+        let starts = stored.is_some_and(|stored| stored.record.role == MemberRole::Replica && !stored.record.hold);
+        if starts && !self.fenced.load(Ordering::SeqCst) {
+            ddl_recovery::recover(&self.config, &self.launcher, &self.relay_logs).await;
+        }
     }
 
     async fn spawn(&self, run: Incarnation, options: &[&str]) -> Result<Incarnation, OrderError> {

@@ -291,7 +291,8 @@ fn launch_program() -> &'static Path {
     })
 }
 
-fn as_server(program: impl AsRef<std::ffi::OsStr>) -> Command {
+/// As the member's user.
+pub fn as_server(program: impl AsRef<std::ffi::OsStr>) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(program);
     }

@@ -7,7 +7,7 @@ use crate::agent::binlog_server::BinlogServer;
 use crate::orders::{Answer, LogEvidence, OrderError};
 
 /// Base name of the binary logs (option `log_bin`).
-pub(super) const BINLOGS: &str = "bin";
+pub(in crate::agent) const BINLOGS: &str = "bin";
 
 pub(super) async fn kill(work: &Work<'_>) -> Result<(), OrderError> {
     let supervisor = &work.agent().supervisor;

@@ -16,6 +16,7 @@ mod wait;
 mod work;
 
 pub(in crate::agent) use durable::settle;
+pub(in crate::agent) use fence::BINLOGS;
 pub use serve::Donor;
 pub use work::Work;
 
