@@ -6,6 +6,7 @@
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::duplicate_mod, reason = "servers and members both come in versions")]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

@@ -6,6 +6,8 @@
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "common/mariadb.rs"]
 mod mariadb;
 #[path = "common/tail.rs"]

@@ -11,7 +11,7 @@ use crate::binlog::{EventHeader, Keys, Progress, Scanner};
 /// What the source wrote: each transaction's events.
 fn groups(checksum: Checksum) -> Vec<Vec<Vec<u8>>> {
     let groups = |file: LogFile| {
-        let begin = usize::try_from(LogFile::new("", checksum).bytes.len()).unwrap();
+        let begin = LogFile::new("", checksum).bytes.len();
         let mut rest = &file.bytes[begin..];
         let mut events = Vec::new();
         while let Ok(header) = EventHeader::read(rest) {
