@@ -24,7 +24,7 @@ pub use variant::Variant;
 pub const RUNS: u32 = 1;
 /// The tail: at least this many transactions.
 const TRANSACTIONS: u64 = 20_000;
-/// Binary logs it is spread over.
+/// Binary logs it is spread over at least.
 const LOGS: u64 = 3;
 /// A catching up is told after two seconds; an outage of this length has one of more than that.
 const CERTAINLY_TOLD_MS: u64 = 4_000;
@@ -48,7 +48,7 @@ pub async fn run(stage: &mut Stage, variant: Variant, runs: u32) -> Result<()> {
         run.more.insert(
             "tail".into(),
             json!({
-                "transactions": tail.transactions, "bytes": tail.bytes, "logs": LOGS, "kind": tail.kind,
+                "transactions": tail.transactions, "bytes": tail.bytes, "logs": tail.logs, "kind": tail.kind,
                 "received_by_replicas": 0,
             }),
         );
@@ -71,6 +71,7 @@ async fn progress_was_told(kube: &Kube) -> Result<String> {
 struct Tail {
     transactions: u64,
     bytes: u64,
+    logs: usize,
     /// How its logs are written.
     kind: String,
 }
@@ -81,21 +82,25 @@ async fn grow_and_kill(watch: &Watch, primary: &str, variant: Variant) -> Result
         wait::until("the replicas receive nothing", Duration::from_secs(20), async || cut_off(cluster, primary).await)
             .await?;
     let start = position(cluster, primary).await?;
-    // What the first of the logs holds already is not counted.
-    let (_, before) = current_log(cluster, primary).await?;
-    let (mut bytes, mut logs) = (0, vec![]);
+    let before = binary_logs(cluster, primary).await?;
     for log in 1..=LOGS {
         let rows = watch.writer.count().await? + TRANSACTIONS.div_ceil(LOGS) + 1;
         watch.writer.wait_for(rows).await?;
-        let (name, size) = current_log(cluster, primary).await?;
-        logs.push(name);
-        bytes += size;
         if log < LOGS {
             cluster.sql(primary, "FLUSH BINARY LOGS").await?;
         }
     }
-    let kind = variant.prove(cluster, primary, &logs).await?;
-    let tail = Tail { transactions: position(cluster, primary).await? - start, bytes: bytes - before, kind };
+    let after = binary_logs(cluster, primary).await?;
+    let size = |logs: &[(String, u64)]| logs.iter().map(|(_, size)| size).sum::<u64>();
+    // The tail begins in what was the last log.
+    let logs: Vec<String> = after.iter().skip(before.len() - 1).map(|(name, _)| name.clone()).collect();
+    let tail = Tail {
+        transactions: position(cluster, primary).await? - start,
+        // What that log held already is not counted.
+        bytes: size(&after) - size(&before),
+        kind: variant.prove(cluster, primary, &logs).await?,
+        logs: logs.len(),
+    };
     ensure!(
         tail.transactions >= TRANSACTIONS && tail.bytes >= variant.least_bytes(),
         "the tail is too short: {} transactions in {} bytes",
@@ -109,9 +114,10 @@ async fn grow_and_kill(watch: &Watch, primary: &str, variant: Variant) -> Result
     }
     let killed = cluster.kill_mariadbd(primary).await?;
     println!(
-        "  {} transactions, {} MB in {LOGS} binary logs ({}), none received by a replica",
+        "  {} transactions, {} MB in {} binary logs ({}), none received by a replica",
         tail.transactions,
         tail.bytes / 1_000_000,
+        tail.logs,
         tail.kind
     );
     Ok((tail, killed))
@@ -150,13 +156,15 @@ fn sequence(gtid: &str) -> Option<u64> {
     gtid.rsplit('-').next()?.parse().ok()
 }
 
-/// Name and size of the binary log that is written now.
-async fn current_log(cluster: &Cluster, member: &str) -> Result<(String, u64)> {
-    let rows = cluster.sql(member, "SHOW MASTER STATUS").await?;
-    match rows.first().map(Vec::as_slice) {
-        Some([name, size, ..]) => Ok((name.clone(), size.parse()?)),
-        other => bail!("{member} has no binary log: {other:?}"),
-    }
+/// Names and sizes of a member's binary logs; there is one at least.
+async fn binary_logs(cluster: &Cluster, member: &str) -> Result<Vec<(String, u64)>> {
+    let rows = cluster.sql(member, "SHOW BINARY LOGS").await?;
+    ensure!(!rows.is_empty(), "{member} has no binary log");
+    let log = |row: Vec<String>| match row.as_slice() {
+        [name, size, ..] => Ok((name.clone(), size.parse()?)),
+        other => bail!("{member}: not a binary log: {other:?}"),
+    };
+    rows.into_iter().map(log).collect()
 }
 
 /// Rules in the network of the primary's node that drop what replicas and primary say to each other.
