@@ -47,7 +47,17 @@ impl Served {
 
     /// As [`Self::copy_of`], with the key of encrypted logs.
     pub fn copy_with_keys(primary: &MariaDb, keys: Keys) -> Self {
-        Self::serve_with(copy(&primary.datadir()), "bin", keys)
+        Self::copy_of_files(&primary.datadir(), keys)
+    }
+
+    /// As [`Self::copy_with_keys`], of a directory with an index.
+    pub fn copy_of_files(directory: &Path, keys: Keys) -> Self {
+        Self::of(copy(directory), keys)
+    }
+
+    /// The binary logs in a folder, by its index.
+    pub fn of(folder: TempDir, keys: Keys) -> Self {
+        Self::serve_with(folder, "bin", keys)
     }
 
     /// The relay logs in a folder, by its index.
@@ -88,10 +98,15 @@ impl Served {
 
 /// The binary logs in a datadir, in a directory of their own.
 pub fn copy(datadir: &Path) -> TempDir {
+    copy_logs(datadir, "bin")
+}
+
+/// The logs named `basename` in a directory, in one of their own.
+pub fn copy_logs(directory: &Path, basename: &str) -> TempDir {
     let files = TempDir::with_prefix("beachmaster-tail-").unwrap();
-    for entry in fs::read_dir(datadir).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
-        if entry.file_name().to_string_lossy().starts_with("bin.") {
+        if entry.file_name().to_string_lossy().starts_with(&format!("{basename}.")) {
             fs::copy(entry.path(), files.path().join(entry.file_name())).unwrap();
         }
     }
