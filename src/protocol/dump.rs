@@ -355,6 +355,9 @@ impl Dump {
         let rotate = binlog::rotate(head.server_id, name, offset, self.announced.checksum);
         self.send(&rotate, out);
         self.send(&binlog::format_description_for(head, is_inside), out);
+        if !is_inside {
+            self.told = self.told.max(FILE_START + head.format.length());
+        }
         self.announced = Announced { file: self.file, server_id: head.server_id, checksum: head.format.checksum };
     }
 

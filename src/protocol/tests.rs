@@ -32,6 +32,8 @@ struct Bench {
     server: Connection,
     scramble: Scramble,
     received: Vec<u8>,
+    /// A heartbeat's period passes in each scan.
+    beats: bool,
 }
 
 impl Bench {
@@ -41,7 +43,15 @@ impl Bench {
         let (catalogue, heads) = catalogue(&files);
         let catalogue = Arc::new(catalogue);
         let settings = Settings { catalogue: Arc::clone(&catalogue), login, scramble, connection_id: 7 };
-        Self { files, catalogue, heads, server: Connection::new(settings), scramble, received: Vec::new() }
+        Self {
+            files,
+            catalogue,
+            heads,
+            server: Connection::new(settings),
+            scramble,
+            received: Vec::new(),
+            beats: false,
+        }
     }
 
     fn logged_in(files: Vec<LogFile>) -> Self {
@@ -96,6 +106,9 @@ impl Bench {
             self.received.extend(self.server.take_output());
             match step {
                 Step::Scan { file, .. } => {
+                    if self.beats {
+                        self.server.heartbeat();
+                    }
                     let (head, scan) = self.scan(file);
                     self.server.scanned(file, Some((&head, &scan)));
                 }

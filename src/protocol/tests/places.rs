@@ -131,3 +131,27 @@ fn until_a_position_the_stream_ends_with_a_sign() {
     assert_eq!(gtids(&events(&payloads, Checksum::Crc32)).last().unwrap(), "0-2-15", "all there is");
     assert_ne!(payloads.last().unwrap()[5], EventType::GTID_LIST.0, "and the end is not there yet");
 }
+
+/// A replica takes a heartbeat that is behind what it was told before for an error (1623).
+#[test]
+fn a_heartbeat_while_a_file_is_scanned_is_not_behind_what_was_told() {
+    for (position, from) in [("'0-1-10'", 4), ("'0-1-12'", 4), ("", 4)] {
+        let mut bench = position_bench(Checksum::Crc32);
+        bench.beats = true;
+        if !position.is_empty() {
+            bench.query(&format!("SET @slave_connect_state={position}"));
+        }
+        let (mut told, mut heartbeats) = (0, 0);
+        for (header, body) in events(&bench.dump_from("bin.000001", from, &[]), Checksum::Crc32) {
+            match (header.event_type, body) {
+                (EventType::ROTATE, EventBody::Rotate(rotate)) => told = u32::try_from(rotate.position).unwrap(),
+                (EventType::HEARTBEAT, _) => {
+                    assert!(header.end_position >= told, "{position}: {} after {told}", header.end_position);
+                    heartbeats += 1;
+                }
+                _ => told = told.max(header.end_position),
+            }
+        }
+        assert!(heartbeats > 1, "{position}: {heartbeats}");
+    }
+}
