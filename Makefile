@@ -1,4 +1,5 @@
-# `make help` lists the targets. SCENARIO=name picks one e2e scenario, RUNS=n how often it kills, NODES=n the size of the cluster.
+# `make help` lists the targets. SCENARIO=name picks one e2e scenario, RUNS=n how often it kills, NODES=n the size of the cluster;
+# TARGET=name picks one target to fuzz, TIME=n for how many seconds.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,6 +13,10 @@ SCENARIO ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/beachmaster
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+TIME ?= 60
+TARGET ?=
 
 # What the e2e harness needs to know of the cluster; asked for late, because the cluster may not exist yet.
 HARNESS = export BEACHMASTER_CLUSTER_TOOL="$(CURDIR)/$(CLUSTER)"; \
@@ -35,15 +40,23 @@ build: ## Compile everything
 check: fmt clippy crds-fresh deny ## What must hold of the code: format, lints, generated files, dependencies
 
 .PHONY: unit
-unit: ## Tests without Kubernetes (they start MariaDB servers of their own)
-	timeout --verbose 25m cargo test --workspace
+unit: corpus ## Tests without Kubernetes (they start MariaDB servers of their own)
+	timeout --verbose 40m cargo test --workspace
+
+.PHONY: corpus
+corpus: ## Logs written by real servers of both versions in every way they know, which tests read (made once, in target/)
+	timeout --verbose 20m cargo test --workspace --test corpus -- --exact --nocapture the_corpus_is_there
+
+.PHONY: fuzz
+fuzz: corpus $(CARGO_FUZZ) ## Fuzz all that reads files or the network, a minute each (TIME=seconds, TARGET=name)
+	fuzz/run $(CARGO_FUZZ) $(TIME) $(TARGET)
 
 .PHONY: demo
 demo: cluster ## Set everything up, kill a primary, show what happens
 	@$(HARNESS); "$$e2e" demo
 
 .PHONY: test
-test: check unit chart e2e ## Everything: check, unit, the chart, and every e2e scenario on a cluster
+test: check unit fuzz chart e2e ## Everything: check, unit, fuzz, the chart, and every e2e scenario on a cluster
 
 ##@ Cluster
 
@@ -75,6 +88,7 @@ e2e: cluster ## Run the e2e scenarios, or SCENARIO=name alone (RUNS=n)
 .PHONY: fmt
 fmt: ## Is the code formatted?
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 .PHONY: clippy
 clippy: ## Lints, as errors
@@ -103,6 +117,10 @@ deny: $(CARGO_DENY) ## Banned crates, licences, sources
 $(CARGO_DENY):
 	@echo "building cargo-deny $(CARGO_DENY_VERSION), once: 5 minutes on 2 cores" >&2
 	nice cargo install --quiet --locked --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
+
+$(CARGO_FUZZ):
+	@echo "building cargo-fuzz $(CARGO_FUZZ_VERSION), once: 1 minute on 2 cores" >&2
+	nice cargo install --quiet --locked --root $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 .PHONY: bench
 bench: ## Benchmarks
