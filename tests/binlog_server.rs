@@ -5,7 +5,6 @@
     clippy::disallowed_types,
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
-
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/mariadb.rs"]

@@ -1,7 +1,8 @@
 //! What the end positions in the headers of events are counted from.
 //!
 //! In a binary log they are the file's own offsets. In a relay log the replica's events are so, too, but the source's
-//! have offsets of the source's file (from 11.8 on 0 inside of transactions): between two of them, a constant is added.
+//! have offsets of the source's file (from 11.8 on 0 inside of transactions): what is added to the file's own offsets only
+//! grows while the source's file is the same, because there are events that a replica is not sent or does not keep.
 
 use super::event::{EventHeader, EventType};
 
@@ -17,8 +18,15 @@ pub(super) struct EndPositions {
 impl EndPositions {
     /// False when the end position of an event at `offset` contradicts its length.
     pub fn agree(&self, offset: u64, header: EventHeader) -> bool {
-        let shift = if self.is_of_this_file(header) { Some(0) } else { self.shift };
-        header.end_position == 0 || shift.is_none_or(|shift| header.end_position == end(offset, header, shift))
+        if header.end_position == 0 {
+            return true;
+        }
+        if self.is_of_this_file(header) {
+            return header.end_position == end(offset, header, 0);
+        }
+        // Numbers modulo 2^32: half of them are ahead, half behind.
+        let ahead = |shift| header.end_position.wrapping_sub(end(offset, header, shift)) <= u32::MAX / 2;
+        self.shift.is_none_or(ahead)
     }
 
     /// An event was read.

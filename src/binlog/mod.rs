@@ -34,7 +34,8 @@ pub(crate) mod testing;
 
 pub use artificial::{format_description_for, gtid_list, heartbeat, rotate, until_reached};
 pub use body::{
-    BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption, XaOutcome, decode,
+    BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption, XaOutcome, bytes_needed,
+    decode,
 };
 pub use catalogue::{Catalogue, LogEnd, NoStart, Start};
 pub use checksum::Checksum;

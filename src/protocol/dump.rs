@@ -14,15 +14,13 @@ use super::packet::PacketWriter;
 use super::reply::ServerError;
 use super::until::Until;
 use crate::binlog::{
-    self, Catalogue, Checksum, EventBody, EventHeader, EventType, FileScan, HEADER_LEN, Head, NoStart, Start, decode,
-    is_at_or_before,
+    self, Catalogue, Checksum, EventBody, EventHeader, EventType, FileScan, HEADER_LEN, Head, NoStart, Start,
+    bytes_needed, decode, is_at_or_before,
 };
 use crate::gtid::{Gtid, GtidPosition};
 
 /// Bytes asked for at once: large enough for full speed, small enough to hold for many replicas.
 const READ: u64 = 256 * 1024;
-/// A GTID event is understood from so many bytes.
-const GTID_LEN: usize = HEADER_LEN + 13;
 /// Every file begins with a magic number of 4 bytes.
 const FILE_START: u64 = 4;
 /// Header of an event when the replica asked for semi-sync: magic, and "no acknowledgement wanted".
@@ -250,7 +248,10 @@ impl Dump {
             return if passed { Err(self.impossible()) } else { Ok(Began::Skipped(length)) };
         }
         if header.event_type == EventType::GTID {
-            let Some(start) = bytes.get(..GTID_LEN) else { return Ok(Began::NeedMore) };
+            // The whole event, or as much as is ever read of one.
+            let needed = (HEADER_LEN + bytes_needed(EventType::GTID)) as u64;
+            let needed = usize::try_from(needed.min(length)).unwrap_or(usize::MAX);
+            let Some(start) = bytes.get(..needed) else { return Ok(Began::NeedMore) };
             if self.until.as_ref().is_some_and(Until::is_reached) {
                 return Ok(Began::Ended);
             }

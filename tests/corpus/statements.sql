@@ -193,7 +193,7 @@ SET @v = 'a user variable';
 INSERT INTO short VALUES (4, @v);
 INSERT INTO m (b, c) VALUES (@v, RAND());
 BEGIN; INSERT INTO short VALUES (5, 'COMMIT'); SAVEPOINT s; INSERT INTO short VALUES (6, 'x'); ROLLBACK TO s; COMMIT;
-SET SESSION gtid_domain_id = 3; INSERT INTO short VALUES (7, 'domain 3'); SET SESSION gtid_domain_id = 0;
+SET SESSION gtid_domain_id = 3; INSERT INTO three VALUES (7); SET SESSION gtid_domain_id = 0;
 ALTER TABLE short ADD COLUMN c INT;
 SET SESSION binlog_format=ROW;
 INSERT INTO short SELECT seq, REPEAT('z', 30), seq FROM seq_100_to_120;

@@ -35,8 +35,11 @@ impl<'a> Last<'a> {
     fn of(case: &'a Case, kind: Kind) -> Self {
         let name = case.names(kind).pop().unwrap();
         let bytes = fs::read(case.logs(kind).join(&name)).unwrap();
-        // A STOP that the live server could not list belongs to no group either way.
-        let groups = listing::groups(&listing::shown(case, kind, &name), bytes.len() as u64);
+        let listed = listing::shown(case, kind, &name);
+        // Behind the last event there may be a STOP that the live server could not list.
+        let last = usize::try_from(listed.last().unwrap().offset).unwrap();
+        let length = u32::from_le_bytes(bytes[last + 9..last + 13].try_into().unwrap());
+        let groups = listing::groups(&listed, last as u64 + u64::from(length));
         assert!(bytes.len() > CUTS, "{name} is shorter than what is to be cut off");
         Self { case, kind, name, bytes, groups }
     }
