@@ -21,12 +21,18 @@ impl EndPositions {
         if header.end_position == 0 {
             return true;
         }
-        if self.is_of_this_file(header) {
-            return header.end_position == end(offset, header, 0);
+        // The STOP of a relay log is the replica's own, too, but not marked as such.
+        if header.end_position == end(offset, header, 0) {
+            return true;
         }
+        if self.is_of_this_file(header) {
+            return false;
+        }
+        // What the source sent compressed is longer here than there, so only its beginning is known.
+        let length = if can_be_compressed(header.event_type) { 1 } else { header.length };
+        let least = |shift| end(offset, EventHeader { length, ..header }, shift);
         // Numbers modulo 2^32: half of them are ahead, half behind.
-        let ahead = |shift| header.end_position.wrapping_sub(end(offset, header, shift)) <= u32::MAX / 2;
-        self.shift.is_none_or(ahead)
+        self.shift.is_none_or(|shift| header.end_position.wrapping_sub(least(shift)) <= u32::MAX / 2)
     }
 
     /// An event was read.
@@ -35,7 +41,9 @@ impl EndPositions {
         self.is_relay_log |= is_format && header.flags & EventHeader::RELAY_LOG != 0;
         // START_ENCRYPTION is of the file, but not marked as such.
         let begins = is_format || [EventType::ROTATE, EventType::START_ENCRYPTION].contains(&header.event_type);
-        if begins || header.flags & EventHeader::ARTIFICIAL != 0 {
+        // An event that came compressed, and does not tell where it ended.
+        let is_of_unknown_length = header.end_position == 0 && can_be_compressed(header.event_type);
+        if begins || is_of_unknown_length || header.flags & EventHeader::ARTIFICIAL != 0 {
             self.shift = None;
         } else if header.end_position != 0 {
             self.shift = Some(header.end_position.wrapping_sub(end(offset, header, 0)));
@@ -52,6 +60,11 @@ impl EndPositions {
     fn is_of_this_file(&self, header: EventHeader) -> bool {
         !self.is_relay_log || header.flags & EventHeader::RELAY_LOG != 0
     }
+}
+
+/// With `log_bin_compress` these are sent compressed, and the replica uncompresses them (`sql/slave.cc`, `queue_event`).
+fn can_be_compressed(event_type: EventType) -> bool {
+    event_type == EventType::QUERY || event_type.is_rows()
 }
 
 /// Where an event ends, modulo 2^32.
