@@ -226,6 +226,9 @@ impl Scanner {
     /// # Errors
     /// Damage, encryption or a file that is no log. The scanner must not be used after an error.
     pub fn advance(&mut self, input: &mut &[u8]) -> Result<Progress, ScanError> {
+        if self.decryptor.passes() && self.decrypted.is_empty() {
+            return self.scan(input);
+        }
         loop {
             let mut decrypted = std::mem::take(&mut self.decrypted);
             let mut rest = decrypted.get(self.taken..).unwrap_or_default();
@@ -257,6 +260,9 @@ impl Scanner {
     }
 
     fn scan(&mut self, input: &mut &[u8]) -> Result<Progress, ScanError> {
+        if let Some(event) = self.whole(input)? {
+            return Ok(Progress::Event(event));
+        }
         loop {
             let done = match &mut self.stage {
                 Stage::Magic => self.magic(input)?,
@@ -268,6 +274,36 @@ impl Scanner {
                 return Ok(progress);
             }
         }
+    }
+
+    /// The next event, when `input` holds all of it and nothing is wrong: then its bytes need not be collected. What is out of
+    /// the ordinary is left to the stages.
+    fn whole(&mut self, input: &mut &[u8]) -> Result<Option<Event>, ScanError> {
+        let Some((header, content)) = self.intact(input) else { return Ok(None) };
+        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+        let event = self.finished(header, content)?;
+        *input = input.get(length..).unwrap_or_default();
+        Ok(Some(event))
+    }
+
+    /// The event at the front of `input` and of its body what is decoded, its checksum verified.
+    fn intact<'a>(&self, input: &'a [u8]) -> Option<(EventHeader, &'a [u8])> {
+        if !matches!(self.stage, Stage::Header) || !self.kept.is_empty() {
+            return None;
+        }
+        let header = EventHeader::read(input).ok()?;
+        // A FORMAT_DESCRIPTION has a checksum of another kind.
+        let checksum = self.checksum.filter(|_| header.event_type != EventType::FORMAT_DESCRIPTION)?;
+        let (content, keep) = self.lengths(header, checksum, self.size - self.offset).ok()?;
+        let checked = input.get(..HEADER_LEN + content)?;
+        if checksum == Checksum::Crc32 {
+            let stored = input.get(checked.len()..)?.first_chunk()?;
+            if crc32fast::hash(checked) != u32::from_le_bytes(*stored) {
+                return None;
+            }
+        }
+        let body = checked.get(HEADER_LEN..)?;
+        Some((header, body.get(..keep).unwrap_or(body)))
     }
 
     fn magic(&mut self, input: &mut &[u8]) -> Result<Option<Progress>, ScanError> {
@@ -319,21 +355,27 @@ impl Scanner {
         let is_format = header.event_type == EventType::FORMAT_DESCRIPTION;
         let checksum = if is_format { Some(Checksum::Crc32) } else { self.checksum };
         let checksum = checksum.ok_or(Refused::Fault(Fault::NoFormat))?;
+        let (content_left, keep) = self.lengths(header, checksum, left)?;
+        let hash = (checksum == Checksum::Crc32).then(|| start_hash(header));
+        Ok(Pending { header, content_left, keep, hash, stored: Vec::with_capacity(4) })
+    }
+
+    /// How long the event's body is without its checksum, and how much of it is kept.
+    fn lengths(&self, header: EventHeader, checksum: Checksum, left: u64) -> Result<(usize, usize), Refused> {
         if self.encrypted_from == Some(self.offset) && !self.is_sensible(header) {
             return Err(Refused::Fault(Fault::WrongKey));
         }
         let overhead = HEADER_LEN + checksum.length();
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-        let content_left = length.checked_sub(overhead).ok_or(Refused::Fault(Fault::TooShort(header.length)))?;
+        let content = length.checked_sub(overhead).ok_or(Refused::Fault(Fault::TooShort(header.length)))?;
         if u64::from(header.length) > left {
             return Err(self.beyond_the_file(header));
         }
         let keep = body::bytes_needed(header.event_type);
-        if content_left > keep && body::must_be_whole(header.event_type) {
+        if content > keep && body::must_be_whole(header.event_type) {
             return Err(Refused::Fault(Fault::TooLong(header.length)));
         }
-        let hash = (checksum == Checksum::Crc32).then(|| start_hash(header));
-        Ok(Pending { header, content_left, keep, hash, stored: Vec::with_capacity(4) })
+        Ok((content, keep))
     }
 
     /// Decrypted with a wrong key, a header is random; without checksums nothing else would tell.
@@ -364,7 +406,8 @@ impl Scanner {
             let fault = Fault::Checksum { found: stored, computed };
             return self.suspicious(Some(header.event_type), fault, length, true);
         }
-        self.finished(header).map(|event| Some(Progress::Event(event)))
+        let kept = std::mem::take(&mut self.kept);
+        self.finished(header, &kept).map(|event| Some(Progress::Event(event)))
     }
 
     /// Of a FORMAT_DESCRIPTION, whose last byte tells whether the events after it have one.
@@ -373,8 +416,9 @@ impl Scanner {
         writes_none && self.end_positions.is_changed_by_the_source(header)
     }
 
-    fn finished(&mut self, header: EventHeader) -> Result<Event, ScanError> {
-        let decoded = body::decode(header.event_type, header.server_id, &self.kept);
+    /// `body` is what was kept of the event's body.
+    fn finished(&mut self, header: EventHeader, body: &[u8]) -> Result<Event, ScanError> {
+        let decoded = body::decode(header.event_type, header.server_id, body);
         let body = decoded.map_err(|error| self.error(Some(header.event_type), error.into()))?;
         match &body {
             EventBody::FormatDescription(format) => self.checksum = Some(format.checksum),
@@ -387,7 +431,6 @@ impl Scanner {
         self.end_positions.passed(self.offset, header);
         let event = Event { offset: self.offset, header, body };
         self.offset = event.end();
-        self.kept.clear();
         self.stage = Stage::Header;
         Ok(event)
     }
