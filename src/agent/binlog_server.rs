@@ -103,7 +103,7 @@ async fn client(stream: TcpStream, peer: SocketAddr, files: Arc<BinlogFiles>, lo
         scramble: Scramble::from_random(rand::random()),
         connection_id: number,
     };
-    let mut client = Client { stream, files, connection: Connection::new(settings), open: None };
+    let mut client = Client { stream, files, connection: Connection::new(settings), open: None, bytes: Vec::new() };
     match client.run().await {
         Ok(()) => tracing::debug!(%peer, "binlog server: connection done"),
         Err(error) => tracing::info!(%peer, %error, "binlog server: connection ended"),
@@ -116,6 +116,8 @@ struct Client {
     connection: Connection,
     /// The file being streamed, by its index.
     open: Option<(usize, LogReader)>,
+    /// What was read of it last; kept for its memory.
+    bytes: Vec<u8>,
 }
 
 impl Client {
@@ -127,6 +129,7 @@ impl Client {
             let step = self.connection.step();
             let output = self.connection.take_output();
             self.stream.write_all(&output).await?;
+            self.connection.reuse(output);
             match step {
                 Step::Receive => timeout_at(patience, self.receive()).await.map_err(|_| Ended::Silent)??,
                 Step::Position { file, offset } => self.position(file, offset).await?,
@@ -185,19 +188,19 @@ impl Client {
     async fn read(&mut self, file: usize, offset: u64, length: u64) -> Result<(), Ended> {
         let length = usize::try_from(length).map_err(|error| Ended::Files(error.to_string()))?;
         let (open, files) = (self.open.take(), Arc::clone(&self.files));
+        let mut bytes = std::mem::take(&mut self.bytes);
         let read = move || {
             let mut reader = match open {
                 Some((index, reader)) if index == file => reader,
                 _ => files.reader(file).map_err(|error| error.to_string())?,
             };
-            let mut bytes = Vec::new();
             let read = reader.read_into(offset, length, &mut bytes);
             read.map(|()| (bytes, reader)).map_err(|error| format!("reading a log at offset {offset}: {error}"))
         };
         match blocking(read).await? {
             Ok((bytes, reader)) => {
                 self.connection.file_bytes(&bytes);
-                self.open = Some((file, reader));
+                (self.open, self.bytes) = (Some((file, reader)), bytes);
             }
             Err(reason) => self.fail(&reason),
         }

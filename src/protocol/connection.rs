@@ -123,6 +123,15 @@ impl Connection {
         std::mem::take(&mut self.output)
     }
 
+    /// Takes back what [`Self::take_output`] gave, once it is sent: its memory is used for what comes next, because fresh memory
+    /// for each piece of a long tail costs more than the bytes in it.
+    pub fn reuse(&mut self, mut sent: Vec<u8>) {
+        if self.output.is_empty() {
+            sent.clear();
+            self.output = sent;
+        }
+    }
+
     /// True once the client has logged in and asked for the stream.
     #[must_use]
     pub fn is_streaming(&self) -> bool {
