@@ -1,0 +1,166 @@
+//! Candidates, and the two ways a tail reaches them.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use beachmaster::mariadb::{Address, Login, Session, read};
+use tokio::time::sleep;
+
+use crate::cpu;
+use crate::mariadb::MariaDb;
+use crate::origin::{CHECKSUM, Origin};
+use crate::tail::change_master;
+
+/// As the operator starts members; memory for both ways alike.
+const OPTIONS: [&str; 8] = [
+    "--log-slave-updates",
+    "--sync-binlog=1",
+    "--innodb-flush-log-at-trx-commit=1",
+    "--gtid-strict-mode=1",
+    "--binlog-format=ROW",
+    "--skip-slave-start",
+    "--innodb-buffer-pool-size=512M",
+    "--innodb-log-file-size=512M",
+];
+/// No way takes longer; what does hangs.
+const LIMIT: Duration = Duration::from_secs(900);
+/// Between two looks at an IO thread.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// How the tail is brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// MHA's: as text, to a server that syncs each transaction.
+    Pipe,
+    /// The agent's on a long tail (`agent::orders::durable`).
+    Stream {
+        /// `slave_parallel_threads`.
+        threads: u8,
+    },
+}
+
+impl Way {
+    pub fn threads(self) -> u8 {
+        if let Self::Stream { threads } = self { threads } else { 0 }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pipe => f.write_str("mariadb-binlog, mariadb"),
+            Self::Stream { .. } => f.write_str("binlog server"),
+        }
+    }
+}
+
+/// Servers without data.
+pub struct Candidates(Vec<MariaDb>);
+
+impl Candidates {
+    pub fn start(count: u32, threads: u8) -> Self {
+        let threads = format!("--slave-parallel-threads={threads}");
+        let options: Vec<&str> = OPTIONS.into_iter().chain([threads.as_str()]).collect();
+        Self((0..count).map(|number| MariaDb::start(10 + number, &options)).collect())
+    }
+
+    /// Brings the tail to all of them at once; the time until the last one is durable, and the processor time of all.
+    pub fn catch_up(&self, origin: &Origin, way: Way) -> (Duration, Duration) {
+        if way != Way::Pipe {
+            self.0.iter().for_each(|candidate| change_master(candidate, &origin.served));
+        }
+        let servers: Vec<u32> = self.0.iter().map(MariaDb::pid).collect();
+        let before = cpu::used(&servers);
+        let time = at_once(&self.0, |candidate| match way {
+            Way::Pipe => pipe(candidate, origin),
+            Way::Stream { .. } => stream(candidate, origin),
+        });
+        let used = cpu::used(&servers).saturating_sub(before);
+        for candidate in &self.0 {
+            assert_eq!(candidate.sql("SELECT @@gtid_binlog_pos"), origin.end);
+            assert_eq!(candidate.sql(CHECKSUM), origin.checksum, "{way}");
+        }
+        (time, used)
+    }
+
+    /// Lets the IO threads of the first `count` receive everything; the time until the last one has.
+    pub fn receive(&self, origin: &Origin, count: usize) -> Duration {
+        let candidates = &self.0[..count];
+        candidates.iter().for_each(|candidate| change_master(candidate, &origin.served));
+        let time = at_once(candidates, |candidate| receive(candidate, &origin.end));
+        candidates.iter().for_each(|candidate| drop(candidate.sql("STOP SLAVE; RESET SLAVE ALL")));
+        time
+    }
+}
+
+/// Does `work` with all candidates at once, behind nobody else's unwritten data.
+fn at_once(candidates: &[MariaDb], work: impl Fn(&MariaDb) + Sync) -> Duration {
+    rustix::fs::sync();
+    let start = Barrier::new(candidates.len());
+    std::thread::scope(|scope| {
+        let each = candidates.iter().map(|candidate| {
+            scope.spawn(|| {
+                start.wait();
+                let began = Instant::now();
+                work(candidate);
+                began.elapsed()
+            })
+        });
+        let each: Vec<_> = each.collect();
+        each.into_iter().map(|thread| thread.join().unwrap()).max().unwrap_or_default()
+    })
+}
+
+fn pipe(candidate: &MariaDb, origin: &Origin) {
+    let mut text =
+        Command::new("mariadb-binlog").arg("--no-defaults").args(&origin.files).stdout(Stdio::piped()).spawn().unwrap();
+    let applied = Command::new("mariadb")
+        .args(["--no-defaults", "--user=root", "--max-allowed-packet=64M"])
+        .arg(format!("--socket={}", candidate.socket().display()))
+        .stdin(text.stdout.take().unwrap())
+        .status()
+        .unwrap();
+    assert!(applied.success() && text.wait().unwrap().success());
+}
+
+fn stream(candidate: &MariaDb, origin: &Origin) {
+    let done = candidate.sql(&format!(
+        "SET GLOBAL innodb_flush_log_at_trx_commit=2; SET GLOBAL sync_binlog=0;
+         START SLAVE;
+         SELECT MASTER_GTID_WAIT('{}', {});
+         SET GLOBAL sync_binlog=1; SET GLOBAL innodb_flush_log_at_trx_commit=1;
+         FLUSH LOCAL ENGINE LOGS;",
+        origin.end,
+        LIMIT.as_secs()
+    ));
+    assert_eq!(done, "0", "{}", candidate.replication());
+    for entry in fs::read_dir(candidate.datadir()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("bin.") {
+            File::open(entry.path()).unwrap().sync_all().unwrap();
+        }
+    }
+    File::open(candidate.datadir()).unwrap().sync_all().unwrap();
+}
+
+fn receive(candidate: &MariaDb, end: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let login = Login {
+            address: Address::Socket(candidate.socket()),
+            user: "root".to_owned(),
+            password: None,
+            setup: None,
+        };
+        let mut session = Session::connect(&login, LIMIT).await.unwrap();
+        session.execute("START SLAVE IO_THREAD").await.unwrap();
+        let began = Instant::now();
+        while read::slave(&mut session).await.unwrap().unwrap().status.io_position.to_string() != end {
+            assert!(began.elapsed() < LIMIT, "{}", candidate.replication());
+            sleep(PAUSE).await;
+        }
+    });
+}
