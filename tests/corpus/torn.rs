@@ -1,7 +1,6 @@
 //! Logs cut off at every byte of their last 4 KB, as a crash leaves them: read, and served to a real replica.
 
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use beachmaster::binlog::{End, FileScanner, Group, Inspector};
@@ -19,10 +18,12 @@ use crate::tail::{self, Served};
 
 /// How many bytes are cut off at most.
 pub const CUTS: usize = 4096;
+/// Bytes at the beginning of a file that are never cut into: its head is shorter.
+const HEAD: usize = 1024;
 /// The first cut brings the replica everything before it.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The last file of a case, and what is complete in it by the live server's listing.
+/// The last file of a case that can be cut, and what is complete in it by the live server's listing.
 struct Last<'a> {
     case: &'a Case,
     kind: Kind,
@@ -35,7 +36,7 @@ impl<'a> Last<'a> {
     fn of(case: &'a Case, kind: Kind) -> Self {
         let read = |name: String| (fs::read(case.logs(kind).join(&name)).unwrap(), name);
         // Where files are small, the last one that is long enough.
-        let long = case.names(kind).into_iter().rev().map(read).find(|(bytes, _)| bytes.len() > 2 * CUTS);
+        let long = case.names(kind).into_iter().rev().map(read).find(|(bytes, _)| bytes.len() > HEAD + CUTS);
         let (bytes, name) = long.unwrap_or_else(|| panic!("{}: no file is long enough to be cut", case.variant.name));
         let listed = listing::shown(case, kind, &name);
         // Behind the last event there may be a STOP that the live server could not list.
@@ -119,14 +120,16 @@ fn position_before(last: &Last<'_>) -> GtidPosition {
     listed.iter().find_map(|listed| listed.list.clone()).unwrap().into_iter().collect()
 }
 
-/// The case's files, the last one cut to `size` bytes.
+/// The case's files up to the one that is cut to `size` bytes: a server that crashed has none behind it.
 fn cut(last: &Last<'_>, size: usize) -> TempDir {
     // Beside the corpus, because links cannot leave its file system.
     let files = TempDir::with_prefix_in("cut-", env!("CARGO_TARGET_TMPDIR")).unwrap();
     let logs = last.case.logs(last.kind);
-    let link = |name: &str, to: &Path| fs::hard_link(logs.join(name), to.join(name)).unwrap();
-    last.case.names(last.kind).iter().filter(|name| **name != last.name).for_each(|name| link(name, files.path()));
-    link("bin.index", files.path());
+    let names = last.case.names(last.kind);
+    let before: Vec<&String> = names.iter().take_while(|name| **name != last.name).collect();
+    before.iter().for_each(|name| fs::hard_link(logs.join(name), files.path().join(name)).unwrap());
+    let index: String = before.into_iter().chain([&last.name]).map(|name| format!("./{name}\n")).collect();
+    fs::write(files.path().join("bin.index"), index).unwrap();
     fs::write(files.path().join(&last.name), &last.bytes[..size]).unwrap();
     files
 }
