@@ -265,7 +265,8 @@ fn insert(server: &MariaDb, rows: usize) -> (bool, usize) {
 fn client(server: &MariaDb) -> std::process::Child {
     Command::new("timeout")
         .arg(LIMIT.as_secs().to_string())
-        .args(["mariadb", "--no-defaults", "--user=root", "--batch", "--skip-column-names", "--unbuffered"])
+        .arg(server.client_program("mariadb").get_program())
+        .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--unbuffered"])
         .arg(format!("--socket={}", server.socket().display()))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -278,8 +279,9 @@ struct HeldSession(std::process::Child);
 
 impl HeldSession {
     fn open(server: &MariaDb) -> Self {
-        let mut child = Command::new("mariadb")
-            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--unbuffered"])
+        let mut child = server
+            .client_program("mariadb")
+            .args(["--user=root", "--batch", "--skip-column-names", "--unbuffered"])
             .arg(format!("--socket={}", server.socket().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -116,9 +116,10 @@ fn at_once(candidates: &[MariaDb], work: impl Fn(&MariaDb) + Sync) -> Duration {
 
 fn pipe(candidate: &MariaDb, origin: &Origin) {
     let mut text =
-        Command::new("mariadb-binlog").arg("--no-defaults").args(&origin.files).stdout(Stdio::piped()).spawn().unwrap();
-    let applied = Command::new("mariadb")
-        .args(["--no-defaults", "--user=root", "--max-allowed-packet=64M"])
+        candidate.client_program("mariadb-binlog").args(&origin.files).stdout(Stdio::piped()).spawn().unwrap();
+    let applied = candidate
+        .client_program("mariadb")
+        .args(["--user=root", "--max-allowed-packet=64M"])
         .arg(format!("--socket={}", candidate.socket().display()))
         .stdin(text.stdout.take().unwrap())
         .status()

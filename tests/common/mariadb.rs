@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 mod version;
-#[allow(unused_imports, reason = "most tests run the installed version")]
+#[allow(unused_imports, reason = "most tests run the default version")]
 pub use version::Version;
 
 /// Slow machines start mariadbd in a few seconds; more than this is a failure to look into.
@@ -32,7 +32,7 @@ pub struct MariaDb {
 }
 
 impl MariaDb {
-    /// Starts the installed server with `log-bin=bin`, the given server id and further options (`--name=value`).
+    /// Starts a server of 10.11 with `log-bin=bin`, the given server id and further options (`--name=value`).
     pub fn start(server_id: u32, options: &[&str]) -> Self {
         Self::start_version(Version::V10_11, server_id, options)
     }
@@ -113,6 +113,13 @@ impl MariaDb {
         self.home.path().join("sock")
     }
 
+    /// A client program of the server's version, such as `mariadb`.
+    pub fn client_program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.version.program(name));
+        command.arg("--no-defaults");
+        command
+    }
+
     /// Process id of the running server.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the server runs").id()
@@ -134,8 +141,9 @@ impl MariaDb {
     }
 
     fn client(&self, format: &str, statements: &str) -> Result<String, String> {
-        let mut client = Command::new(self.version.program("mariadb"))
-            .args(["--no-defaults", "--user=root", "--batch", format, "--max-allowed-packet=64M"])
+        let mut client = self
+            .client_program("mariadb")
+            .args(["--user=root", "--batch", format, "--max-allowed-packet=64M"])
             .arg(format!("--socket={}", self.socket().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

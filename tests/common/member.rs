@@ -63,7 +63,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// Of the installed version, with a blank volume.
+    /// Of the default version, with a blank volume.
     pub fn start(ordinal: u8) -> Self {
         Self::start_like(Setup::default(), ordinal)
     }

@@ -1,4 +1,4 @@
-//! The series of MariaDB that tests run: the installed one, and others unpacked beside it.
+//! The series of MariaDB that tests run, unpacked for them; whatever this machine has installed does not matter.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fmt;
@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 /// A series of MariaDB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// Debian 12's, installed on this machine.
+    /// Debian 12's.
     V10_11,
-    /// Debian 13's, unpacked by `e2e/cluster/cluster mariadb-root`.
+    /// Debian 13's.
     V11_8,
 }
 
@@ -20,10 +20,7 @@ impl Version {
 
     /// A program of this version, such as `mariadbd`.
     pub fn program(self, name: &str) -> PathBuf {
-        match self {
-            Self::V10_11 => name.into(),
-            Self::V11_8 => tree().join("bin").join(name),
-        }
+        self.tree().join("bin").join(name)
     }
 
     /// What `mariadbd --version` says, without what no file name may have.
@@ -31,8 +28,19 @@ impl Version {
         let output = Command::new(self.program("mariadbd")).args(["--no-defaults", "--version"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (_, text) = text.split_once("Ver ").unwrap_or_else(|| panic!("{self}: {text:?} is no version"));
-        assert!(text.starts_with(&format!("{self}.")), "mariadbd on PATH must be {self}, it is {text}");
+        assert!(text.starts_with(&format!("{self}.")), "mariadbd is {text} instead of {self}");
         text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect()
+    }
+
+    /// What `e2e/cluster/cluster mariadb-root` unpacked; the first call on a machine takes a minute.
+    fn tree(self) -> &'static Path {
+        static TREES: [OnceLock<PathBuf>; Version::ALL.len()] = [const { OnceLock::new() }; Version::ALL.len()];
+        TREES[self as usize].get_or_init(|| {
+            let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/cluster/cluster");
+            let output = Command::new(tool).args(["mariadb-root", &self.to_string()]).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap().trim().into()
+        })
     }
 }
 
@@ -43,15 +51,4 @@ impl fmt::Display for Version {
             Self::V11_8 => "11.8",
         })
     }
-}
-
-/// The unpacked 11.8; the first call on a machine takes a minute.
-fn tree() -> &'static Path {
-    static TREE: OnceLock<PathBuf> = OnceLock::new();
-    TREE.get_or_init(|| {
-        let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/cluster/cluster");
-        let output = Command::new(tool).args(["mariadb-root", "11.8"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().into()
-    })
 }

@@ -15,6 +15,7 @@ mariadb_image_archive() {
 mariadb_root() {
   local version=$1 out
   mariadb_suite "$version" >/dev/null
+  mariadb_user
   out=$(mariadb_roots)/$version-$(mariadb_key "$version")
   if [ ! -d "$out" ]; then
     host_commands mmdebstrap:mmdebstrap
@@ -27,6 +28,12 @@ mariadb_root() {
 
 # The server gives up root's rights before it loads its plugins: root's home would be closed to it.
 mariadb_roots() { if [ "$(id -u)" = 0 ]; then echo /var/cache/beachmaster/mariadb; else echo "$CACHE/mariadb"; fi; }
+
+# Started by root, the server gives up root's rights for a user, whose name its accounts know.
+mariadb_user() {
+  [ "$(id -u)" != 0 ] || getent passwd mysql >/dev/null ||
+    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin mysql
+}
 
 mariadb_image_name() { echo "localhost/mariadb:$1"; }
 
