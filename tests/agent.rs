@@ -10,6 +10,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{
     Answer, Event, Frozen, Incarnation, LogEvidence, Mariadbd, MemberRole, Order, Ordinal, Outcome, Reason, Secret,
     Source,
@@ -76,10 +77,10 @@ fn promote(min: &str, server_id: u32) -> Order {
     Order::Promote { min: min.parse().unwrap(), server_id, semi_sync: true }
 }
 
-/// Lets a fenced primary serve its binary logs: its answer, and where to follow.
-fn serve_tail(old: &Member, seq: u64) -> (Answer, Source) {
+/// Lets a fenced primary serve its binary logs to who has everything up to `after`: its answer, and where to follow.
+fn serve_tail(old: &Member, seq: u64, after: GtidPosition) -> (Answer, Source) {
     let (user, password) = ("one-time".to_owned(), Secret("password".to_owned()));
-    let serve = Order::ServeBinlog { user: user.clone(), password: password.clone() };
+    let serve = Order::ServeBinlog { user: user.clone(), password: password.clone(), after };
     let answer = old.stream().obey(2, seq, serve);
     (answer, Source::Donor { host: "127.0.0.1".to_owned(), port: old.binlog_port, user, password })
 }
@@ -176,8 +177,8 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
     let state = old.state();
     assert!(matches!(&state.mariadbd, Mariadbd::Exited { status, .. } if status.signal == Some(9)));
     assert!(state.record().unwrap().hold);
-    let (serving, source) = serve_tail(old, 2);
-    assert_eq!(serving, Answer::Serving { port: old.binlog_port, end: end.clone() });
+    let (serving, source) = serve_tail(old, 2, candidate.position());
+    assert_eq!(serving, Answer::Serving { port: old.binlog_port, end: end.clone(), bytes: None });
     let catch_up = Order::Follow { source, semi_sync: false, wait: Some(end.clone()) };
     let applied = candidate.stream().obey(2, 2, catch_up);
     assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true });
@@ -343,6 +344,12 @@ fn encrypted_logs_are_read_with_their_key_only(setup: Setup) {
     assert!(matches!(logs(4), LogEvidence::Readable { .. }));
 }
 
+fn binlog_bytes(member: &Member) -> u64 {
+    let files = fs::read_dir(member.path("volume/data")).unwrap().map(Result::unwrap);
+    let logs = files.filter(|file| file.file_name().to_string_lossy().starts_with("bin.0"));
+    logs.map(|file| file.metadata().unwrap().len()).sum()
+}
+
 /// A long tail is applied without syncs; before anybody hears that it is applied it is durable.
 fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(setup: Setup) {
     let members = cluster::<2>(setup);
@@ -358,7 +365,10 @@ fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(setup: Setup) {
     let Answer::Fenced { logs: LogEvidence::Readable { end, .. } } = old.stream().obey(2, 2, Order::Fence) else {
         panic!()
     };
-    let (_, source) = serve_tail(old, 3);
+    let (serving, source) = serve_tail(old, 3, candidate.position());
+    let Answer::Serving { bytes: Some(bytes), .. } = serving else { panic!("{serving:?}") };
+    let size = binlog_bytes(old);
+    assert!(bytes > size * 3 / 4 && bytes <= size, "all but what {bytes} of {size} bytes began with are the tail");
     let catch_up = Order::Follow { source, semi_sync: false, wait: Some(end.clone()) };
 
     // Its time is too short: the next order finds it on the way.

@@ -197,6 +197,27 @@ impl BinlogFiles {
         Some(Arc::clone(&self.logs.get(index)?.opened(&self.keys)?.head))
     }
 
+    /// About how many bytes the logs hold after `had`, up to their end; `None` when no stream can begin there. Of the file it
+    /// begins in, it counts the part of its transactions that are missing: nothing is read for this but heads.
+    #[must_use]
+    pub fn bytes_after(&self, had: &GtidPosition) -> Option<u64> {
+        let (start, head) = self.start(had).ok()?;
+        let next = self.head(start.file + 1).map_or_else(|| self.catalogue.end().position, |head| head.start());
+        let all = u128::from(next.distance(&head.start())).max(1);
+        let missing = u128::from(next.distance(had)).min(all);
+        let first = u128::from(self.length(start.file)?) * missing / all;
+        let behind = (start.file + 1..self.logs.len()).map(|index| self.length(index)).sum::<Option<u64>>()?;
+        Some(behind.saturating_add(u64::try_from(first).ok()?))
+    }
+
+    /// Bytes of the file at `index` of the catalogue; of the last one up to its last complete group.
+    fn length(&self, index: usize) -> Option<u64> {
+        if index + 1 == self.logs.len() {
+            return Some(self.catalogue.end().offset);
+        }
+        size(&self.logs.get(index)?.source).ok()
+    }
+
     /// How many files have been opened for their heads or their contents.
     #[must_use]
     pub fn opened(&self) -> usize {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::binlog_files::{BinlogError, BinlogFiles};
 use super::log_reader::LogReader;
 use crate::binlog::{Keys, LogEnd};
+use crate::gtid::GtidPosition;
 use crate::protocol::{Connection, Login, Place, ProtocolError, Scramble, Settings, Step};
 
 /// A cluster has at most nine members, each with a stream and for a moment a connection that sends KILL.
@@ -67,6 +68,12 @@ impl BinlogServer {
     #[must_use]
     pub fn end(&self) -> LogEnd {
         self.files.catalogue().end()
+    }
+
+    /// About how many bytes a replica that is at `had` would be sent; `None` when it would be refused.
+    pub async fn bytes_after(&self, had: &GtidPosition) -> Option<u64> {
+        let (files, had) = (Arc::clone(&self.files), had.clone());
+        spawn_blocking(move || files.bytes_after(&had)).await.ok()?
     }
 
     /// Serves replicas that know `login` until `stop` is ready; then all connections are closed. Dropping the future

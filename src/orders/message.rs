@@ -51,8 +51,14 @@ pub enum Order {
     /// Applies what the kept relay logs of an ended run hold that came from the primary with this server id, and stands
     /// still then, as after `freeze`.
     Recover { incarnation: Incarnation, server_id: u32 },
-    /// Opens the binlog server over a dead mariadbd's binary logs, until the next order but `serve-binlog`.
-    ServeBinlog { user: String, password: Secret },
+    /// Opens the binlog server over a dead mariadbd's binary logs, until the next order but `serve-binlog`. `after` is what
+    /// the member has that will be brought forward.
+    ServeBinlog {
+        user: String,
+        password: Secret,
+        #[serde(default)]
+        after: GtidPosition,
+    },
     /// Makes the member the primary. Refused when its binary log does not cover `min`.
     Promote { min: GtidPosition, server_id: u32, semi_sync: bool },
     /// Switches acknowledging on or off on a replica and restarts its IO thread, which alone makes the switch real.
@@ -155,8 +161,8 @@ pub enum Answer {
     Recovered { of: Incarnation, frozen: Frozen },
     /// Answer to `await` and to `follow` with `wait`.
     Applied { position: GtidPosition, reached: bool },
-    /// Answer to `serve-binlog`.
-    Serving { port: u16, end: GtidPosition },
+    /// Answer to `serve-binlog`; `bytes` is about what the logs hold after the position that was named, for people.
+    Serving { port: u16, end: GtidPosition, bytes: Option<u64> },
     /// Answer to `promote`, read back: writable at this position.
     Promoted { position: GtidPosition },
 }
@@ -243,7 +249,8 @@ mod tests {
 
     #[test]
     fn lines_are_readable_json_and_passwords_are_not_printed() {
-        let login = Order::ServeBinlog { user: "u".to_owned(), password: Secret("hidden".to_owned()) };
+        let password = Secret("hidden".to_owned());
+        let login = Order::ServeBinlog { user: "u".to_owned(), password, after: GtidPosition::empty() };
         let line = Down::Order(SignedOrder {
             v: PROTOCOL_VERSION,
             id: "x".to_owned(),

@@ -256,7 +256,7 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
         (near && case.seen.routed != Some(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
     match act {
         Ok(act) => Decision {
-            progress: CatchUp::of(candidate, target),
+            progress: CatchUp::of(candidate, target, case.seen.member(from).and_then(MemberView::tail_bytes)),
             ..Decision::acts(route.into_iter().chain(act).collect())
         },
         Err(missing) => Decision::blocked(missing),
@@ -275,7 +275,8 @@ fn salvage(
     // A new agent or a new pod of the old primary does not serve any more, whatever was answered before.
     let serves = old.state().is_some_and(|state| state.serving.is_some());
     if old.progress.serving.is_none() || !serves {
-        return Ok(order(old, Order::ServeBinlog { user, password }));
+        let after = candidate.progress.applied.clone().or(candidate.frozen().map(|frozen| frozen.applied.clone()));
+        return Ok(order(old, Order::ServeBinlog { user, password, after: after.unwrap_or_default() }));
     }
     let host = old
         .pod

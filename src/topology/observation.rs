@@ -173,6 +173,8 @@ pub struct Serving {
     pub port: u16,
     /// Where its stream ends.
     pub end: GtidPosition,
+    /// About what it holds that the candidate lacks.
+    pub bytes: Option<u64>,
 }
 
 /// The last order of a member that failed, until one succeeds.
@@ -276,6 +278,12 @@ impl MemberView {
         let frozen = self.progress.frozen.as_ref()?;
         let same = self.incarnation() == Some(frozen.incarnation);
         (same || frozen.killed).then_some(frozen)
+    }
+
+    /// About how many bytes of binary log it serves that the candidate lacked.
+    #[must_use]
+    pub fn tail_bytes(&self) -> Option<u64> {
+        self.progress.serving.as_ref()?.bytes
     }
 
     /// The last reading over SQL, while it answers.

@@ -15,15 +15,17 @@ pub struct CatchUp {
     pub total: u64,
     /// Of them not yet applied.
     pub left: u64,
+    /// About what all of them are in the donor's binary log, in bytes.
+    pub bytes: Option<u64>,
     /// What is left to wait at the pace of the last two readings, in seconds.
     pub seconds_left: Option<u64>,
 }
 
 impl CatchUp {
-    /// Of `candidate` on its way to `target`; `None` when it is a short one, which ends before anybody
+    /// Of `candidate` on its way to `target` by logs of so many bytes; `None` when it is a short one, which ends before anybody
     /// could read of it.
     #[must_use]
-    pub fn of(candidate: &MemberView, target: &GtidPosition) -> Option<Self> {
+    pub fn of(candidate: &MemberView, target: &GtidPosition, bytes: Option<u64>) -> Option<Self> {
         let start = &candidate.frozen()?.applied;
         let total = target.distance(start);
         if total <= LONG_TAIL {
@@ -33,14 +35,20 @@ impl CatchUp {
         let now = candidate.current_view().map(|view| (view.begun, left(view)));
         let before = candidate.before().map(|view| (view.begun, left(view)));
         let seconds_left = before.zip(now).and_then(|(before, now)| seconds_left(before, now));
-        Some(Self { member: candidate.ordinal, total, left: now.map_or(total, |(_, left)| left), seconds_left })
+        Some(Self { member: candidate.ordinal, total, left: now.map_or(total, |(_, left)| left), bytes, seconds_left })
     }
 }
 
 impl fmt::Display for CatchUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { member, total, left, seconds_left } = self;
-        write!(f, "member {member} catches up: {} of {total} transactions applied", total.saturating_sub(*left))?;
+        let Self { member, total, left, bytes, seconds_left } = self;
+        let applied = total.saturating_sub(*left);
+        write!(f, "member {member} catches up: {applied} of {total} transactions applied")?;
+        if let Some(bytes) = bytes {
+            let mb = |bytes: u128| bytes.div_ceil(1_000_000);
+            let done = u128::from(*bytes) * u128::from(applied) / u128::from(*total).max(1);
+            write!(f, ", about {} of {} MB", mb(done), mb(u128::from(*bytes)))?;
+        }
         seconds_left.map_or(Ok(()), |seconds| write!(f, ", about {seconds} s left"))
     }
 }
@@ -79,10 +87,11 @@ mod tests {
     #[test]
     fn a_long_one_is_told_with_its_pace() {
         let target = "0-17-21000".parse().unwrap();
-        let told = CatchUp::of(&candidate("0-17-5000", "0-17-7000"), &target).unwrap();
-        assert_eq!(told.to_string(), "member 1 catches up: 6000 of 20000 transactions applied, about 4 s left");
-        let stands = CatchUp::of(&candidate("0-17-7000", "0-17-7000"), &target).unwrap();
+        let told = CatchUp::of(&candidate("0-17-5000", "0-17-7000"), &target, Some(40_000_000)).unwrap();
+        let words = "member 1 catches up: 6000 of 20000 transactions applied, about 12 of 40 MB, about 4 s left";
+        assert_eq!(told.to_string(), words);
+        let stands = CatchUp::of(&candidate("0-17-7000", "0-17-7000"), &target, None).unwrap();
         assert_eq!(stands.to_string(), "member 1 catches up: 6000 of 20000 transactions applied");
-        assert_eq!(CatchUp::of(&candidate("0-17-1000", "0-17-1000"), &"0-17-1500".parse().unwrap()), None);
+        assert_eq!(CatchUp::of(&candidate("0-17-1000", "0-17-1000"), &"0-17-1500".parse().unwrap(), None), None);
     }
 }

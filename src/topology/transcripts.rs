@@ -76,7 +76,7 @@ impl Story {
 
     fn serves(&mut self, ordinal: usize, end: &str) {
         let member = self.member(ordinal);
-        member.progress.serving = Some(Serving { port: 3307, end: end.parse().unwrap() });
+        member.progress.serving = Some(Serving { port: 3307, end: end.parse().unwrap(), bytes: None });
         if let AgentSight::Present(state) = &mut member.agent {
             state.serving = Some(3307);
         }

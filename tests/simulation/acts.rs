@@ -144,7 +144,7 @@ fn fold(progress: &mut Progress, order: &Order, answer: Answer, now: Millis) {
             progress.recovered.insert(of);
         }
         (_, Answer::Applied { position, .. }) => progress.applied = Some(position),
-        (_, Answer::Serving { port, end }) => progress.serving = Some(Serving { port, end }),
+        (_, Answer::Serving { port, end, bytes }) => progress.serving = Some(Serving { port, end, bytes }),
         (_, Answer::Promoted { position }) => progress.promoted = Some(position),
         (Order::Init { .. }, Answer::Done) => progress.initialised = true,
         (Order::EvictAcker { ordinal }, Answer::Done) => {

@@ -175,7 +175,7 @@ impl World {
             return Next::Step(1, 5);
         }
         there.agent.serving = true;
-        Next::answered(Answer::Serving { port: BINLOG_SERVER_PORT, end: there.volume.position() })
+        Next::answered(Answer::Serving { port: BINLOG_SERVER_PORT, end: there.volume.position(), bytes: None })
     }
 
     fn freeze(&mut self, host: HostId, run: &Run) -> Next {

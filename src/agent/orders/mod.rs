@@ -79,7 +79,7 @@ async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
         Order::Follow { source, semi_sync, wait } => follow::follow(work, &source, semi_sync, wait).await,
         Order::Await { position } => wait::until_applied(work, &position).await,
         Order::Recover { incarnation, server_id } => recover::recover(work, incarnation, server_id).await,
-        Order::ServeBinlog { user, password } => serve::serve(work, user, password).await,
+        Order::ServeBinlog { user, password, after } => serve::serve(work, user, password, &after).await,
         Order::Promote { min, server_id, semi_sync } => {
             promote::promote(work, &promote::Promotion { min, server_id, semi_sync }).await
         }

@@ -9,7 +9,7 @@ use super::fence::BINLOGS;
 use super::work::Work;
 use crate::agent::binlog_server::BinlogServer;
 use crate::gtid::GtidPosition;
-use crate::orders::{Answer, OrderError, Reason, Secret};
+use crate::orders::{Answer, LONG_TAIL, OrderError, Reason, Secret};
 use crate::protocol::Login;
 
 /// A binlog server that serves; dropped, it ends.
@@ -20,6 +20,7 @@ pub struct Donor {
     user: String,
     password: Secret,
     end: GtidPosition,
+    bytes: Option<u64>,
     task: JoinHandle<()>,
 }
 
@@ -34,11 +35,16 @@ impl Donor {
     #[must_use]
     pub fn answer_to(&self, user: &str, password: &Secret) -> Option<Answer> {
         let same = self.user == user && self.password == *password && !self.task.is_finished();
-        same.then(|| Answer::Serving { port: self.port, end: self.end.clone() })
+        same.then(|| Answer::Serving { port: self.port, end: self.end.clone(), bytes: self.bytes })
     }
 }
 
-pub(super) async fn serve(work: &mut Work<'_>, user: String, password: Secret) -> Result<Answer, OrderError> {
+pub(super) async fn serve(
+    work: &mut Work<'_>,
+    user: String,
+    password: Secret,
+    after: &GtidPosition,
+) -> Result<Answer, OrderError> {
     let agent = work.agent();
     let view = agent.supervisor.view();
     if !view.is_dead() {
@@ -62,11 +68,13 @@ pub(super) async fn serve(work: &mut Work<'_>, user: String, password: Secret) -
             .map_err(|error| refusal(Reason::Volume, error.to_string()))?,
     };
     let end = server.end().position;
+    // A short tail is there before anybody could read of it.
+    let bytes = if end.distance(after) > LONG_TAIL { server.bytes_after(after).await } else { None };
     let (listener, port) = listen(agent.config.binlog_port).await?;
     work.check()?;
     let task = tokio::spawn(async move { server.serve(listener, login, std::future::pending()).await });
-    agent.set_serving(Donor { port, user, password, end: end.clone(), task });
-    Ok(Answer::Serving { port, end })
+    agent.set_serving(Donor { port, user, password, end: end.clone(), bytes, task });
+    Ok(Answer::Serving { port, end, bytes })
 }
 
 async fn listen(port: u16) -> Result<(TcpListener, u16), OrderError> {

@@ -222,7 +222,9 @@ impl Member {
                 progress.recovered.insert(*of);
             }
             Answer::Applied { position, .. } => progress.applied = Some(position.clone()),
-            Answer::Serving { port, end } => progress.serving = Some(Serving { port: *port, end: end.clone() }),
+            Answer::Serving { port, end, bytes } => {
+                progress.serving = Some(Serving { port: *port, end: end.clone(), bytes: *bytes });
+            }
             Answer::Promoted { position } => progress.promoted = Some(position.clone()),
         }
         match order {

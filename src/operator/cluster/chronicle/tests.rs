@@ -38,8 +38,8 @@ pub fn told_story() -> Story {
     chronicle.carried_out(Ordinal(0), &Order::Fence, &Answer::Fenced { logs }, Millis(1_040)).unwrap();
     freeze(&mut chronicle, 1, "0-10-5000", 1_050);
     freeze(&mut chronicle, 2, "0-10-4990", 1_066);
-    let serve = Order::ServeBinlog { user: "u".to_owned(), password: Secret("p".to_owned()) };
-    let serving = Answer::Serving { port: 3307, end: at("0-10-5007") };
+    let serve = Order::ServeBinlog { user: "u".to_owned(), password: Secret("p".to_owned()), after: at("0-10-5000") };
+    let serving = Answer::Serving { port: 3307, end: at("0-10-5007"), bytes: None };
     chronicle.carried_out(Ordinal(0), &serve, &serving, Millis(1_080)).unwrap();
     chronicle.recorded(&record(Some(Step::Promoting)), false, Millis(1_200), wall);
     let promote = Order::Promote { min: at("0-10-5007"), server_id: 1, semi_sync: true };

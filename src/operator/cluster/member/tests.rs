@@ -84,12 +84,12 @@ fn every_answer_finds_its_place() {
     let mut member = greeted(1);
     let at: GtidPosition = "0-1-5".parse().unwrap();
     let source = Source::Member { host: "shop-2.".to_owned(), port: 3306 };
-    let login = Order::ServeBinlog { user: "u".to_owned(), password: Secret("p".to_owned()) };
+    let login = Order::ServeBinlog { user: "u".to_owned(), password: Secret("p".to_owned()), after: at.clone() };
     let serving = AgentState { serving: Some(3307), ..exited(4) };
     let logs = LogEvidence::Readable { end: at.clone(), torn: None };
     let cases = [
         (Order::Fence, Answer::Fenced { logs: logs.clone() }, exited(4)),
-        (login, Answer::Serving { port: 3307, end: at.clone() }, serving.clone()),
+        (login, Answer::Serving { port: 3307, end: at.clone(), bytes: Some(7) }, serving.clone()),
         (Order::EvictAcker { ordinal: Ordinal(2) }, Answer::Done, serving.clone()),
         (
             Order::Follow { source, semi_sync: true, wait: Some(at.clone()) },
@@ -103,7 +103,7 @@ fn every_answer_finds_its_place() {
     }
     let progress = member.view(Millis(9)).progress;
     assert_eq!(progress.fenced, Some(logs));
-    assert_eq!(progress.serving, Some(Serving { port: 3307, end: at.clone() }));
+    assert_eq!(progress.serving, Some(Serving { port: 3307, end: at.clone(), bytes: Some(7) }));
     assert_eq!((progress.applied, progress.following), (Some(at), Some("shop-2.".to_owned())));
     assert_eq!(progress.evicted.get(&Ordinal(2)), Some(&Millis(8)));
     member.heard(LinkEvent::Told { up: Box::new(Up::Pong { n: 1, state: exited(4) }) }, Millis(10));
