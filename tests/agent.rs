@@ -53,12 +53,14 @@ with_members! {
         ackers_are_added_freed_and_locked_out,
         processes_may_be_killed_and_tokens_are_remembered,
         an_acker_recovers_what_it_received_in_an_earlier_run,
+        an_acker_recovers_what_it_threw_away_in_its_run,
         a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     mariadb_11_8: Setup::plain(Version::V11_8) =>
         a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
         ackers_are_added_freed_and_locked_out,
         processes_may_be_killed_and_tokens_are_remembered,
         an_acker_recovers_what_it_received_in_an_earlier_run,
+        an_acker_recovers_what_it_threw_away_in_its_run,
         a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     encrypted_10_11: encrypted(Version::V10_11, "AES_CBC") =>
         processes_may_be_killed_and_tokens_are_remembered,
@@ -69,8 +71,10 @@ with_members! {
     compressed_11_8: compressed(Version::V11_8) => a_long_tail_is_applied_without_syncs_and_survives_a_crash;
 }
 
-fn follow(source: &Member, semi_sync: bool) -> Order {
-    Order::Follow { source: source.source(), semi_sync, wait: None }
+/// `replica` follows as an acker in its present run.
+fn follow(replica: &Member, source: &Member) -> Order {
+    let Mariadbd::Running { incarnation, .. } = replica.state().mariadbd else { panic!() };
+    Order::Follow { source: source.source(), acker: Some(incarnation), wait: None }
 }
 
 fn promote(min: &str, server_id: u32) -> Order {
@@ -90,7 +94,7 @@ fn cluster<const N: u8>(setup: Setup) -> Vec<Member> {
     let members: Vec<Member> = (0..N).map(|ordinal| Member::start_like(setup, ordinal)).collect();
     std::thread::scope(|scope| members.iter().for_each(|member| drop(scope.spawn(|| member.init()))));
     for replica in &members[1..] {
-        replica.stream().obey(1, 2, follow(&members[0], true));
+        replica.stream().obey(1, 2, follow(replica, &members[0]));
     }
     members[0].stream().obey(1, 2, promote("", 0x11));
     assert!(members[0].sql("SELECT VERSION()").starts_with(&format!("{}.", setup.version)));
@@ -137,18 +141,61 @@ fn an_acker_recovers_what_it_received_in_an_earlier_run(setup: Setup) {
     let of = Incarnation(1);
     for seq in [2, 3] {
         let recovered = acker.stream().obey(2, seq, Order::Recover { incarnation: of, server_id: 0x11 });
-        let frozen = Frozen { incarnation: Incarnation(2), received: end.clone(), applied: end.clone(), killed: false };
+        let frozen = Frozen {
+            incarnation: Incarnation(2),
+            received: end.clone(),
+            applied: end.clone(),
+            killed: false,
+            dropped: false,
+            settled: true,
+        };
         assert_eq!(recovered, Answer::Recovered { of, frozen }, "it may be repeated");
     }
     assert_eq!(acker.sql("SELECT COUNT(*) FROM d.t"), "25");
     assert!(acker.sql("SHOW SLAVE STATUS").contains("127.0.0.1"));
-    let catch_up = Order::Follow { source: acker.source(), semi_sync: false, wait: Some(end.clone()) };
+    let catch_up = Order::Follow { source: acker.source(), acker: None, wait: Some(end.clone()) };
     replica.stream().obey(2, 1, Order::Freeze);
     assert_eq!(replica.stream().obey(2, 2, catch_up), Answer::Applied { position: end.clone(), reached: true });
     acker.stream().obey(2, 4, promote(&end.to_string(), 0x22));
     wait_until_equal(&[acker, replica]);
     let refused = acker.stream().refuse(2, 5, Order::Recover { incarnation: of, server_id: 0x11 });
     assert_eq!(refused.reason, Reason::StillRunning, "never on a primary");
+}
+
+/// What an acker has received and not applied is thrown away when it is told to follow somebody who is gone. That is told,
+/// and brought back.
+fn an_acker_recovers_what_it_threw_away_in_its_run(setup: Setup) {
+    let members = cluster::<2>(setup);
+    let [primary, acker] = &members[..] else { panic!() };
+    write(primary, 5);
+    wait_until_equal(&[primary, acker]);
+    acker.sql("STOP SLAVE SQL_THREAD");
+    write(primary, 20);
+    let end = primary.position();
+    let Answer::Frozen(before) = acker.stream().obey(2, 1, Order::Freeze) else { panic!() };
+    assert!(before.received.covers(&end) && !before.dropped && before.settled, "{before:?}");
+
+    let nobody = Source::Donor {
+        host: "127.0.0.1".to_owned(),
+        port: primary.binlog_port,
+        user: "u".to_owned(),
+        password: Secret("p".to_owned()),
+    };
+    let gone = acker.stream().refuse(2, 2, Order::Follow { source: nobody, acker: None, wait: Some(end.clone()) });
+    assert!(gone.message.contains("nothing comes from 127.0.0.1"), "{}", gone.message);
+    let Answer::Frozen(after) = acker.stream().obey(2, 3, Order::Freeze) else { panic!() };
+    assert!(after.dropped && !after.received.covers(&end), "{after:?}");
+
+    let of = Incarnation(1);
+    let Answer::Recovered { frozen, .. } =
+        acker.stream().obey(2, 4, Order::Recover { incarnation: of, server_id: 0x11 })
+    else {
+        panic!()
+    };
+    assert!(frozen.applied.covers(&end) && !frozen.dropped, "{frozen:?}");
+    assert_eq!(acker.sql("SELECT COUNT(*) FROM d.t"), "25");
+    let Answer::Frozen(again) = acker.stream().obey(2, 5, Order::Freeze) else { panic!() };
+    assert_eq!(again, frozen, "what was recovered is not missed once more");
 }
 
 fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
@@ -179,7 +226,7 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
     assert!(state.record().unwrap().hold);
     let (serving, source) = serve_tail(old, 2, candidate.position());
     assert_eq!(serving, Answer::Serving { port: old.binlog_port, end: end.clone(), bytes: None });
-    let catch_up = Order::Follow { source, semi_sync: false, wait: Some(end.clone()) };
+    let catch_up = Order::Follow { source, acker: None, wait: Some(end.clone()) };
     let applied = candidate.stream().obey(2, 2, catch_up);
     assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true });
     assert_eq!(candidate.sql("SELECT COUNT(*) FROM d.t"), "21", "the tail was rescued");
@@ -187,7 +234,7 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
     let too_much = Order::Promote { min: "0-17-99999".parse().unwrap(), server_id: 0x22, semi_sync: true };
     assert_eq!(candidate.stream().refuse(2, 3, too_much).reason, Reason::MissingTransactions);
     assert_eq!(candidate.state().record().unwrap().role, MemberRole::Replica, "a refused promotion changes nothing");
-    other.stream().obey(2, 2, follow(candidate, true));
+    other.stream().obey(2, 2, follow(other, candidate));
     let promotion = || promote(&end.to_string(), 0x22);
     assert_eq!(candidate.stream().obey(2, 4, promotion()), Answer::Promoted { position: end.clone() });
     println!("fence to promoted: {:?}", began.elapsed());
@@ -196,9 +243,9 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
     assert!(matches!(candidate.stream().obey(2, 5, promotion()), Answer::Promoted { .. }), "it may be repeated");
     assert_eq!(candidate.sql("SHOW SLAVE STATUS"), "");
 
-    assert_eq!(candidate.stream().refuse(2, 6, follow(other, true)).reason, Reason::StillRunning);
+    assert_eq!(candidate.stream().refuse(2, 6, follow(candidate, other)).reason, Reason::StillRunning);
     old.stream().obey(2, 3, Order::Start);
-    old.stream().obey(2, 4, follow(candidate, true));
+    old.stream().obey(2, 4, follow(old, candidate));
     write(candidate, 5);
     wait_until_equal(&[candidate, other, old]);
     let role = |member: &Member| member.state().record().unwrap().role;
@@ -207,7 +254,7 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
         [MemberRole::Replica, MemberRole::Primary, MemberRole::Replica]
     );
     let before = other.sql("SHOW ALL SLAVES STATUS");
-    other.stream().obey(2, 3, follow(candidate, true));
+    other.stream().obey(2, 3, follow(other, candidate));
     let connection = |text: &str| text.split('\t').nth(7).map(ToOwned::to_owned);
     assert_eq!(connection(&other.sql("SHOW ALL SLAVES STATUS")), connection(&before), "following twice does nothing");
 }
@@ -216,14 +263,14 @@ fn ackers_are_added_freed_and_locked_out(setup: Setup) {
     let members = cluster::<2>(setup);
     let [primary, replica] = &members[..] else { panic!() };
     write(primary, 3);
-    replica.stream().obey(2, 1, Order::SetAcker { on: false });
+    replica.stream().obey(2, 1, Order::SetAcker { acker: None });
     assert_eq!(semi_sync_status(replica, "slave_status"), "OFF");
     until("the primary has no acker", || semi_sync_status(primary, "master_clients") == "0");
 
     // The trap: the replica has the waiting transaction already when it becomes an acker.
     let mut stuck = primary.client("INSERT INTO d.t (a) VALUES (9)");
     until("the replica has the waiting transaction", || replica.sql("SELECT COUNT(*) FROM d.t WHERE a = 9") == "1");
-    replica.stream().obey(2, 2, Order::SetAcker { on: true });
+    replica.stream().obey(2, 2, Order::SetAcker { acker: Some(Incarnation(1)) });
     assert_eq!(semi_sync_status(replica, "slave_status"), "ON");
     assert_eq!(semi_sync_status(primary, "master_wait_sessions"), "1", "an acker is there, and nothing flows");
     replica.stream().obey(2, 3, Order::Unstick);
@@ -281,7 +328,7 @@ fn processes_may_be_killed_and_tokens_are_remembered(setup: Setup) {
     let newest = names.lines().last().unwrap().trim_start_matches("./");
     let size = |path: &str| fs::metadata(members[1].path(path)).unwrap().len();
     assert!(size(&format!("volume/beachmaster/relay/1/{newest}")) > 500, "the unapplied transactions are kept");
-    members[1].stream().obey(2, 2, follow(&members[0], true));
+    members[1].stream().obey(2, 2, follow(&members[1], &members[0]));
     wait_until_equal(&[&members[0], &members[1]]);
 
     until("the kept relay logs are covered and removed", || !members[1].path("volume/beachmaster/relay/1").exists());
@@ -293,7 +340,7 @@ fn processes_may_be_killed_and_tokens_are_remembered(setup: Setup) {
     assert!(matches!(exited.mariadbd, Mariadbd::Exited { incarnation: Incarnation(2), .. }), "{exited:?}");
     members[1].start_launch();
     assert!(matches!(stream.event(Event::Answers).mariadbd, Mariadbd::Running { incarnation: Incarnation(3), .. }));
-    members[1].stream().obey(2, 3, follow(&members[0], true));
+    members[1].stream().obey(2, 3, follow(&members[1], &members[0]));
 
     // A newer order ends one that waits.
     let mut waiting = members[1].stream();
@@ -306,7 +353,8 @@ fn processes_may_be_killed_and_tokens_are_remembered(setup: Setup) {
     println!("superseded and frozen: {:?}", began.elapsed());
     let short =
         waiting.send(2, 6, Duration::from_millis(400), Order::Await { position: "0-17-99999".parse().unwrap() });
-    assert!(matches!(waiting.outcome(&short), Outcome::Ok(Answer::Applied { reached: false, .. })));
+    let Outcome::Error(error) = waiting.outcome(&short) else { panic!() };
+    assert!(error.message.contains("its IO thread is stopped"), "{}", error.message);
 
     // mariadbd of the primary: its files may hold the tail.
     let mut stream = members[0].stream();
@@ -354,6 +402,7 @@ fn binlog_bytes(member: &Member) -> u64 {
 fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(setup: Setup) {
     let members = cluster::<2>(setup);
     let [old, candidate] = &members[..] else { panic!() };
+    let durability = "SELECT @@sync_binlog, @@innodb_flush_log_at_trx_commit, @@binlog_cache_size";
     assert_eq!(old.stream().obey(2, 1, Order::SemiSync { on: false }), Answer::Done);
     candidate.stream().obey(2, 1, Order::Freeze);
     old.sql("SET GLOBAL sync_binlog=0, innodb_flush_log_at_trx_commit=0");
@@ -369,23 +418,23 @@ fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(setup: Setup) {
     let Answer::Serving { bytes: Some(bytes), .. } = serving else { panic!("{serving:?}") };
     let size = binlog_bytes(old);
     assert!(bytes > size * 3 / 4 && bytes <= size, "all but what {bytes} of {size} bytes began with are the tail");
-    let catch_up = Order::Follow { source, semi_sync: false, wait: Some(end.clone()) };
+    let catch_up = Order::Follow { source, acker: None, wait: Some(end.clone()) };
 
     // Its time is too short: the next order finds it on the way.
     let mut stream = candidate.stream();
     let id = stream.send(2, 2, Duration::from_millis(300), catch_up.clone());
     let outcome = stream.outcome(&id);
     assert!(matches!(outcome, Outcome::Ok(Answer::Applied { reached: false, .. })), "{outcome:?}");
-    let durability = "SELECT @@sync_binlog, @@innodb_flush_log_at_trx_commit";
-    assert_eq!(candidate.sql(durability), "0\t2");
+    assert_eq!(candidate.sql(durability), "0\t2\t1048576");
+    assert_eq!(candidate.sql("SELECT @@innodb_log_file_buffering"), "1");
     candidate.kill_mariadbd();
     stream.event(Event::Exited);
     candidate.wait_until_it_answers();
-    assert_eq!(candidate.sql(durability), "1\t1", "as its command line says");
+    assert_eq!(candidate.sql(durability), "1\t1\t32768", "as its command line says");
 
     let applied = candidate.stream().obey(2, 3, catch_up);
     assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true });
-    assert_eq!(candidate.sql(durability), "1\t1");
+    assert_eq!(candidate.sql(durability), "1\t1\t32768");
     let promoted = candidate.stream().obey(2, 4, promote(&end.to_string(), 0x22));
     assert_eq!(promoted, Answer::Promoted { position: end }, "making it durable writes no transaction");
     assert_eq!(candidate.sql("SELECT COUNT(*) FROM d.t"), LONG_TAIL.to_string());

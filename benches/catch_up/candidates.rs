@@ -1,11 +1,11 @@
 //! Candidates, and the two ways a tail reaches them.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::process::Stdio;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use beachmaster::agent::relaxed::{RELAXED, Writeback, sync_binlogs};
 use beachmaster::mariadb::{Address, Login, Session, read};
 use tokio::time::sleep;
 
@@ -127,24 +127,19 @@ fn pipe(candidate: &MariaDb, origin: &Origin) {
     assert!(applied.success() && text.wait().unwrap().success());
 }
 
+/// As the agent's order `follow` does it (`agent::orders::durable`).
 fn stream(candidate: &MariaDb, origin: &Origin) {
-    let done = candidate.sql(&format!(
-        "SET GLOBAL innodb_flush_log_at_trx_commit=2; SET GLOBAL sync_binlog=0;
-         START SLAVE;
-         SELECT MASTER_GTID_WAIT('{}', {});
-         SET GLOBAL sync_binlog=1; SET GLOBAL innodb_flush_log_at_trx_commit=1;
-         FLUSH LOCAL ENGINE LOGS;",
-        origin.end,
-        LIMIT.as_secs()
-    ));
+    let set: String = RELAXED.iter().map(|(name, value)| format!("SET GLOBAL {name}={value};")).collect();
+    let writeback = Writeback::start(candidate.datadir(), "bin");
+    let (end, limit) = (&origin.end, LIMIT.as_secs());
+    let done = candidate.sql(&format!("{set} START SLAVE; SELECT MASTER_GTID_WAIT('{end}', {limit})"));
     assert_eq!(done, "0", "{}", candidate.replication());
-    for entry in fs::read_dir(candidate.datadir()).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_name().to_string_lossy().starts_with("bin.") {
-            File::open(entry.path()).unwrap().sync_all().unwrap();
-        }
-    }
-    File::open(candidate.datadir()).unwrap().sync_all().unwrap();
+    drop(writeback);
+    candidate.sql(
+        "SET GLOBAL sync_binlog=1; SET GLOBAL innodb_flush_log_at_trx_commit=1;
+         FLUSH LOCAL ENGINE LOGS;",
+    );
+    sync_binlogs(&candidate.datadir(), "bin").unwrap();
 }
 
 fn receive(candidate: &MariaDb, end: &str) {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::accounts;
 use super::config::Config;
 use super::supervisor::Supervisor;
-use crate::gtid::GtidPosition;
+use crate::gtid::Gtid;
 use crate::mariadb::session::STATEMENT_LIMIT;
 use crate::mariadb::{Address, Login, Session, SqlError, read};
 use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
@@ -50,6 +50,8 @@ pub struct Access {
     parked: std::sync::Mutex<Option<Loan>>,
     /// The session an order has, or had and did not give back.
     lent: std::sync::Mutex<Option<(Incarnation, u32)>>,
+    /// Held while kept relay logs are cleaned up.
+    cleaning: Arc<Mutex<()>>,
 }
 
 /// A session of one run of mariadbd, lent to an order.
@@ -74,6 +76,7 @@ impl Access {
             observer_id: AtomicU32::new(0),
             parked: std::sync::Mutex::new(None),
             lent: std::sync::Mutex::new(None),
+            cleaning: Arc::default(),
         }
     }
 
@@ -222,19 +225,25 @@ impl Access {
         if let Err(error) = accounts::ensure(session, &self.config).await {
             warn!(%error, "accounts cannot be set; tried again");
         }
-        let globals = read::globals(session).await;
+        let logged = read::logged(session).await;
         drop(observer);
-        if let (Ok(globals), Some(run)) = (globals, self.supervisor.incarnation()) {
-            self.clean(run, globals.binlog_position).await;
+        if let (Ok(logged), Some(run)) = (logged, self.supervisor.incarnation()) {
+            self.clean(run, logged);
         }
     }
 
-    async fn clean(&self, run: Incarnation, binlog_position: GtidPosition) {
+    /// Beside everything else: gigabytes of relay logs take their time. Not while what is logged may still vanish.
+    fn clean(&self, run: Incarnation, logged: Vec<Gtid>) {
+        let relaxed = self.supervisor.is_relaxed();
+        let Ok(turn) = Arc::clone(&self.cleaning).try_lock_owned() else { return };
         let logs = self.supervisor.relay_logs().clone();
-        let clean = move || logs.measure(run).and_then(|()| logs.forget(&binlog_position));
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(clean).await {
-            warn!(%error, "kept relay logs cannot be cleaned up");
-        }
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let cleaned = logs.measure(run).and_then(|()| if relaxed { Ok(()) } else { logs.forget(&logged) });
+            if let Err(error) = cleaned {
+                warn!(%error, "kept relay logs cannot be cleaned up");
+            }
+        });
     }
 }
 

@@ -64,6 +64,12 @@ impl BinlogServer {
         Ok(Self { files: Arc::new(BinlogFiles::open_relay_logs(directory, keys).await?) })
     }
 
+    /// `server_id` of the server that wrote the last file, as its head says.
+    #[must_use]
+    pub fn source_id(&self) -> u32 {
+        self.files.catalogue().last_head().server_id
+    }
+
     /// Where the logs end, which is where every replica will be that follows this server.
     #[must_use]
     pub fn end(&self) -> LogEnd {

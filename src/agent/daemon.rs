@@ -11,15 +11,19 @@ use tokio::sync::broadcast;
 use tracing::{info, warn};
 
 use super::access::Access;
+use super::binlog_files::BinlogError;
 use super::binlog_server::BinlogServer;
 use super::clock;
 use super::config::Config;
 use super::court::{Case, Court, Verdict};
+use super::errand::Errand;
 use super::launcher::Launcher;
-use super::orders::{self, Donor};
+use super::orders::{self, BINLOGS, Donor};
+use super::own_log::NoPlan;
 use super::supervisor::Supervisor;
 use super::volume::{Volume, superseded};
 use super::{farewell, readyz, stream};
+use crate::binlog::Plan;
 use crate::orders::{AgentState, Answer, Event, MemberRole, Outcome, Secret, SignedOrder, Volume as VolumeView};
 
 /// Events a slow stream may be behind before it loses some; each stream's next line has the whole state anyway.
@@ -44,6 +48,9 @@ pub struct Agent {
     serving: Mutex<Option<Donor>>,
     /// The logs as the fence read them: nobody writes them until mariadbd is started again.
     read_by_fence: Mutex<Option<BinlogServer>>,
+    logs: Errand<Result<BinlogServer, BinlogError>>,
+    /// How to mend what a crash has left.
+    pub plan: Errand<Result<Plan, NoPlan>>,
     events: broadcast::Sender<Event>,
     boot_id: String,
 }
@@ -122,6 +129,8 @@ impl Agent {
             court: Mutex::new(Court::new(highest)),
             serving: Mutex::new(None),
             read_by_fence: Mutex::new(None),
+            logs: Errand::default(),
+            plan: Errand::default(),
             events,
             boot_id,
         }
@@ -202,6 +211,17 @@ impl Agent {
     /// The dead mariadbd's logs have been read; `serve-binlog` need not do so again.
     pub fn keep_read(&self, server: BinlogServer) {
         *locked(&self.read_by_fence) = Some(server);
+    }
+
+    /// The binary logs of a dead mariadbd, read to their end.
+    ///
+    /// # Errors
+    /// The logs cannot be read.
+    pub async fn read_logs(&self) -> Result<BinlogServer, BinlogError> {
+        let run = self.volume.stored().map(|stored| stored.record.incarnation).unwrap_or_default();
+        let (directory, keys) = (self.config.data_dir(), self.config.log_keys());
+        let begin = || tokio::spawn(async move { BinlogServer::open(&directory, BINLOGS, keys).await });
+        self.logs.result(run, begin).await?
     }
 
     /// What the fence read, once.

@@ -1,5 +1,6 @@
 //! The record file of a volume: preallocated, overwritten in place, so that a full disk cannot stop a fence.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -27,6 +28,9 @@ pub struct Stored {
     /// Commits may not be on disk yet, but they are in the memory of the kernel with this boot id.
     #[serde(default)]
     pub relaxed_in_boot: Option<String>,
+    /// Settings as they were before syncs were let go, by name.
+    #[serde(default)]
+    pub before_relaxing: BTreeMap<String, String>,
     /// The run of mariadbd in which what earlier runs left half done was looked for and mended.
     #[serde(default)]
     pub examined: Option<Incarnation>,

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::relay_content;
 use crate::binlog::{GtidEvent, Keys};
-use crate::gtid::GtidPosition;
+use crate::gtid::{Gtid, GtidPosition};
 use crate::orders::Incarnation;
 
 /// Names what the files of the folder hold at most, when that is known.
@@ -66,30 +66,46 @@ impl RelayLogs {
         received.map_or(Ok(()), |received| fs::write(folder.join(RECEIVED), received.to_string()))
     }
 
-    /// The folders of one run, in the order in which its files were written.
+    /// The folders of a run and of later ones, in the order in which their files were written.
     ///
     /// # Errors
     /// When the folders cannot be listed.
-    pub fn folders_of(&self, run: Incarnation) -> io::Result<Vec<PathBuf>> {
+    pub fn folders_since(&self, run: Incarnation) -> io::Result<Vec<PathBuf>> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut folders: Vec<(u64, PathBuf)> = entries(&self.kept)?
+        let mut folders: Vec<((Incarnation, u64), PathBuf)> = entries(&self.kept)?
             .into_iter()
             .map(|folder| folder.path())
             .filter(|folder| !is_doomed(folder))
-            .filter_map(|folder| generation_of(&folder).filter(|(of, _)| *of == run).map(|(_, count)| (count, folder)))
+            .filter_map(|folder| Some((generation_of(&folder).filter(|(of, _)| *of >= run)?, folder)))
             .collect();
         folders.sort_unstable();
         Ok(folders.into_iter().map(|(_, folder)| folder).collect())
     }
 
-    /// Reads what the folders of ended runs hold, where that is not known yet.
+    /// True when a folder of this run or of a later one holds more than `position`, or it is not known what.
+    ///
+    /// # Errors
+    /// When the folders cannot be listed.
+    pub fn hold_more(&self, run: Incarnation, position: &GtidPosition) -> io::Result<bool> {
+        Ok(self.folders_since(run)?.iter().any(|folder| !Self::is_covered(folder, position)))
+    }
+
+    /// True when it is known what a folder holds, and `position` covers it.
+    #[must_use]
+    pub fn is_covered(folder: &Path, position: &GtidPosition) -> bool {
+        received_of(folder).is_some_and(|received| position.covers(&received))
+    }
+
+    /// Reads what the folders hold, where that is not known yet and nothing is written to their files any more.
     ///
     /// # Errors
     /// When a folder cannot be read or written. One whose files cannot be read stays unknown, and so it stays.
     pub fn measure(&self, current: Incarnation) -> io::Result<()> {
+        let present = self.files()?;
         for folder in entries(&self.kept)? {
             let folder = folder.path();
-            if folder.join(RECEIVED).exists() || run_of(&folder).is_none_or(|run| run >= current) {
+            let is_over = |run: Incarnation| run < current || run == current && !shares_any(&folder, &present);
+            if folder.join(RECEIVED).exists() || !run_of(&folder).is_some_and(is_over) {
                 continue;
             }
             let names = entries(&folder)?.into_iter();
@@ -105,14 +121,15 @@ impl RelayLogs {
         Ok(())
     }
 
-    /// Removes the kept folders whose content the member's own binary log covers. What they hold must be known.
+    /// Removes the kept folders whose content the member's own binary log has. What they hold must be known, and `logged` is the
+    /// last transaction of each server in each domain: a higher number of another reign says nothing.
     ///
     /// # Errors
     /// When a folder cannot be read or removed.
-    pub fn forget(&self, binlog_position: &GtidPosition) -> io::Result<()> {
+    pub fn forget(&self, logged: &[Gtid]) -> io::Result<()> {
         for folder in entries(&self.kept)? {
             let folder = folder.path();
-            if is_doomed(&folder) || self.doom(&folder, binlog_position)? {
+            if is_doomed(&folder) || self.doom(&folder, logged)? {
                 fs::remove_dir_all(folder.with_extension(DOOMED))?;
             }
         }
@@ -120,11 +137,13 @@ impl RelayLogs {
     }
 
     /// Takes a folder that is no longer needed out of the way of new links: removing large files takes time.
-    fn doom(&self, folder: &Path, binlog_position: &GtidPosition) -> io::Result<bool> {
+    fn doom(&self, folder: &Path, logged: &[Gtid]) -> io::Result<bool> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let received = fs::read_to_string(folder.join(RECEIVED)).ok();
-        let received = received.and_then(|text| text.parse::<GtidPosition>().ok());
-        let covered = received.is_some_and(|received| binlog_position.covers(&received));
+        let is_logged = |gtid: Gtid| {
+            let same = |known: &&Gtid| (known.domain, known.server) == (gtid.domain, gtid.server);
+            logged.iter().filter(same).any(|known| known.sequence >= gtid.sequence)
+        };
+        let covered = received_of(folder).is_some_and(|received| received.iter().all(is_logged));
         if covered {
             fs::rename(folder, folder.with_extension(DOOMED))?;
         }
@@ -173,6 +192,20 @@ fn shares_with(folder: &Path, files: &[DirEntry]) -> io::Result<bool> {
         shared = true;
     }
     Ok(shared || entries(folder)?.is_empty())
+}
+
+/// What a folder's files hold at most, when that is known.
+fn received_of(folder: &Path) -> Option<GtidPosition> {
+    fs::read_to_string(folder.join(RECEIVED)).ok()?.parse().ok()
+}
+
+/// True when one of `files` is in the folder, too.
+fn shares_any(folder: &Path, files: &[DirEntry]) -> bool {
+    let is_here = |file: &DirEntry| {
+        let kept = fs::metadata(folder.join(file.file_name()));
+        kept.is_ok_and(|kept| file.metadata().is_ok_and(|present| kept.ino() == present.ino()))
+    };
+    files.iter().any(is_here)
 }
 
 /// The run a folder belongs to.
@@ -246,6 +279,10 @@ mod tests {
         }
     }
 
+    fn logged(text: &str) -> Vec<Gtid> {
+        text.split(',').map(|gtid| gtid.parse().unwrap()).collect()
+    }
+
     fn at(text: &str) -> GtidPosition {
         text.parse().unwrap()
     }
@@ -273,9 +310,9 @@ mod tests {
         assert_eq!(case.kept(), ["3", "3-2"]);
         let content = |folder: &str| fs::read_to_string(case.logs.kept.join(folder).join("relay.000001")).unwrap();
         assert_eq!((content("3").as_str(), content("3-2").as_str()), ("relay.000001", "second life"));
-        let folders = case.logs.folders_of(Incarnation(3)).unwrap();
+        let folders = case.logs.folders_since(Incarnation(3)).unwrap();
         assert_eq!(folders, [case.logs.kept.join("3"), case.logs.kept.join("3-2")]);
-        assert!(case.logs.folders_of(Incarnation(4)).unwrap().is_empty());
+        assert!(case.logs.folders_since(Incarnation(4)).unwrap().is_empty());
     }
 
     #[test]
@@ -303,13 +340,13 @@ mod tests {
         let case = Case::new(&["relay.000001"]);
         case.logs.keep(Incarnation(1), Some(&at("0-1-10"))).unwrap();
         case.logs.keep(Incarnation(2), None).unwrap();
-        case.logs.forget(&at("0-1-9")).unwrap();
+        case.logs.forget(&logged("0-1-9")).unwrap();
         assert_eq!(case.kept(), ["1", "2"]);
-        case.logs.forget(&at("0-1-10")).unwrap();
+        case.logs.forget(&logged("0-1-10")).unwrap();
         assert_eq!(case.kept(), ["2"], "what 2 holds is not known");
         case.logs.keep(Incarnation(2), Some(&at("0-1-11"))).unwrap();
         case.logs.keep(Incarnation(2), None).unwrap();
-        case.logs.forget(&at("0-1-99")).unwrap();
+        case.logs.forget(&logged("0-1-99")).unwrap();
         assert_eq!(case.kept(), ["2"], "it may have received more since");
     }
 
@@ -318,7 +355,7 @@ mod tests {
         let case = Case::new(&["relay.000001"]);
         case.logs.keep(Incarnation(1), None).unwrap();
         case.logs.measure(Incarnation(2)).unwrap();
-        case.logs.forget(&at("0-1-99")).unwrap();
+        case.logs.forget(&logged("0-1-99")).unwrap();
         assert_eq!(case.kept(), ["1"]);
     }
 

@@ -104,6 +104,12 @@ impl Supervisor {
         }
     }
 
+    /// True while commits may not be on disk yet.
+    #[must_use]
+    pub fn is_relaxed(&self) -> bool {
+        self.volume.stored().is_some_and(|stored| stored.relaxed_in_boot.is_some())
+    }
+
     /// The member's relay logs.
     #[must_use]
     pub fn relay_logs(&self) -> &RelayLogs {

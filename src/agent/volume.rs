@@ -1,6 +1,7 @@
 //! What a member's volume is, and the changes of its record. An empty, foreign or damaged volume is never taken for data
 //! and never overwritten.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
@@ -78,8 +79,15 @@ impl Volume {
             clean_stop: true,
             incarnation: Incarnation(0),
         };
-        let stored =
-            Stored { record, order_id, initialised: false, relaxed_in_boot: None, examined: None, mending: None };
+        let stored = Stored {
+            record,
+            order_id,
+            initialised: false,
+            relaxed_in_boot: None,
+            before_relaxing: BTreeMap::new(),
+            examined: None,
+            mending: None,
+        };
         let folder = self.root.join("beachmaster");
         let path = folder.join("record");
         let made = fs::create_dir_all(&folder).and_then(|()| RecordFile::create(&path, &stored));

@@ -8,7 +8,7 @@ use mysql_async::{Row, from_value_opt};
 use super::error::SqlError;
 use super::session::Session;
 use crate::binlog::Xid;
-use crate::gtid::GtidPosition;
+use crate::gtid::{Gtid, GtidPosition};
 use crate::topology::observation::{IoThread, SlaveStatus};
 
 /// Global variables that say what a member is.
@@ -71,6 +71,22 @@ pub async fn globals(session: &mut Session) -> Result<Globals, SqlError> {
         wait_no_slave,
         acker_wanted,
     })
+}
+
+/// The last transaction of each server in each domain that the binary log has had (`gtid_binlog_state`), also where the files
+/// were purged since.
+///
+/// # Errors
+/// As the statement fails.
+pub async fn logged(session: &mut Session) -> Result<Vec<Gtid>, SqlError> {
+    let state: String = session.row("SELECT @@global.gtid_binlog_state").await?;
+    let gtid = |text: &str| {
+        text.parse().map_err(|error: crate::gtid::GtidError| SqlError::Unexpected {
+            what: "gtid_binlog_state".to_owned(),
+            message: error.to_string(),
+        })
+    };
+    state.split(',').map(str::trim).filter(|text| !text.is_empty()).map(gtid).collect()
 }
 
 /// The default replication connection, when one is configured.

@@ -44,12 +44,14 @@ pub enum Order {
     /// Links the relay logs, then stops the IO thread: the member receives and acknowledges nothing more.
     Freeze,
     /// Links the relay logs, then replicates from `source` by GTID. With `wait` it answers when that position is applied
-    /// or when the deadline is near. `semi_sync`: the member acknowledges to this source.
-    Follow { source: Source, semi_sync: bool, wait: Option<GtidPosition> },
-    /// Waits until `position` is applied or the deadline is near. Changes nothing.
+    /// or when the deadline is near. `acker`: the member acknowledges to this source, if this is its run; in another run, which
+    /// is not recorded as an acker, the order is refused.
+    Follow { source: Source, acker: Option<Incarnation>, wait: Option<GtidPosition> },
+    /// Waits until `position` is applied or the deadline is near. When it is, the member is fit to be promoted: durable, and
+    /// without what a crash has left half done.
     Await { position: GtidPosition },
-    /// Applies what the kept relay logs of an ended run hold that came from the primary with this server id, and stands
-    /// still then, as after `freeze`.
+    /// Applies what the kept relay logs of this run, and of later ones, hold that came from the primary with this server id,
+    /// and stands still then, as after `freeze`.
     Recover { incarnation: Incarnation, server_id: u32 },
     /// Opens the binlog server over a dead mariadbd's binary logs, until the next order but `serve-binlog`. `after` is what
     /// the member has that will be brought forward.
@@ -61,8 +63,8 @@ pub enum Order {
     },
     /// Makes the member the primary. Refused when its binary log does not cover `min`.
     Promote { min: GtidPosition, server_id: u32, semi_sync: bool },
-    /// Switches acknowledging on or off on a replica and restarts its IO thread, which alone makes the switch real.
-    SetAcker { on: bool },
+    /// Switches acknowledging on, if this is its run, or off on a replica and restarts its IO thread, which alone makes the switch real.
+    SetAcker { acker: Option<Incarnation> },
     /// On an acker whose source waits for an acknowledgement that will never come: reconnects once without GTID.
     Unstick,
     /// On the primary: locks the replication account of an unreachable member and kills its dump thread.
@@ -179,6 +181,13 @@ pub struct Frozen {
     pub applied: GtidPosition,
     /// True when its mariadbd had to be killed: what it received but did not apply is in its kept relay logs only.
     pub killed: bool,
+    /// True when this run has kept relay logs that hold more than `received`: a change of its source made mariadbd throw
+    /// them away, and what it acknowledged there is not fetched again yet. `recover` brings it back.
+    #[serde(default)]
+    pub dropped: bool,
+    /// True when what it has applied is durable, and nothing is left that a crash has left half done.
+    #[serde(default)]
+    pub settled: bool,
 }
 
 /// What a dead primary's binary logs say.

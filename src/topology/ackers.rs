@@ -8,7 +8,7 @@ use super::observation::{IoThread, MemberView, Millis, Observation, ServerView};
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
 use super::safety::{Rules, matches_acker};
-use crate::orders::Ordinal;
+use crate::orders::{Incarnation, Ordinal};
 
 /// More ackers only make 8(b) harder to fulfil; one alone stops writes whenever it restarts.
 pub const WANTED: usize = 2;
@@ -29,6 +29,12 @@ pub fn entry_of(member: &MemberView) -> Option<Acker> {
         boot_id: state.boot_id.clone(),
         incarnation: member.incarnation()?,
     })
+}
+
+/// The present run of `member`, when it is recorded as an acker and acknowledgements are waited for.
+#[must_use]
+pub fn recorded_run(record: &Record, member: &MemberView) -> Option<Incarnation> {
+    member.incarnation().filter(|_| waits(record.durability) && is_recorded(record, member))
 }
 
 /// True when the present run of `member` is recorded as an acker.

@@ -1,4 +1,5 @@
-//! Who should be promoted: those that can be, then the preferred, then the one that has received most.
+//! Who should be promoted: those that can be and did not fail at it a moment ago, then the preferred, then the one that has
+//! received most.
 
 use std::cmp::Reverse;
 
@@ -52,7 +53,8 @@ pub fn rank(
     let best = fit.iter().fold(GtidPosition::empty(), |all, member| all.union(&received(member)));
     fit.sort_by_key(|member| {
         let priority = if is_within_lag(policy, member) { policy.member(member.ordinal).priority } else { 0 };
-        (!is_of_this_reign(policy, member, from), Reverse(priority), best.distance(&received(member)), member.ordinal)
+        let behind = best.distance(&received(member));
+        (member.stumbled, !is_of_this_reign(policy, member, from), Reverse(priority), behind, member.ordinal)
     });
     ranking.candidates = fit.iter().map(|member| member.ordinal).collect();
     ranking
@@ -122,7 +124,7 @@ fn is_within_lag(policy: &Policy, member: &MemberView) -> bool {
 /// True when `member` was ordered in this term to follow somebody else. Its replica status changes before it has answered,
 /// and must not change its rank: that would choose another candidate and begin again.
 fn is_moved(member: &MemberView) -> bool {
-    member.progress.following.is_some() || member.busy == Some(FOLLOW)
+    member.progress.following.is_some() || member.is_doing(FOLLOW)
 }
 
 #[cfg(test)]
@@ -174,6 +176,15 @@ mod tests {
         assert_eq!(best(vec![dead(0), moving.clone(), at(2, "0-17-10")], |_| ()), Some(Ordinal(1)));
         let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
         assert_eq!(best(vec![dead(0), moving, at(2, "0-17-11")], prefer), Some(Ordinal(1)));
+    }
+
+    #[test]
+    fn who_failed_a_moment_ago_comes_last_whatever_its_priority() {
+        let mut stumbled = at(1, "0-17-11");
+        stumbled.stumbled = true;
+        let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
+        assert_eq!(best(vec![dead(0), stumbled.clone(), at(2, "0-17-10")], prefer), Some(Ordinal(2)));
+        assert_eq!(best(vec![dead(0), stumbled], prefer), Some(Ordinal(1)), "better than nobody");
     }
 
     #[test]

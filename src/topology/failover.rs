@@ -227,25 +227,27 @@ fn nobody(ranking: &Ranking) -> String {
 /// A member other than `best` that was already taken off its source in this term: it must be ordered back under a new
 /// one, for its late promotion to be refused.
 fn already_moved(case: &Case<'_>, from: Ordinal, best: Ordinal) -> Option<Ordinal> {
-    let moved = |member: &&MemberView| member.progress.following.is_some() || member.busy == Some("follow");
+    let moved = |member: &&MemberView| member.progress.following.is_some() || member.is_doing("follow");
     case.others(from).filter(|member| member.ordinal != best).find(moved).map(|member| member.ordinal)
 }
 
 /// Brings the candidate to the target, then passes the point of no return.
 fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basis, target: &GtidPosition) -> Decision {
     let Some(frozen) = candidate.frozen() else { return Decision::blocked("the candidate is not frozen yet") };
-    let applied = candidate.progress.applied.as_ref().unwrap_or(&frozen.applied);
-    if applied.covers(target) {
+    if candidate.is_settled_at(target) {
         return point_of_no_return(case, from, candidate, target);
     }
-    let drained = || order(candidate, Order::Await { position: target.clone() });
-    if frozen.received.covers(target) {
-        return Decision::acts(drained().into_iter().collect());
+    let applied = candidate.progress.applied.as_ref().unwrap_or(&frozen.applied);
+    // What it received is in its relay logs as long as it was not ordered to follow somebody else.
+    let stayed = !frozen.killed && candidate.progress.following.is_none();
+    if stayed && frozen.received.covers(target) && !needs_a_source(candidate) {
+        return Decision::acts(order(candidate, Order::Await { position: target.clone() }).into_iter().collect());
     }
     let act = match basis {
         Basis::Salvage { end } if end.covers(target) && lost_donor(case, from).is_none() => {
             salvage(case, from, candidate, target)
         }
+        _ if follows_nobody_left(case, from, candidate) => Ok(order(candidate, Order::Freeze)),
         _ => relay(case, from, candidate, target),
     };
     // The Service flips beside a short catching up: clients meet a read-only member for a moment instead of a dead
@@ -261,6 +263,19 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
         },
         Err(missing) => Decision::blocked(missing),
     }
+}
+
+/// A crash has left something half done in it that only a source can mend.
+fn needs_a_source(candidate: &MemberView) -> bool {
+    let failure = candidate.progress.failure.as_ref();
+    failure.is_some_and(|failure| failure.error.reason == Reason::MissingTransactions)
+}
+
+/// True when `candidate` was ordered to follow the old primary's binlog server, which is lost: frozen once more it tells what
+/// it has, and whether relay logs were dropped on the way.
+fn follows_nobody_left(case: &Case<'_>, from: Ordinal, candidate: &MemberView) -> bool {
+    let is_member = |host: &String| case.others(from).any(|member| case.host(member.ordinal) == *host);
+    candidate.progress.following.as_ref().is_some_and(|host| !is_member(host))
 }
 
 /// The candidate replicates the tail from the old primary's binlog server.
@@ -288,13 +303,15 @@ fn salvage(
     }
     let port = old.progress.serving.as_ref().map_or(BINLOG_SERVER_PORT, |serving| serving.port);
     let source = Source::Donor { host, port, user, password };
-    Ok(order(candidate, Order::Follow { source, semi_sync: false, wait: Some(target.clone()) }))
+    Ok(order(candidate, Order::Follow { source, acker: None, wait: Some(target.clone()) }))
 }
 
 /// The candidate replicates from the member that has everything, once that has applied it.
 fn relay(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPosition) -> Result<Option<Act>, String> {
-    let has_all =
-        |member: &&MemberView| member.frozen().is_some_and(|frozen| !frozen.killed && frozen.received.covers(target));
+    let has_all = |member: &&MemberView| {
+        let frozen = member.frozen().filter(|frozen| !frozen.killed && member.progress.following.is_none());
+        frozen.is_some_and(|frozen| frozen.received.covers(target)) || member.is_settled_at(target)
+    };
     let donor = case.others(from).filter(|member| member.ordinal != candidate.ordinal).find(has_all);
     let donor = donor.ok_or_else(|| format!("no single member has everything up to {target}"))?;
     let applied = donor.progress.applied.as_ref().or(donor.frozen().map(|frozen| &frozen.applied));
@@ -309,7 +326,7 @@ fn relay(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPo
         return Ok(order(candidate, Order::Await { position: target.clone() }));
     }
     let source = Source::Member { host, port: MARIADB_PORT };
-    Ok(order(candidate, Order::Follow { source, semi_sync: false, wait: Some(target.clone()) }))
+    Ok(order(candidate, Order::Follow { source, acker: None, wait: Some(target.clone()) }))
 }
 
 fn point_of_no_return(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPosition) -> Decision {

@@ -15,6 +15,7 @@ pub mod observation;
 pub mod policy;
 pub mod progress;
 mod promoting;
+pub mod reached;
 pub mod record;
 pub mod report;
 mod resume;

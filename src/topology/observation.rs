@@ -1,11 +1,8 @@
 //! What was seen of a cluster at one moment: plain values, put together by the operator's shell.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use super::reached::Progress;
 use crate::gtid::GtidPosition;
-use crate::orders::{
-    AgentState, DataUid, Frozen, Incarnation, LogEvidence, Mariadbd, OrderError, Ordinal, Secret, Term, Volume,
-};
+use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Volume};
 
 /// Milliseconds of the observer's own monotonic clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,53 +163,6 @@ pub struct PodView {
     pub deleting: bool,
 }
 
-/// A binlog server that serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Serving {
-    /// Its port.
-    pub port: u16,
-    /// Where its stream ends.
-    pub end: GtidPosition,
-    /// About what it holds that the candidate lacks.
-    pub bytes: Option<u64>,
-}
-
-/// The last order of a member that failed, until one succeeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Name of the order.
-    pub order: &'static str,
-    /// What the agent said, or what became of the stream.
-    pub error: OrderError,
-    /// How often in a row.
-    pub count: u32,
-}
-
-/// What was reached on a member in the present term; forgotten when the term changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Its mariadbd is proven dead and held; what its binary logs say.
-    pub fenced: Option<LogEvidence>,
-    /// It receives nothing more.
-    pub frozen: Option<Frozen>,
-    /// Earlier runs whose kept relay logs it has applied since it was frozen.
-    pub recovered: BTreeSet<Incarnation>,
-    /// Its binlog server runs.
-    pub serving: Option<Serving>,
-    /// A `follow` was carried out, to this host.
-    pub following: Option<String>,
-    /// What it had applied when asked last.
-    pub applied: Option<GtidPosition>,
-    /// It was promoted and answered so.
-    pub promoted: Option<GtidPosition>,
-    /// It was told `init` and has done it.
-    pub initialised: bool,
-    /// Members whose replication account was locked on it, and when the answer came.
-    pub evicted: BTreeMap<Ordinal, Millis>,
-    /// The last order failed.
-    pub failure: Option<Failure>,
-}
-
 /// One member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemberView {
@@ -230,6 +180,10 @@ pub struct MemberView {
     pub answered_at: Option<Millis>,
     /// An order is in flight, or a failed one waits for its next try.
     pub busy: Option<&'static str>,
+    /// It is the latter.
+    pub resting: bool,
+    /// It was passed over in an earlier term because its orders failed, and has not applied what it was asked to since.
+    pub stumbled: bool,
     /// What was reached in this term.
     pub progress: Progress,
 }
@@ -272,6 +226,12 @@ impl MemberView {
         self.busy.is_none()
     }
 
+    /// True while an order of this name is in flight.
+    #[must_use]
+    pub fn is_doing(&self, order: &str) -> bool {
+        self.busy == Some(order) && !self.resting
+    }
+
     /// The freeze of this term, while the frozen incarnation still runs.
     #[must_use]
     pub fn frozen(&self) -> Option<&Frozen> {
@@ -284,6 +244,16 @@ impl MemberView {
     #[must_use]
     pub fn tail_bytes(&self) -> Option<u64> {
         self.progress.serving.as_ref()?.bytes
+    }
+
+    /// True when it has everything up to `target`, durably, and nothing is left to be mended: fit to be promoted.
+    #[must_use]
+    pub fn is_settled_at(&self, target: &GtidPosition) -> bool {
+        let Some(frozen) = self.frozen() else { return false };
+        match &self.progress.applied {
+            Some(applied) => self.progress.settled && applied.covers(target),
+            None => frozen.settled && frozen.applied.covers(target),
+        }
     }
 
     /// The last reading over SQL, while it answers.

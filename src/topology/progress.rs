@@ -73,8 +73,14 @@ mod tests {
     fn candidate(before: &str, now: &str) -> MemberView {
         let mut member = replica(1, "p0");
         let applied = "0-17-1000".parse().unwrap();
-        member.progress.frozen =
-            Some(Frozen { incarnation: Incarnation(1), received: GtidPosition::empty(), applied, killed: false });
+        member.progress.frozen = Some(Frozen {
+            incarnation: Incarnation(1),
+            received: GtidPosition::empty(),
+            applied,
+            killed: false,
+            dropped: false,
+            settled: true,
+        });
         edit(&mut member, |view| (view.binlog_position, view.begun) = (before.parse().unwrap(), Millis(2_000)));
         let earlier = member.view().cloned().map(Box::new);
         edit(&mut member, |view| (view.binlog_position, view.begun) = (now.parse().unwrap(), Millis(2_500)));

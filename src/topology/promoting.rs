@@ -1,6 +1,6 @@
 //! Behind the point of no return: the Service flips, the new primary is promoted and the others follow, side by side.
 
-use super::ackers::{self, is_recorded, waits};
+use super::ackers::{self, recorded_run, waits};
 use super::decide::{Act, Case, Decision, order};
 use super::failover;
 use super::member::sql_or_volume_trouble;
@@ -68,6 +68,6 @@ fn follow(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Option<
         return None;
     }
     let source = Source::Member { host, port: MARIADB_PORT };
-    let semi_sync = waits(case.record.durability) && is_recorded(case.record, member);
-    order(member, Order::Follow { source, semi_sync, wait: None })
+    let acker = recorded_run(case.record, member);
+    order(member, Order::Follow { source, acker, wait: None })
 }

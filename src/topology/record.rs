@@ -121,6 +121,12 @@ pub fn server_id(term: Term, ordinal: Ordinal) -> u32 {
     reign << 4 | u32::from(ordinal.0 + 1)
 }
 
+/// The member a `server_id` belongs to, whether it booted with it or was promoted with it; plus 1.
+#[must_use]
+pub fn member_of(server_id: u32) -> u32 {
+    server_id & 0xf
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,5 +140,7 @@ mod tests {
             }
         }
         assert!((0..9).all(|ordinal| seen.insert(boot_server_id(Ordinal(ordinal)))));
+        let ids = |ordinal| [boot_server_id(Ordinal(ordinal)), server_id(Term(9), Ordinal(ordinal))];
+        assert!((0..9).all(|ordinal| ids(ordinal).map(member_of) == [u32::from(ordinal) + 1; 2]));
     }
 }

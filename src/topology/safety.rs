@@ -14,6 +14,8 @@ pub struct Rules {
     pub acker_leaves_at_once: bool,
     /// Mutant: any incarnation of an acker counts as the one recorded.
     pub ignore_incarnations: bool,
+    /// Mutant: relay logs that a member has thrown away in its present run do not count.
+    pub ignore_dropped: bool,
 }
 
 /// Why a promotion is safe.
@@ -56,7 +58,7 @@ pub fn by_ackers(rules: Rules, record: &Record, seen: &Observation) -> Result<()
 #[must_use]
 pub fn recoverable<'a>(rules: Rules, record: &'a Record, seen: &'a Observation) -> Vec<(&'a MemberView, &'a Acker)> {
     let missing = || record.ackers.iter().filter(|acker| !accounted_for(rules, seen, acker));
-    let found: Vec<_> = missing().filter_map(|acker| Some((restarted(seen, acker)?, acker))).collect();
+    let found: Vec<_> = missing().filter_map(|acker| Some((recovers(seen, acker)?, acker))).collect();
     let all = record.durability == Durability::Enforced && found.len() == missing().count();
     if all { found } else { vec![] }
 }
@@ -82,7 +84,7 @@ pub fn feasible(rules: Rules, record: &Record, seen: &Observation, from: Ordinal
     };
     let alive = |acker: &Acker| {
         let as_recorded = |member: &MemberView| is_incarnation(rules, member, acker) && member.is_running();
-        seen.member(acker.member).is_some_and(as_recorded) || restarted(seen, acker).is_some()
+        seen.member(acker.member).is_some_and(as_recorded) || recovers(seen, acker).is_some()
     };
     all_ackers(record, alive).map_err(|ackers| format!("{logs}; and {ackers}"))
 }
@@ -122,18 +124,26 @@ fn accounted_for(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
     frozen_as_recorded(rules, seen, acker) || is_recovered(seen, acker)
 }
 
-/// The run recorded is over, and the next one has applied all that it had received.
+/// It has applied all that the run recorded, and those after it, had received: relay logs that mariadbd has thrown away are
+/// kept.
 fn is_recovered(seen: &Observation, acker: &Acker) -> bool {
-    restarted(seen, acker).is_some_and(|member| {
-        member.frozen().is_some_and(|frozen| !frozen.killed) && member.progress.recovered.contains(&acker.incarnation)
-    })
+    let recovered = |member: &MemberView| {
+        let mut since = member.progress.recovered.iter();
+        member.frozen().is_some_and(|frozen| !frozen.killed) && since.any(|run| *run <= acker.incarnation)
+    };
+    recovers(seen, acker).is_some_and(recovered)
 }
 
-/// The member of `acker` when it runs again since the run recorded, in the same pod and under the same kernel: then its
-/// relay logs are as they were, also those that never reached the disk.
-fn restarted<'a>(seen: &'a Observation, acker: &Acker) -> Option<&'a MemberView> {
-    let later = |member: &&MemberView| member.incarnation().is_some_and(|run| run > acker.incarnation);
-    seen.member(acker.member).filter(|member| is_same_place(member, acker) && member.is_running()).filter(later)
+/// The member of `acker` when it runs since the run recorded, or still, and has thrown away relay logs of that run; in the same
+/// pod and under the same kernel: then its kept relay logs are as they were, also those that never reached the disk.
+fn recovers<'a>(seen: &'a Observation, acker: &Acker) -> Option<&'a MemberView> {
+    let has_dropped = |member: &MemberView| member.frozen().is_some_and(|frozen| frozen.dropped);
+    let later = |member: &&MemberView| {
+        let run = member.incarnation();
+        run.is_some_and(|run| run > acker.incarnation) || run == Some(acker.incarnation) && has_dropped(member)
+    };
+    let here = seen.member(acker.member).filter(|member| is_same_place(member, acker) && member.is_running());
+    here.filter(later)
 }
 
 fn is_same_place(member: &MemberView, acker: &Acker) -> bool {
@@ -142,9 +152,11 @@ fn is_same_place(member: &MemberView, acker: &Acker) -> bool {
 
 fn frozen_as_recorded(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
     let Some(member) = seen.member(acker.member) else { return false };
-    let frozen = member
-        .frozen()
-        .is_some_and(|frozen| !frozen.killed && (rules.ignore_incarnations || frozen.incarnation == acker.incarnation));
+    let frozen = member.frozen().is_some_and(|frozen| {
+        !frozen.killed
+            && (rules.ignore_dropped || !frozen.dropped)
+            && (rules.ignore_incarnations || frozen.incarnation == acker.incarnation)
+    });
     frozen && is_incarnation(rules, member, acker)
 }
 
@@ -183,6 +195,8 @@ mod tests {
             received: received.parse().unwrap(),
             applied: received.parse().unwrap(),
             killed: false,
+            dropped: false,
+            settled: true,
         });
         member
     }

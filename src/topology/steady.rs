@@ -168,14 +168,15 @@ fn on_member(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Opti
 
 fn replicate(case: &Case<'_>, member: &MemberView, view: &ServerView, primary: &MemberView) -> Option<Act> {
     let host = case.host(primary.ordinal);
-    let semi_sync = waits(case.record.durability) && is_recorded(case.record, member)
-        || case.record.durability == Durability::Degraded && is_recorded(case.record, member);
+    // Degraded, it is to acknowledge again as soon as the primary asks.
+    let wanted = waits(case.record.durability) || case.record.durability == Durability::Degraded;
+    let acker = member.incarnation().filter(|_| wanted && is_recorded(case.record, member));
     if !follows(view, &host) || slave(member).is_none() {
         let source = Source::Member { host, port: MARIADB_PORT };
-        return order(member, Order::Follow { source, semi_sync, wait: None });
+        return order(member, Order::Follow { source, acker, wait: None });
     }
-    if view.acker_wanted != semi_sync {
-        return order(member, Order::SetAcker { on: semi_sync });
+    if view.acker_wanted != acker.is_some() {
+        return order(member, Order::SetAcker { acker });
     }
     None
 }

@@ -2,10 +2,13 @@
 
 use super::decide::{Act, Decision, decide};
 use super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
-use super::observation::{AgentSight, Failure, MemberView, Millis, Observation, Serving};
+use super::observation::{AgentSight, MemberView, Millis, Observation};
 use super::policy::Policy;
+use super::reached::{Failure, Serving};
 use super::record::{Durability, Record, Step, TransitionKind};
-use crate::orders::{Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Term, Volume};
+use crate::orders::{
+    Answer, Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Term, Volume,
+};
 
 /// A cluster that is asked again and again, as the operator does it.
 struct Story {
@@ -82,12 +85,19 @@ impl Story {
         }
     }
 
+    fn settles(&mut self, ordinal: usize, applied: &str) {
+        let progress = &mut self.member(ordinal).progress;
+        (progress.applied, progress.settled) = (Some(applied.parse().unwrap()), true);
+    }
+
     fn freeze(&mut self, ordinal: usize, received: &str, applied: &str) {
         self.member(ordinal).progress.frozen = Some(Frozen {
             incarnation: Incarnation(1),
             received: received.parse().unwrap(),
             applied: applied.parse().unwrap(),
             killed: false,
+            dropped: false,
+            settled: true,
         });
     }
 
@@ -119,7 +129,7 @@ fn a_dead_primary_is_fenced_salvaged_and_replaced() {
     story.member(2).progress.following = Some("10.0.0.1".to_owned());
     story.member(2).progress.applied = Some("0-17-11".parse().unwrap());
     assert_eq!(story.acts(), ["await 2"]);
-    story.member(2).progress.applied = Some("0-17-12".parse().unwrap());
+    story.settles(2, "0-17-12");
 
     assert_eq!(story.written(), "member 2 has everything up to 0-17-12");
     assert_eq!(story.record.primary, Some(Ordinal(2)), "the point of no return names the new primary");
@@ -174,8 +184,60 @@ fn frozen_ackers_do_when_the_dead_primarys_volume_is_unreadable() {
     story.freeze(2, "0-17-10", "0-17-10");
     story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "Input/output error".to_owned() });
     assert_eq!(story.acts(), ["await 1"], "its relay log is drained by the SQL thread alone");
-    story.member(1).progress.applied = Some("0-17-11".parse().unwrap());
+    story.settles(1, "0-17-11");
     assert_eq!(story.written(), "member 1 has everything up to 0-17-11");
+}
+
+#[test]
+fn a_candidate_whose_donor_is_lost_is_frozen_again_and_recovers_what_it_threw_away() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-12");
+    story.freeze(1, "0-17-10", "0-17-10");
+    story.freeze(2, "0-17-11", "0-17-9");
+    story.seen.routed = Some(Ordinal(2));
+    story.serves(0, "0-17-12");
+    story.member(2).progress.following = Some("10.0.0.1".to_owned());
+    story.member(2).progress.applied = Some("0-17-9".parse().unwrap());
+    story.member(0).agent = AgentSight::default();
+    assert_eq!(story.acts(), ["freeze 2"], "nobody knows any more what it has received");
+
+    let again = Answer::Frozen(Frozen {
+        incarnation: Incarnation(1),
+        received: "0-17-9".parse().unwrap(),
+        applied: "0-17-9".parse().unwrap(),
+        killed: false,
+        dropped: true,
+        settled: true,
+    });
+    story.member(2).progress.note(&Order::Freeze, &again, Millis(0));
+    assert_eq!(story.acts(), ["recover 2"], "it acknowledged 0-17-11, which its kept relay logs have");
+    let Answer::Frozen(frozen) = again else { panic!() };
+    let has = "0-17-11".parse().unwrap();
+    let frozen = Frozen { applied: "0-17-11".parse().unwrap(), received: has, dropped: false, ..frozen };
+    let recover = Order::Recover { incarnation: Incarnation(1), server_id: 17 };
+    let recovered = Answer::Recovered { of: Incarnation(1), frozen };
+    story.member(2).progress.note(&recover, &recovered, Millis(0));
+    assert_eq!(story.written(), "member 2 has everything up to 0-17-11");
+}
+
+#[test]
+fn what_a_crash_left_half_done_is_mended_before_the_point_of_no_return() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-10");
+    story.freeze(1, "0-17-10", "0-17-10");
+    story.freeze(2, "0-17-9", "0-17-9");
+    story.seen.routed = Some(Ordinal(1));
+    story.member(1).progress.frozen.as_mut().unwrap().settled = false;
+    assert_eq!(story.acts(), ["await 1"], "it has everything, and is not fit yet");
+    let error = OrderError { reason: Reason::MissingTransactions, message: "not in its tables".to_owned() };
+    story.member(1).progress.note_failure(&Order::Await { position: "0-17-10".parse().unwrap() }, error);
+    assert_eq!(story.acts(), ["serve-binlog 0"], "only a source has what is missing");
+    story.serves(0, "0-17-10");
+    assert_eq!(story.acts(), ["follow 1"]);
+    story.settles(1, "0-17-10");
+    assert_eq!(story.written(), "member 1 has everything up to 0-17-10");
 }
 
 #[test]
@@ -251,10 +313,10 @@ fn a_returned_old_primary_becomes_an_acker_before_it_follows() {
     *story.member(2) = running(2);
     assert_eq!(story.written(), "member 2 may acknowledge");
     let decision = story.next();
-    let [Act::Order { order: Order::Follow { semi_sync, .. }, .. }] = decision.acts.as_slice() else {
+    let [Act::Order { order: Order::Follow { acker, .. }, .. }] = decision.acts.as_slice() else {
         panic!("no follow: {decision:?}")
     };
-    assert!(semi_sync);
+    assert!(acker.is_some());
 }
 
 #[test]

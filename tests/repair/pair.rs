@@ -48,7 +48,7 @@ impl Pair {
     }
 
     pub fn order(&self) -> Order {
-        Order::Follow { source: self.source.source(), semi_sync: false, wait: None }
+        Order::Follow { source: self.source.source(), acker: None, wait: None }
     }
 
     pub fn follow(&mut self) {
@@ -134,7 +134,7 @@ impl Pair {
         }
         let third = Member::start_like(self.replica.setup, 2);
         third.stream().obey(1, 1, Order::Init { identity: third.identity() });
-        third.stream().obey(1, 2, Order::Follow { source: self.replica.source(), semi_sync: false, wait: None });
+        third.stream().obey(1, 2, Order::Follow { source: self.replica.source(), acker: None, wait: None });
         let end = self.source.position().to_string();
         until("the third has everything", || third.sql("SELECT @@gtid_slave_pos") == end);
         assert_eq!(content(&self.source), content(&third));

@@ -1,11 +1,11 @@
 //! What a leader does: orders it gives, and what becomes of them.
 
 use beachmaster::orders::{
-    AgentState, Answer, BootMillis, DataUid, Mariadbd, Order, OrderError, Outcome, PROTOCOL_VERSION, Reason,
-    SignedOrder, Source, Token,
+    AgentState, BootMillis, DataUid, Mariadbd, Order, OrderError, Outcome, PROTOCOL_VERSION, Reason, SignedOrder, Token,
 };
 use beachmaster::topology::decide::Act;
-use beachmaster::topology::observation::{AgentSight, Failure, Millis, Progress, Serving};
+use beachmaster::topology::observation::{AgentSight, Millis};
+use beachmaster::topology::reached::is_fit_again;
 
 use crate::leader::{ToLeader, short};
 use crate::member::Reply;
@@ -17,13 +17,17 @@ const ANSWER_MARGIN_MS: u64 = 300;
 const BACKOFF_FIRST_MS: u64 = 100;
 const BACKOFF_LAST_MS: u64 = 5_000;
 
+/// Orders that wait, answer after [`crate::steps::LONGEST_WAIT_MS`].
+pub const WAITING_ORDER_MS: u64 = 20_000;
+
 fn limit_ms(order: &Order) -> u64 {
     match order {
         Order::Fence => 5_000,
         Order::Freeze => 4_500,
         Order::Init { .. } | Order::Recover { .. } => 120_000,
         Order::Start => 60_000,
-        Order::Follow { .. } | Order::Await { .. } | Order::Promote { .. } => 3_000,
+        Order::Follow { .. } | Order::Await { .. } | Order::Promote { .. } => WAITING_ORDER_MS,
+        Order::ServeBinlog { .. } => 5_000,
         _ => 2_000,
     }
 }
@@ -88,7 +92,9 @@ impl World {
         match outcome {
             Outcome::Ok(answer) if current => {
                 let now = Millis(self.now);
-                fold(&mut self.leaders[id].sights[member].progress, &order.order, answer, now);
+                let sight = &mut self.leaders[id].sights[member];
+                sight.progress.note(&order.order, &answer, now);
+                sight.stumbled &= !is_fit_again(&order.order, &answer);
             }
             Outcome::Error(error) if current => self.order_failed(id, member, &order.order, error),
             _ => {}
@@ -118,8 +124,7 @@ impl World {
 
     pub fn order_failed(&mut self, id: usize, member: usize, order: &Order, error: OrderError) {
         let sight = &mut self.leaders[id].sights[member];
-        let count = sight.progress.failure.as_ref().map_or(0, |failure| failure.count) + 1;
-        sight.progress.failure = Some(Failure { order: order.name(), error, count });
+        let count = sight.progress.note_failure(order, error);
         sight.resting = Some(order.name());
         let pause = (BACKOFF_FIRST_MS << (count - 1).min(10)).min(BACKOFF_LAST_MS);
         self.after(pause, Event::Leader(id, ToLeader::Rested { member }));
@@ -128,31 +133,4 @@ impl World {
 
 fn lost() -> OrderError {
     OrderError { reason: Reason::Superseded, message: "no answer: the outcome is unknown".to_owned() }
-}
-
-/// Notes on the member what an order has reached.
-fn fold(progress: &mut Progress, order: &Order, answer: Answer, now: Millis) {
-    progress.failure = None;
-    if let Order::Follow { source: Source::Member { host, .. } | Source::Donor { host, .. }, .. } = order {
-        progress.following = Some(host.clone());
-    }
-    match (order, answer) {
-        (_, Answer::Fenced { logs }) => progress.fenced = Some(logs),
-        (_, Answer::Frozen(frozen)) => progress.frozen = Some(frozen),
-        (_, Answer::Recovered { of, frozen }) => {
-            progress.frozen = Some(frozen);
-            progress.recovered.insert(of);
-        }
-        (_, Answer::Applied { position, .. }) => progress.applied = Some(position),
-        (_, Answer::Serving { port, end, bytes }) => progress.serving = Some(Serving { port, end, bytes }),
-        (_, Answer::Promoted { position }) => progress.promoted = Some(position),
-        (Order::Init { .. }, Answer::Done) => progress.initialised = true,
-        (Order::EvictAcker { ordinal }, Answer::Done) => {
-            progress.evicted.insert(*ordinal, now);
-        }
-        (Order::ReadmitAcker { ordinal }, Answer::Done) => {
-            progress.evicted.remove(ordinal);
-        }
-        (_, Answer::Done) => {}
-    }
 }

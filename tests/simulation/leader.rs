@@ -5,7 +5,8 @@
 use beachmaster::orders::{BootMillis, DataUid, Incarnation, Ordinal, Secret, SignedOrder, Term};
 use beachmaster::topology::ackers;
 use beachmaster::topology::decide::{Act, Decision, decide_with};
-use beachmaster::topology::observation::{AgentSight, MemberView, Millis, Observation, PodView, Progress, ServerSight};
+use beachmaster::topology::observation::{AgentSight, MemberView, Millis, Observation, PodView, ServerSight};
+use beachmaster::topology::reached::Progress;
 use beachmaster::topology::record::{Record, TransitionKind};
 use beachmaster::topology::safety::Rules;
 
@@ -60,6 +61,7 @@ pub struct Sight {
     pub pod: Option<PodView>,
     pub flight: Option<SignedOrder>,
     pub resting: Option<&'static str>,
+    pub stumbled: bool,
     pub progress: Progress,
 }
 
@@ -193,6 +195,8 @@ impl World {
             running_since: sight.running.map(|(_, since)| since),
             answered_at: sight.answered_at,
             busy: sight.flight.as_ref().map(|order| order.order.name()).or(sight.resting),
+            resting: sight.flight.is_none(),
+            stumbled: sight.stumbled,
             progress: sight.progress.clone(),
         });
         let term = leader.record.term;
@@ -243,6 +247,7 @@ impl World {
         Rules {
             acker_leaves_at_once: self.mutant == Some(Mutant::AckerLeavesAtOnce),
             ignore_incarnations: self.mutant == Some(Mutant::IncarnationsIgnored),
+            ignore_dropped: self.mutant == Some(Mutant::DroppedIgnored),
         }
     }
 
@@ -288,7 +293,10 @@ impl World {
         leader.writing = false;
         leader.version = version;
         if record.term != leader.record.term {
-            leader.sights.iter_mut().for_each(|sight| sight.progress = Progress::default());
+            for sight in &mut leader.sights {
+                sight.stumbled |= sight.progress.is_passed_over();
+                sight.progress = Progress::default();
+            }
             if mine {
                 leader.my_term = Some(record.term);
             }

@@ -37,6 +37,9 @@ const MUTANT_HISTORIES: u64 = 5_000;
 /// Plans in which the member being promoted has two pods.
 const SECOND_CANDIDATES: u64 = 1_000;
 
+/// Plans in which the old primary's agent goes away while it serves.
+const LOST_DONORS: u64 = 600;
+
 struct Broken {
     seed: u64,
     violation: String,
@@ -120,7 +123,7 @@ fn ten_thousand_histories_keep_every_invariant() {
     assert!(crashed * 2 >= count, "only {crashed} of {count} histories have an operator crash inside a failover");
 }
 
-/// Prints one history.
+/// Prints one history, of `PLAN=donor` one of those plans.
 #[test]
 fn replay() {
     let Some(seed) = number("SEED") else { return };
@@ -128,9 +131,13 @@ fn replay() {
         Ok("ackers") => Some(Mutant::AckerLeavesAtOnce),
         Ok("tokens") => Some(Mutant::AgentTakesLowerTokens),
         Ok("incarnations") => Some(Mutant::IncarnationsIgnored),
+        Ok("dropped") => Some(Mutant::DroppedIgnored),
         _ => None,
     };
-    let mut world = World::new(seed, mutant, true);
+    let mut world = match std::env::var("PLAN").as_deref() {
+        Ok("donor") => of_a_lost_donor(seed, mutant, true),
+        _ => World::new(seed, mutant, true),
+    };
     world.with_known_gaps = number("GAPS").is_some();
     println!("seed {seed}: {:?}\n{:?}", world.policy, world.plan);
     world.run();
@@ -154,6 +161,39 @@ fn a_second_pod_of_the_member_being_promoted_does_no_harm() {
     }
     println!("{refused} orders were refused by a pod without its volume");
     assert!(refused > 0);
+}
+
+fn of_a_lost_donor(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
+    let mut dice = Dice::new(seed);
+    let policy = plan::policy(&mut dice);
+    let plan = Plan::of_a_lost_donor(seed, policy.members.len());
+    World::planned(dice, policy, plan, (mutant, trace))
+}
+
+/// The donor is lost when the candidate has thrown away what it acknowledged, and has not fetched it again.
+fn of_lost_donors(mutant: Option<Mutant>) -> (Vec<Stats>, Option<String>) {
+    let mut all = Vec::new();
+    for seed in 0..LOST_DONORS {
+        let mut world = of_a_lost_donor(seed, mutant, false);
+        world.run();
+        if let Some(violation) = world.violation {
+            return (all, Some(format!("plan {seed}: {violation}")));
+        }
+        all.push(world.stats);
+    }
+    (all, None)
+}
+
+#[test]
+fn a_donor_that_is_lost_takes_nothing_along() {
+    let (stats, violation) = of_lost_donors(None);
+    assert_eq!(violation, None);
+    let recovered: u64 = stats.iter().map(|stats| stats.recovered).sum();
+    println!("{recovered} times relay logs were recovered that the candidate had thrown away");
+    assert!(recovered > 0);
+    let (_, violation) = of_lost_donors(Some(Mutant::DroppedIgnored));
+    println!("{:?} found by {}", Mutant::DroppedIgnored, violation.as_deref().unwrap_or("none"));
+    assert!(violation.is_some_and(|violation| violation.contains("invariant")), "what was thrown away is of no use");
 }
 
 #[test]

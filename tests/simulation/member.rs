@@ -21,6 +21,14 @@ pub fn position_of(last: Option<&Tx>) -> GtidPosition {
     last.map(|tx| tx.gtid).into_iter().collect()
 }
 
+/// Relay logs of a run, and the member they came from.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub of: Incarnation,
+    pub source: Option<u8>,
+    pub txs: Vec<Tx>,
+}
+
 /// What outlives a pod. `binlog` is durable (sync_binlog=1); relay logs live in [`Server`], because what is left of them
 /// after an exit is only the agent's links.
 #[derive(Debug, Clone)]
@@ -29,8 +37,8 @@ pub struct Volume {
     /// Highest token, its order's id, and the answer it got.
     pub highest: Option<(Token, String, Option<Outcome>)>,
     pub binlog: Vec<Tx>,
-    /// Linked relay logs that were not applied, and of which run they are.
-    pub kept: Vec<(Incarnation, Vec<Tx>)>,
+    /// Linked relay logs that were not applied.
+    pub kept: Vec<Kept>,
     /// Members whose replication account is locked here.
     pub locked: BTreeSet<u8>,
     /// False: the datadir cannot be read.

@@ -78,6 +78,22 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Replicas that apply slowly have received what they have not applied; the old primary's agent goes away when the best of
+    /// them is told to follow it, and throws that away.
+    pub fn of_a_lost_donor(seed: u64, members: usize) -> Self {
+        // Before it: the announcement, a fence, a freeze of each other member, the Service, serve-binlog.
+        let follow = members as u64 + 4;
+        let slow = |member| (2_000, Fault::SlowMember(Who::Any(member), 400));
+        let members = u8::try_from(members).expect("at most 9 members");
+        Self {
+            timed: (0..members).map(slow).chain([(3_000 + seed, Fault::Kill(Who::Primary))]).collect(),
+            at_act: vec![(follow, Fault::AgentAway(Who::Primary, 60_000))],
+            ..Self::default()
+        }
+    }
+}
+
 /// How a fault ends.
 #[derive(Debug, Clone)]
 pub enum Heal {

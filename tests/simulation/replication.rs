@@ -3,7 +3,7 @@
 use beachmaster::gtid::Gtid;
 use beachmaster::orders::{ExitStatus, Incarnation, MemberRole};
 
-use crate::member::{Commit, Conn, From, HostId, Io, Tx};
+use crate::member::{Commit, Conn, From, HostId, Io, Kept, Slave, Tx};
 use crate::world::{Acked, Event, World};
 
 /// MASTER_CONNECT_RETRY.
@@ -274,12 +274,22 @@ impl World {
         self.after(1, Event::Acknowledged { client, attempt, reign, begun });
     }
 
+    /// The member whose events a replica gets.
+    pub fn source_member(&self, slave: Option<&Slave>) -> Option<u8> {
+        Some(match slave?.from {
+            From::Member(ordinal) => ordinal,
+            From::Donor(host) => self.hosts[host].ordinal.0,
+        })
+    }
+
     /// SIGKILL, crash or exit of a member's mariadbd. `kept` is what is left of its relay logs.
     pub fn kill(&mut self, host: HostId, keeps_relay_logs: bool) {
         let Some(server) = self.hosts[host].server.take() else { return };
         self.say(|| format!("host {host}: mariadbd ended, incarnation {}", server.incarnation));
         if keeps_relay_logs && !server.relay.is_empty() {
-            self.hosts[host].volume.kept.push((server.incarnation, server.relay.into_iter().collect()));
+            let source = self.source_member(server.slave.as_ref());
+            let (of, txs) = (server.incarnation, server.relay.into_iter().collect());
+            self.hosts[host].volume.kept.push(Kept { of, source, txs });
         }
         self.hosts[host].exited = Some((server.incarnation, ExitStatus { code: None, signal: Some(9) }));
         let ends: Vec<u64> =

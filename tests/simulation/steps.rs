@@ -7,12 +7,14 @@ use beachmaster::orders::{
     Answer, BINLOG_SERVER_PORT, Frozen, Identity, Incarnation, LogEvidence, MemberRole, Order, OrderError, Outcome,
     Reason, Source, Term, VolumeRecord,
 };
+use beachmaster::topology::record::member_of;
 
-use crate::member::{From, HostId, Io, Run, Slave};
+use crate::acts::WAITING_ORDER_MS;
+use crate::member::{From, HostId, Io, Kept, Run, Slave, position_of};
 use crate::world::World;
 
-/// A waiting order answers this long before its deadline.
-const ANSWER_MARGIN_MS: u64 = 100;
+/// A waiting order answers after this time.
+pub const LONGEST_WAIT_MS: u64 = 2_900;
 /// After this time STOP SLAVE IO_THREAD is given up and the replica killed (contract.md, Times).
 const STOP_LIMIT_MS: u64 = 4_000;
 /// STOP SLAVE IO_THREAD of a semi-sync replica whose source does not answer (facts/semi-sync.md section 4).
@@ -64,10 +66,15 @@ impl World {
             _ if self.hosts[host].answering().is_none() => Next::failed(Reason::NotRunning, "mariadbd does not answer"),
             Order::Freeze => self.freeze(host, run),
             Order::Recover { incarnation, server_id } => self.recover(host, run, *incarnation, *server_id),
-            Order::Follow { source, semi_sync, wait } => self.follow(host, run, source, *semi_sync, wait.as_ref()),
+            Order::Follow { acker: Some(acker), .. } | Order::SetAcker { acker: Some(acker) }
+                if !self.is_run(host, *acker) =>
+            {
+                Next::failed(Reason::NotRunning, "another run")
+            }
+            Order::Follow { source, acker, wait } => self.follow(host, run, source, acker.is_some(), wait.as_ref()),
             Order::Await { position } => self.wait_for(host, run, 0, position),
             Order::Promote { min, server_id, semi_sync } => self.promote(host, run, min, (*server_id, *semi_sync)),
-            Order::SetAcker { on } => self.set_acker(host, run, *on),
+            Order::SetAcker { acker } => self.set_acker(host, run, acker.is_some()),
             Order::Unstick => self.unstick(host),
             Order::EvictAcker { ordinal } => self.evict(host, ordinal.0),
             Order::ReadmitAcker { ordinal } => {
@@ -79,6 +86,10 @@ impl World {
             }
             Order::SemiSync { on } => self.semi_sync(host, *on),
         }
+    }
+
+    fn is_run(&self, host: HostId, run: Incarnation) -> bool {
+        self.hosts[host].server.as_ref().is_some_and(|server| server.incarnation == run)
     }
 
     /// Every order stores its token on the volume, synced, before it does anything else; only `fence` kills first.
@@ -183,26 +194,26 @@ impl World {
             0 if self.dice.chance(1) => Next::Step(KILL_STEP, STOP_LIMIT_MS),
             0 => Next::Step(1, self.stop_time(host)),
             step => {
-                let there = &self.hosts[host];
-                let incarnation = there.server.as_ref().map(|server| server.incarnation).unwrap_or_default();
-                let (received, applied) = (there.received(), there.volume.position());
                 let killed = step == KILL_STEP;
+                let before = self.frozen(host, killed);
                 if killed {
                     self.kill(host, true);
-                } else {
-                    self.stop_io(host);
+                    return Next::answered(Answer::Frozen(before));
                 }
-                Next::answered(Answer::Frozen(Frozen { incarnation, received, applied, killed }))
+                self.stop_io(host);
+                Next::answered(Answer::Frozen(self.frozen(host, killed)))
             }
         }
     }
 
-    /// What an earlier run received and did not apply comes out of its kept relay logs.
+    /// What was received and not applied comes out of the kept relay logs, first what this run still applies by itself.
     fn recover(&mut self, host: HostId, run: &Run, of: Incarnation, server_id: u32) -> Next {
-        if self.hosts[host].server.as_ref().is_none_or(|server| !server.sql || !server.read_only) {
+        let Some(server) = self.hosts[host].server.as_ref().filter(|server| server.sql && server.read_only) else {
             return Next::failed(Reason::NotRunning, "mariadbd does not answer, or is a primary");
-        }
+        };
+        let applies = server.slave.as_ref().is_some_and(|slave| slave.sql) && !server.relay.is_empty();
         match run.step {
+            0 if applies => Next::Step(0, 5),
             0 => {
                 self.stop_replica(host);
                 Next::Step(1, self.dice.range(5, 200))
@@ -211,19 +222,30 @@ impl World {
                 let there = &mut self.hosts[host];
                 let Some(server) = there.server.as_mut() else { return Next::failed(Reason::NotRunning, "") };
                 (server.relay, server.slave) = (VecDeque::new(), None);
-                let kept = there.volume.kept.iter().filter(|(kept_of, _)| *kept_of == of).map(|(_, txs)| txs.clone());
-                for txs in kept.collect::<Vec<_>>() {
-                    if txs.last().is_some_and(|last| last.gtid.server == server_id) && !there.volume.extend(&txs) {
+                let is_wanted = |kept: &&Kept| {
+                    let own = kept.txs.last().is_some_and(|last| last.gtid.server == server_id);
+                    kept.of >= of
+                        && (own || kept.source.map(|member| u32::from(member) + 1) == Some(member_of(server_id)))
+                };
+                let wanted: Vec<Kept> = there.volume.kept.iter().filter(is_wanted).cloned().collect();
+                for kept in wanted {
+                    if !there.volume.extend(&kept.txs) {
                         return Next::failed(Reason::Sql, "Last_IO_Errno 1236");
                     }
                 }
-                let position = there.volume.position();
-                let incarnation = server.incarnation;
                 self.stats.recovered += 1;
-                let frozen = Frozen { incarnation, received: position.clone(), applied: position, killed: false };
-                Next::answered(Answer::Recovered { of, frozen })
+                Next::answered(Answer::Recovered { of, frozen: self.frozen(host, false) })
             }
         }
+    }
+
+    fn frozen(&self, host: HostId, killed: bool) -> Frozen {
+        let there = &self.hosts[host];
+        let incarnation = there.server.as_ref().map(|server| server.incarnation).unwrap_or_default();
+        let (received, applied) = (there.received(), there.volume.position());
+        let more = |kept: &Kept| kept.of >= incarnation && !received.covers(&position_of(kept.txs.last()));
+        let dropped = there.volume.kept.iter().any(more);
+        Frozen { incarnation, received, applied, killed, dropped, settled: true }
     }
 
     fn stop_time(&mut self, host: HostId) -> u64 {
@@ -281,13 +303,15 @@ impl World {
     /// Links the relay logs, then STOP SLAVE.
     fn stop_replica(&mut self, host: HostId) {
         self.stop_io(host);
+        let source = self.source_member(self.hosts[host].server.as_ref().and_then(|server| server.slave.as_ref()));
         let there = &mut self.hosts[host];
         let Some(server) = there.server.as_mut() else { return };
         if let Some(slave) = server.slave.as_mut() {
             slave.sql = false;
         }
         if !server.relay.is_empty() {
-            there.volume.kept.push((server.incarnation, server.relay.iter().copied().collect()));
+            let (of, txs) = (server.incarnation, server.relay.iter().copied().collect());
+            there.volume.kept.push(Kept { of, source, txs });
         }
     }
 
@@ -320,7 +344,14 @@ impl World {
         if slave.is_some_and(|slave| slave.io_errno == 1236) {
             return Next::failed(Reason::Sql, "Last_IO_Errno 1236");
         }
-        if self.boot_ms(host).0 + ANSWER_MARGIN_MS >= run.order.deadline.0 {
+        if self.boot_ms(host).0 + WAITING_ORDER_MS >= run.order.deadline.0 + LONGEST_WAIT_MS {
+            let idle = there.server.as_ref().is_some_and(|server| {
+                let connected = server.slave.as_ref().is_some_and(|slave| matches!(slave.io, Io::Connected(_)));
+                server.relay.is_empty() && !connected
+            });
+            if idle {
+                return Next::failed(Reason::Sql, "nothing comes");
+            }
             return Next::answered(Answer::Applied { position: applied, reached: false });
         }
         Next::Step(step, 8)

@@ -21,6 +21,8 @@ pub enum Mutant {
     AckerLeavesAtOnce,
     AgentTakesLowerTokens,
     IncarnationsIgnored,
+    /// Relay logs that a member has thrown away in its present run are forgotten.
+    DroppedIgnored,
 }
 
 /// Something that will happen.

@@ -10,7 +10,7 @@ use crate::agent::access::sql_error;
 use crate::layout::repl_user;
 use crate::mariadb::read::Slave;
 use crate::mariadb::text::quote;
-use crate::orders::{Answer, OrderError, Ordinal, Reason};
+use crate::orders::{Answer, Incarnation, OrderError, Ordinal, Reason};
 use crate::topology::observation::IoThread;
 
 /// A reconnect takes milliseconds; the source may be gone.
@@ -25,7 +25,9 @@ const QUICK_HEARTBEAT: &str = "0.01";
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Only a restart of the IO thread makes the variable real.
-pub(super) async fn set(work: &mut Work<'_>, on: bool) -> Result<Answer, OrderError> {
+pub(super) async fn set(work: &mut Work<'_>, acker: Option<Incarnation>) -> Result<Answer, OrderError> {
+    work.check_run(acker)?;
+    let on = acker.is_some();
     if work.slave().await?.is_none() {
         return Err(unsupported("the member replicates from nobody: give `follow` first"));
     }

@@ -4,7 +4,8 @@
 //! to the kernel, so that a crash of mariadbd loses nothing; only the end of the node's kernel could, and the volume's record
 //! remembers that. The source keeps its files until the member is durable again.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -13,22 +14,40 @@ use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::agent::clock;
 use crate::agent::daemon::Agent;
+use crate::agent::record::Stored;
+use crate::agent::relaxed::{FLUSH_LOG, RELAXED, SYNC_BINLOG, Writeback, is_less, sync_binlogs};
 use crate::gtid::GtidPosition;
 use crate::orders::{LONG_TAIL, Order, OrderError, Reason};
 
 /// Before the replica threads start: lets go of syncs when much is missing up to `target`. For less, the way back would
 /// cost more than it gains.
-///
-/// `innodb_flush_log_at_trx_commit` becomes 2 and not 0: 0 would leave a second of commits in mariadbd's memory.
 pub(super) async fn relax(work: &mut Work<'_>, target: &GtidPosition) -> Result<(), OrderError> {
     let missing = target.distance(&work.globals().await?.applied());
     let boot = clock::boot_id();
     if missing <= LONG_TAIL || boot.is_empty() {
         return Ok(());
     }
-    work.persist(|stored| stored.relaxed_in_boot = Some(boot)).await?;
-    work.execute("SET GLOBAL innodb_flush_log_at_trx_commit=2").await?;
-    work.execute("SET GLOBAL sync_binlog=0").await
+    let found = work.variables(&RELAXED.map(|(name, _)| name)).await?;
+    let before = found.clone();
+    let note = move |stored: &mut Stored| {
+        // Else these are what an earlier order has set.
+        if stored.relaxed_in_boot.is_none() {
+            stored.before_relaxing = before;
+        }
+        stored.relaxed_in_boot = Some(boot);
+    };
+    work.persist(note).await?;
+    for (name, value) in RELAXED {
+        if found.get(name).is_some_and(|found| is_less(name, found, value)) {
+            work.execute(&format!("SET GLOBAL {name}={value}")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Syncs in the background while the member is relaxed, so that [`restore`] finds little to do.
+pub(super) fn write_back(agent: &Agent) -> Option<Writeback> {
+    is_relaxed(agent).then(|| Writeback::start(agent.config.data_dir(), BINLOGS))
 }
 
 /// Makes everything durable that was not: new commits by the settings, earlier ones by syncs of what they are in.
@@ -42,19 +61,32 @@ pub(super) async fn restore(work: &mut Work<'_>) -> Result<(), OrderError> {
     if work.agent().supervisor.view().is_dead() {
         blocking(move || sync_file_system(&data_dir)).await?;
     } else {
-        work.execute("SET GLOBAL sync_binlog=1").await?;
-        work.execute("SET GLOBAL innodb_flush_log_at_trx_commit=1").await?;
+        work.execute(&format!("SET GLOBAL {SYNC_BINLOG}=1")).await?;
+        work.execute(&format!("SET GLOBAL {FLUSH_LOG}=1")).await?;
         // Syncs InnoDB's log, now that the setting says so: with it everything committed can be recovered.
         let limit = work.remaining();
         work.sql().await?.execute_within("FLUSH LOCAL ENGINE LOGS", limit).await.map_err(sql_error)?;
-        blocking(move || sync_binlogs(&data_dir)).await?;
+        blocking(move || sync_binlogs(&data_dir, BINLOGS)).await?;
+        set_back(work).await?;
     }
-    work.persist(|stored| stored.relaxed_in_boot = None).await?;
+    work.persist(|stored| (stored.relaxed_in_boot, stored.before_relaxing) = (None, BTreeMap::new())).await?;
     Ok(())
 }
 
-fn is_relaxed(agent: &Agent) -> bool {
-    agent.volume.stored().is_some_and(|stored| stored.relaxed_in_boot.is_some())
+/// The settings that durability does not depend on.
+async fn set_back(work: &mut Work<'_>) -> Result<(), OrderError> {
+    let before = work.agent().volume.stored().map(|stored| stored.before_relaxing).unwrap_or_default();
+    for (name, value) in before {
+        let is_ours = RELAXED.iter().any(|(known, _)| *known == name) && ![FLUSH_LOG, SYNC_BINLOG].contains(&&*name);
+        if is_ours {
+            work.execute(&format!("SET GLOBAL {name}={value}")).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn is_relaxed(agent: &Agent) -> bool {
+    agent.supervisor.is_relaxed()
 }
 
 /// When the agent ends after its mariadbd has ended: a pod that is moved takes a volume along that can be trusted.
@@ -77,18 +109,6 @@ async fn blocking(sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> Res
 
 fn sync_file_system(data_dir: &Path) -> io::Result<()> {
     rustix::fs::syncfs(File::open(data_dir)?).map_err(io::Error::from)
-}
-
-/// The binary logs of the catching up may be several; a file without anything to write costs nothing.
-fn sync_binlogs(data_dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(data_dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.to_string_lossy().strip_prefix(BINLOGS).is_some_and(|rest| rest.starts_with('.')) {
-            File::open(entry.path())?.sync_all()?;
-        }
-    }
-    File::open(data_dir)?.sync_all()
 }
 
 /// Orders that go on with the catching up, or must not wait for a disk.

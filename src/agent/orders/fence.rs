@@ -3,7 +3,6 @@
 //! SIGKILL because every gentler way answers waiting clients or commits what waits.
 
 use super::work::Work;
-use crate::agent::binlog_server::BinlogServer;
 use crate::orders::{Answer, LogEvidence, OrderError};
 
 /// Base name of the binary logs (option `log_bin`).
@@ -16,15 +15,14 @@ pub(super) async fn kill(work: &Work<'_>) -> Result<(), OrderError> {
 }
 
 pub(super) async fn hold_and_read(work: &mut Work<'_>) -> Result<Answer, OrderError> {
-    let (directory, keys) = (work.agent().config.data_dir(), work.agent().config.log_keys());
+    let agent = work.agent();
     // Dead already, so the logs may be read while the disk takes the hold.
-    let (held, read) =
-        tokio::join!(work.persist(|stored| stored.record.hold = true), BinlogServer::open(&directory, BINLOGS, keys));
+    let (held, read) = tokio::join!(work.persist(|stored| stored.record.hold = true), agent.read_logs());
     held?;
     let logs = match read {
         Ok(server) => {
             let end = server.end();
-            work.agent().keep_read(server);
+            agent.keep_read(server);
             LogEvidence::Readable { end: end.position, torn: end.torn.map(|torn| torn.to_string()) }
         }
         Err(error) => LogEvidence::Unreadable { message: error.to_string() },

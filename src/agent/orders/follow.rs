@@ -8,7 +8,7 @@ use crate::gtid::GtidPosition;
 use crate::layout::{repl_key, repl_user};
 use crate::mariadb::read::Globals;
 use crate::mariadb::text::quote;
-use crate::orders::{Answer, MemberRole, OrderError, Reason, Secret, Source};
+use crate::orders::{Answer, Incarnation, MemberRole, OrderError, Reason, Secret, Source};
 use crate::topology::observation::IoThread;
 
 /// Between two tries to connect, in seconds: the least MariaDB takes.
@@ -19,11 +19,13 @@ pub(super) const HEARTBEAT: &str = "0.5";
 pub(super) async fn follow(
     work: &mut Work<'_>,
     source: &Source,
-    semi_sync: bool,
+    acker: Option<Incarnation>,
     wait: Option<GtidPosition>,
 ) -> Result<Answer, OrderError> {
     let login = Login::of(work, source)?;
     refuse_a_primary(&work.globals().await?)?;
+    work.check_run(acker)?;
+    let semi_sync = acker.is_some();
     if replicates(work, &login, semi_sync).await? {
         work.persist(|stored| stored.record.role = MemberRole::Replica).await?;
     } else {
@@ -32,6 +34,8 @@ pub(super) async fn follow(
         if let Some(target) = &wait {
             durable::relax(work, target).await?;
         }
+        // Mending may have taken another one.
+        work.check_run(acker)?;
         switch(work, &login, semi_sync).await?;
     }
     match wait {

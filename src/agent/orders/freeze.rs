@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::work::Work;
+use super::{durable, repair};
 use crate::agent::access::sql_error;
 use crate::mariadb::SqlError;
 use crate::orders::{Answer, Frozen, OrderError};
@@ -17,10 +18,9 @@ pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     // Only its return says that nothing more is received: until then the thread's state claims that all is well.
     match work.stop("STOP SLAVE IO_THREAD").await? {
         Ok(()) => {
-            let after = frozen(work).await?;
-            let received = work.slave().await?.map(|slave| slave.status.io_position);
+            let received = work.received().await?;
             work.keep_relay_logs(received.as_ref())?;
-            Ok(Answer::Frozen(after))
+            Ok(Answer::Frozen(frozen(work).await?))
         }
         Err(SqlError::Silent { .. }) => {
             // What came between the reading and the kill is in the kept relay logs.
@@ -31,15 +31,13 @@ pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     }
 }
 
+/// What it has, while its relay logs are linked and its IO thread stands still.
 pub(super) async fn frozen(work: &mut Work<'_>) -> Result<Frozen, OrderError> {
     let incarnation = work.incarnation()?;
-    let slave = work.slave().await?;
-    let globals = work.globals().await?;
-    let io_position = slave.map(|slave| slave.status.io_position).unwrap_or_default();
-    Ok(Frozen {
-        incarnation,
-        received: globals.applied().union(&io_position),
-        applied: globals.applied(),
-        killed: false,
-    })
+    let io_position = work.received().await?.unwrap_or_default();
+    let applied = work.globals().await?.applied();
+    let received = applied.union(&io_position);
+    let dropped = work.has_dropped(&received)?;
+    let settled = !durable::is_relaxed(work.agent()) && repair::is_examined(work)?;
+    Ok(Frozen { incarnation, received, applied, killed: false, dropped, settled })
 }

@@ -33,10 +33,11 @@ pub async fn carry_out(agent: &Agent, case: &Case) -> Outcome {
     let ended = tokio::select! {
         biased;
         () = case.overtaken() => Err(superseded()),
-        done = tokio::time::timeout(limit, run(&mut work)) => done.map_err(|_| expired(case)),
+        done = tokio::time::timeout(limit, run(&mut work)) => done.map_err(|_| expired(case, None)),
     };
     match ended {
         // The session may be in the middle of a statement: it is not given back, so that it is killed.
+        Err(cut_short) if cut_short.reason == Reason::Expired => Outcome::Error(expired(case, work.was_doing())),
         Err(cut_short) => Outcome::Error(cut_short),
         Ok(done) => {
             work.finish();
@@ -76,14 +77,14 @@ async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
         Order::Start => start::start(work).await,
         Order::Fence => fence::hold_and_read(work).await,
         Order::Freeze => freeze::freeze(work).await,
-        Order::Follow { source, semi_sync, wait } => follow::follow(work, &source, semi_sync, wait).await,
+        Order::Follow { source, acker, wait } => follow::follow(work, &source, acker, wait).await,
         Order::Await { position } => wait::until_applied(work, &position).await,
         Order::Recover { incarnation, server_id } => recover::recover(work, incarnation, server_id).await,
         Order::ServeBinlog { user, password, after } => serve::serve(work, user, password, &after).await,
         Order::Promote { min, server_id, semi_sync } => {
             promote::promote(work, &promote::Promotion { min, server_id, semi_sync }).await
         }
-        Order::SetAcker { on } => acker::set(work, on).await,
+        Order::SetAcker { acker } => acker::set(work, acker).await,
         Order::Unstick => acker::unstick(work).await,
         Order::EvictAcker { ordinal } => acker::evict(work, ordinal).await,
         Order::ReadmitAcker { ordinal } => acker::readmit(work, ordinal).await,
@@ -91,7 +92,9 @@ async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
     }
 }
 
-fn expired(case: &Case) -> OrderError {
+fn expired(case: &Case, doing: Option<&str>) -> OrderError {
     let name = case.order.order.name();
-    OrderError { reason: Reason::Expired, message: format!("{name} was not done at its deadline: give it again") }
+    let doing = doing.map(|doing| format!(" (the member {doing})")).unwrap_or_default();
+    let message = format!("{name} was not done at its deadline{doing}: give it again");
+    OrderError { reason: Reason::Expired, message }
 }

@@ -1,43 +1,82 @@
-//! `recover`: what the member acknowledged in an earlier run and did not apply, from its kept relay logs.
+//! `recover`: what the member acknowledged and did not apply, from its kept relay logs: those of earlier runs, and those of
+//! this run that a change of its source has dropped.
 //!
-//! MariaDB would throw these relay logs away at START SLAVE. A binlog server of the member's own serves them to it instead,
+//! MariaDB throws these relay logs away at START SLAVE. A binlog server of the member's own serves them to it instead,
 //! so that they are applied like any other source's transactions; others get them from its binary log afterwards.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::durable;
 use super::follow::{Login, refuse_a_primary, switch};
 use super::freeze::frozen;
 use super::repair;
-use super::wait::until_applied;
+use super::wait::until_applied_within;
 use super::work::Work;
 use crate::agent::binlog_files::BinlogError;
 use crate::agent::binlog_server::BinlogServer;
+use crate::agent::relay_logs::RelayLogs;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, Incarnation, OrderError, Reason, Secret};
 use crate::protocol;
+use crate::topology::record::member_of;
+
+/// Between two looks at the SQL thread.
+const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32) -> Result<Answer, OrderError> {
     refuse_a_primary(&work.globals().await?)?;
     work.persist(|_| {}).await?;
-    let folders = work.agent().supervisor.relay_logs().folders_of(of);
-    for folder in folders.map_err(|error| unreadable(&format!("kept relay logs of run {of}: {error}")))? {
+    drain(work).await?;
+    work.stop_replication().await?;
+    // All that this run and later ones received and applied nowhere: what follows drops it once more.
+    for folder in folders(work, of)? {
+        if RelayLogs::is_covered(&folder, &work.globals().await?.applied()) {
+            continue;
+        }
         if let Some(server) = open(work, &folder).await? {
             let end = server.end().position;
-            // Who acknowledged to this primary has something of its own writing. What came from an earlier one only may
-            // have been given up since.
-            let is_wanted = end.iter().any(|gtid| gtid.server == server_id);
+            let is_wanted = is_of_the_reign(&end, server.source_id(), server_id);
             if is_wanted && !work.globals().await?.applied().covers(&end) {
                 apply(work, server, &end).await?;
             }
         }
     }
+    // What this run began with is out of use now, so that its content can be known.
+    folders(work, of)?;
     Ok(Answer::Recovered { of, frozen: frozen(work).await? })
+}
+
+/// Who acknowledged to a primary has something of its own writing, or something it sent. What came from others may have
+/// been given up since.
+fn is_of_the_reign(end: &GtidPosition, source: u32, server_id: u32) -> bool {
+    end.iter().any(|gtid| gtid.server == server_id) || member_of(source) == member_of(server_id)
+}
+
+/// What this run has received is applied where it is, while its SQL thread does that.
+async fn drain(work: &mut Work<'_>) -> Result<(), OrderError> {
+    while work.slave().await?.is_some_and(|slave| slave.status.sql && slave.status.sql_errno == 0) {
+        let received = work.received().await?.unwrap_or_default();
+        if work.globals().await?.applied().covers(&received) {
+            break;
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// Their content is measured first: most of it was applied long ago, and then it need not be readable.
+fn folders(work: &Work<'_>, of: Incarnation) -> Result<Vec<PathBuf>, OrderError> {
+    let run = work.incarnation()?;
+    let logs = work.agent().supervisor.relay_logs();
+    let found = tokio::task::block_in_place(|| logs.measure(run).and_then(|()| logs.folders_since(of)));
+    found.map_err(|error| unreadable(&format!("kept relay logs of run {of}: {error}")))
 }
 
 /// `None` when there is no complete transaction.
@@ -67,7 +106,8 @@ async fn apply(work: &mut Work<'_>, server: BinlogServer, end: &GtidPosition) ->
     repair::mend(work, Some(&login)).await?;
     durable::relax(work, end).await?;
     switch(work, &login, false).await?;
-    let applied = until_applied(work, end).await?;
+    let limit = work.remaining();
+    let applied = until_applied_within(work, end, limit).await?;
     work.stop_replication().await?;
     match applied {
         Answer::Applied { reached: true, .. } => Ok(()),

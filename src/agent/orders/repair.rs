@@ -42,7 +42,8 @@ pub(super) async fn mend(work: &mut Work<'_>, source: Option<&Login>) -> Result<
         restart_mariadbd(work, &[]).await?;
     }
     let plan = plan(work).await?;
-    if !plan.is_empty() {
+    // An earlier try may have done all but moving the position forward again.
+    if !plan.is_empty() || work.agent().volume.stored().is_some_and(|stored| stored.mending.is_some()) {
         carry_out(work, &plan, source).await?;
     }
     let run = work.incarnation()?;
@@ -50,7 +51,7 @@ pub(super) async fn mend(work: &mut Work<'_>, source: Option<&Login>) -> Result<
     work.persist(done).await.map(drop)
 }
 
-fn is_examined(work: &Work<'_>) -> Result<bool, OrderError> {
+pub(super) fn is_examined(work: &Work<'_>) -> Result<bool, OrderError> {
     let run = work.incarnation()?;
     Ok(work.agent().volume.stored().is_some_and(|stored| stored.examined == Some(run)))
 }
@@ -69,7 +70,10 @@ async fn plan(work: &mut Work<'_>) -> Result<Plan, OrderError> {
     let log = OwnLog { directory: config.data_dir(), basename: BINLOGS, keys: config.log_keys(), end };
     let agrees = claims.position.covers(&log.end);
     let position = claims.position.clone();
-    let planned = tokio::task::spawn_blocking(move || log.plan(claims)).await;
+    let run = work.incarnation()?;
+    work.doing("reads its binary log for what a crash has left half done");
+    let begin = || tokio::task::spawn_blocking(move || log.plan(claims));
+    let planned = work.agent().plan.result(run, begin).await;
     let cut_off = |error| OrderError { reason: Reason::Volume, message: format!("the reading was cut off: {error}") };
     match planned.map_err(cut_off)? {
         Ok(plan) => Ok(plan),
@@ -151,6 +155,7 @@ async fn execute_again(work: &mut Work<'_>, plan: &Plan, source: &Login) -> Resu
     let globals = work.globals().await?;
     let had = position(work, &globals);
     work.persist(|stored| stored.mending = Some(had)).await?;
+    work.doing("executes what a crash has left half done again");
     restart_mariadbd(work, &UNLOGGED).await?;
     for again in &plan.again {
         let (from, until) = around(plan, again);

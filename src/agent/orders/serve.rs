@@ -5,9 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::fence::BINLOGS;
 use super::work::Work;
-use crate::agent::binlog_server::BinlogServer;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, LONG_TAIL, OrderError, Reason, Secret};
 use crate::protocol::Login;
@@ -63,9 +61,7 @@ pub(super) async fn serve(
     let login = login.ok_or_else(|| refusal(Reason::Unsupported, "a login without password".to_owned()))?;
     let server = match read {
         Some(server) => server,
-        None => BinlogServer::open(&agent.config.data_dir(), BINLOGS, agent.config.log_keys())
-            .await
-            .map_err(|error| refusal(Reason::Volume, error.to_string()))?,
+        None => agent.read_logs().await.map_err(|error| refusal(Reason::Volume, error.to_string()))?,
     };
     let end = server.end().position;
     // A short tail is there before anybody could read of it.

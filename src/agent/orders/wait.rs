@@ -1,11 +1,12 @@
 //! `await`, and the end of a `follow` that waits.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
 use super::durable;
+use super::repair;
 use super::work::Work;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, OrderError, Reason};
@@ -15,25 +16,80 @@ use crate::topology::observation::{IoThread, SlaveStatus};
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 /// Longest pause: a long catch-up need not be watched more closely.
 const LAST_LOOK: Duration = Duration::from_millis(25);
+/// Then it is answered how far the member is: whoever waits on asks again, with news in between.
+const LONGEST_WAIT: Duration = Duration::from_millis(2_900);
 /// The answer has to be on its way before the deadline.
 const EARLY: Duration = Duration::from_millis(100);
 
-/// Waits until `position` is applied, durably, or the deadline is near; an error of a replica thread ends it at once.
+/// Waits as [`until_applied_within`], as long as one order may.
 pub(super) async fn until_applied(work: &mut Work<'_>, position: &GtidPosition) -> Result<Answer, OrderError> {
+    until_applied_within(work, position, LONGEST_WAIT).await
+}
+
+/// Waits until `position` is applied and the member [fit](settle) for promotion. An error of a replica thread ends it at
+/// once. At the end of `limit` it answers how far the member is, or why it comes no further.
+pub(super) async fn until_applied_within(
+    work: &mut Work<'_>,
+    position: &GtidPosition,
+    limit: Duration,
+) -> Result<Answer, OrderError> {
+    let began = Instant::now();
+    let _writeback = durable::write_back(work.agent());
+    let mut first = None;
     let mut pause = FIRST_LOOK;
     loop {
         let applied = work.globals().await?.applied();
-        let reached = applied.covers(position);
-        if reached {
-            durable::restore(work).await?;
-        }
-        if reached || work.remaining() < EARLY {
-            return Ok(Answer::Applied { position: applied, reached });
+        if applied.covers(position) {
+            settle(work).await?;
+            return Ok(Answer::Applied { position: applied, reached: true });
         }
         stands_still(work, &applied).await?;
+        if began.elapsed() >= limit || work.remaining() < EARLY {
+            if first == Some(applied.clone()) {
+                waits_for_nothing(work, &applied).await?;
+            }
+            return Ok(Answer::Applied { position: applied, reached: false });
+        }
+        first.get_or_insert(applied);
         sleep(pause).await;
         pause = (pause * 2).min(LAST_LOOK);
     }
+}
+
+/// What is applied is made durable, and what a crash has left half done is mended: else it would show only when there is no
+/// way back from the promotion.
+async fn settle(work: &mut Work<'_>) -> Result<(), OrderError> {
+    durable::restore(work).await?;
+    repair::mend(work, None).await
+}
+
+/// No error, but nothing came for as long as it was waited for, and nothing is left to apply.
+async fn waits_for_nothing(work: &mut Work<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
+    let slave = work.slave().await?;
+    let message = match slave.map(|slave| slave.status) {
+        None => "the member replicates from nobody".to_owned(),
+        Some(status) => match idle(&status, applied) {
+            Some(message) => message,
+            None => return Ok(()),
+        },
+    };
+    Err(OrderError { reason: Reason::Sql, message })
+}
+
+/// Why a replica that has applied so much will not apply more by itself.
+fn idle(status: &SlaveStatus, applied: &GtidPosition) -> Option<String> {
+    if !status.sql {
+        return Some("the SQL thread does not run: START SLAVE SQL_THREAD".to_owned());
+    }
+    if status.io == IoThread::Yes || !applied.covers(&status.io_position) {
+        return None;
+    }
+    let SlaveStatus { host, port, io_errno, io_error, .. } = status;
+    let why = match (status.io, io_errno) {
+        (IoThread::No, 0) => "its IO thread is stopped".to_owned(),
+        _ => format!("nothing comes from {host}:{port}: error {io_errno}: {io_error}"),
+    };
+    Some(format!("the member has applied all that it received, and {why}"))
 }
 
 /// An error that no waiting cures.
@@ -91,5 +147,15 @@ mod tests {
         assert!(told(IoThread::No, 1236, "0-1-6"));
         let sql = SlaveStatus { sql: false, sql_errno: 1062, ..status(IoThread::Yes, 0) };
         assert!(incurable(&sql, &GtidPosition::empty()).unwrap().contains("1062"));
+    }
+
+    #[test]
+    fn who_receives_nothing_and_has_applied_all_is_not_waited_for_in_silence() {
+        let told = |status: SlaveStatus, applied: &str| idle(&status, &applied.parse().unwrap());
+        let cut_off = || status(IoThread::Connecting, 2003);
+        assert!(told(cut_off(), "0-1-7").unwrap().contains("h:3306: error 2003: words"));
+        assert_eq!(told(cut_off(), "0-1-6"), None, "a long transaction is being applied");
+        assert_eq!(told(status(IoThread::Yes, 0), "0-1-7"), None, "more may come");
+        assert!(told(SlaveStatus { sql: false, ..status(IoThread::Yes, 0) }, "0-1-6").unwrap().contains("SQL thread"));
     }
 }

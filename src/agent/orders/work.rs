@@ -1,5 +1,6 @@
 //! What an order acts through.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::agent::supervisor::unkept;
 use crate::agent::volume::superseded;
 use crate::gtid::GtidPosition;
 use crate::mariadb::read::{self, Globals, Slave};
+use crate::mariadb::text::quote;
 use crate::mariadb::{Session, SqlError};
 use crate::orders::{Incarnation, OrderError, Reason, SignedOrder, Volume};
 
@@ -25,13 +27,14 @@ pub struct Work<'a> {
     case: &'a Case,
     loan: Option<Loan>,
     persisted: bool,
+    doing: Option<&'static str>,
 }
 
 impl<'a> Work<'a> {
     /// Nothing done yet.
     #[must_use]
     pub fn new(agent: &'a Agent, case: &'a Case) -> Self {
-        Self { agent, case, loan: None, persisted: false }
+        Self { agent, case, loan: None, persisted: false, doing: None }
     }
 
     /// The agent.
@@ -56,6 +59,17 @@ impl<'a> Work<'a> {
     #[must_use]
     pub fn is_persisted(&self) -> bool {
         self.persisted
+    }
+
+    /// What takes its time now, for people who wait.
+    pub fn doing(&mut self, what: &'static str) {
+        self.doing = Some(what);
+    }
+
+    /// What took its time.
+    #[must_use]
+    pub fn was_doing(&self) -> Option<&'static str> {
+        self.doing
     }
 
     /// The token is on the volume already.
@@ -148,6 +162,17 @@ impl<'a> Work<'a> {
         read::globals(self.sql().await?).await.map_err(sql_error)
     }
 
+    /// Those of these global variables that the server knows.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn variables(&mut self, names: &[&str]) -> Result<BTreeMap<String, String>, OrderError> {
+        let list = names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(",");
+        let query = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})");
+        let rows: Vec<(String, String)> = self.sql().await?.rows(&query).await.map_err(sql_error)?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// Its replica side.
     ///
     /// # Errors
@@ -175,6 +200,21 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// An order for an acker is about the run that is recorded as one. A session ends with its run, so that nothing of the
+    /// order reaches the next one.
+    ///
+    /// # Errors
+    /// [`Reason::NotRunning`].
+    pub fn check_run(&self, acker: Option<Incarnation>) -> Result<(), OrderError> {
+        let run = self.incarnation()?;
+        if acker.is_none_or(|acker| acker == run) {
+            return Ok(());
+        }
+        let message =
+            format!("mariadbd was started again since this was decided: run {run} is not known as an acker yet");
+        Err(OrderError { reason: Reason::NotRunning, message })
+    }
+
     /// Links the relay logs. `received` is what they hold when the IO thread stands still and has received something
     /// since it was started; else what they hold is not known.
     ///
@@ -193,8 +233,31 @@ impl<'a> Work<'a> {
     pub async fn stop_replication(&mut self) -> Result<(), OrderError> {
         self.keep_relay_logs(None)?;
         self.stop("STOP SLAVE").await?.map_err(sql_error)?;
-        let slave = self.slave().await?;
-        self.keep_relay_logs(slave.as_ref().map(|slave| &slave.status.io_position))
+        let received = self.received().await?;
+        self.keep_relay_logs(received.as_ref())
+    }
+
+    /// What its relay logs hold at most; `None` when it replicates from nobody, or without GTID: then the server does not
+    /// count on.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn received(&mut self) -> Result<Option<GtidPosition>, OrderError> {
+        let slave = self.slave().await?.map(|slave| slave.status);
+        Ok(slave.filter(|status| status.by_gtid).map(|status| status.io_position))
+    }
+
+    /// True when relay logs of this run were thrown away that held more than `received`, or nobody knows what.
+    ///
+    /// # Errors
+    /// [`Reason::Volume`].
+    pub fn has_dropped(&self, received: &GtidPosition) -> Result<bool, OrderError> {
+        let run = self.incarnation()?;
+        let logs = self.agent.supervisor.relay_logs();
+        tokio::task::block_in_place(|| logs.hold_more(run, received)).map_err(|error| OrderError {
+            reason: Reason::Volume,
+            message: format!("the kept relay logs of run {run} cannot be looked through: {error}; repeat the order"),
+        })
     }
 
     /// Forgets the session: its mariadbd is about to end.

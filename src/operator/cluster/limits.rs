@@ -26,10 +26,12 @@ pub fn work_limit(order: &Order) -> Duration {
         Order::Recover { .. } => Duration::from_secs(120),
         // InnoDB's recovery.
         Order::Start => Duration::from_secs(60),
-        // A wait that is not over by then is asked for again with news in between.
-        Order::Follow { .. } | Order::Await { .. } | Order::Promote { .. } => Duration::from_secs(3),
-        Order::ServeBinlog { .. }
-        | Order::SetAcker { .. }
+        // A wait is answered after 3 s. What takes longer is the mending of what a crash has left: the reading of a binary
+        // log of a gigabyte, and InnoDB's recovery, twice.
+        Order::Follow { .. } | Order::Await { .. } | Order::Promote { .. } => Duration::from_secs(20),
+        // The logs are read again when the agent is another one than at the fence.
+        Order::ServeBinlog { .. } => Duration::from_secs(5),
+        Order::SetAcker { .. }
         | Order::Unstick
         | Order::EvictAcker { .. }
         | Order::ReadmitAcker { .. }

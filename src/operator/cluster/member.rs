@@ -5,10 +5,10 @@ use super::limits;
 use super::pods::{PodFacts, Trouble};
 use super::probe::Reading;
 use crate::orders::{
-    AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Source,
-    Term, Up,
+    AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
 };
-use crate::topology::observation::{AgentSight, Failure, MemberView, Millis, PodView, Progress, ServerSight, Serving};
+use crate::topology::observation::{AgentSight, MemberView, Millis, PodView, ServerSight};
+use crate::topology::reached::{Progress, is_fit_again};
 
 /// An order that was given and not yet answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub struct Member {
     troubled_since: Option<Millis>,
     answered_at: Option<Millis>,
     dead_since: Option<Millis>,
+    stumbled: bool,
 }
 
 /// A pod's trouble counts when it lasts: volumes and images take their time at every start.
@@ -73,6 +74,8 @@ impl Member {
             running_since: self.runs.map(|(_, since)| since),
             answered_at: self.answered_at,
             busy: self.busy(now),
+            resting: self.flight.is_none(),
+            stumbled: self.stumbled,
             progress: self.progress.clone(),
         }
     }
@@ -104,6 +107,7 @@ impl Member {
 
     /// A new term: what was reached in the old one no longer counts, and its orders are superseded.
     pub fn enter_term(&mut self) {
+        self.stumbled |= self.progress.is_passed_over();
         self.progress = Progress::default();
         self.flight = None;
         self.pause = None;
@@ -203,43 +207,16 @@ impl Member {
         match outcome {
             Outcome::Ok(answer) => {
                 self.pause = None;
-                self.progress.failure = None;
                 self.reached(&flight.order, &answer, now);
                 Some(News::Done { order: flight.order, answer, ms: now.since(flight.sent) })
             }
-            Outcome::Error(error) => Some(self.failed(flight.order.name(), error, now)),
+            Outcome::Error(error) => Some(self.failed(&flight.order, error, now)),
         }
     }
 
     fn reached(&mut self, order: &Order, answer: &Answer, now: Millis) {
-        let progress = &mut self.progress;
-        match answer {
-            Answer::Done => {}
-            Answer::Fenced { logs } => progress.fenced = Some(logs.clone()),
-            Answer::Frozen(frozen) => progress.frozen = Some(frozen.clone()),
-            Answer::Recovered { of, frozen } => {
-                progress.frozen = Some(frozen.clone());
-                progress.recovered.insert(*of);
-            }
-            Answer::Applied { position, .. } => progress.applied = Some(position.clone()),
-            Answer::Serving { port, end, bytes } => {
-                progress.serving = Some(Serving { port: *port, end: end.clone(), bytes: *bytes });
-            }
-            Answer::Promoted { position } => progress.promoted = Some(position.clone()),
-        }
-        match order {
-            Order::Init { .. } => progress.initialised = true,
-            Order::Follow { source: Source::Member { host, .. } | Source::Donor { host, .. }, .. } => {
-                progress.following = Some(host.clone());
-            }
-            Order::EvictAcker { ordinal } => {
-                progress.evicted.insert(*ordinal, now);
-            }
-            Order::ReadmitAcker { ordinal } => {
-                progress.evicted.remove(ordinal);
-            }
-            _ => {}
-        }
+        self.progress.note(order, answer, now);
+        self.stumbled &= !is_fit_again(order, answer);
     }
 
     fn unanswered(&mut self, why: &str, now: Millis) -> Option<News> {
@@ -249,15 +226,13 @@ impl Member {
             "{why}: whether {} was carried out is unknown; it is given again, which does no harm",
             flight.order.name()
         );
-        Some(self.failed(flight.order.name(), OrderError { reason: Reason::Expired, message }, now))
+        Some(self.failed(&flight.order, OrderError { reason: Reason::Expired, message }, now))
     }
 
-    fn failed(&mut self, order: &'static str, error: OrderError, now: Millis) -> News {
-        let again = self.progress.failure.as_ref().filter(|failure| failure.order == order);
-        let count = again.map_or(1, |failure| failure.count.saturating_add(1));
-        self.progress.failure = Some(Failure { order, error: error.clone(), count });
-        self.pause = Some((order, limits::retry_at(count, now)));
-        News::Failed { order, error, count }
+    fn failed(&mut self, order: &Order, error: OrderError, now: Millis) -> News {
+        let count = self.progress.note_failure(order, error.clone());
+        self.pause = Some((order.name(), limits::retry_at(count, now)));
+        News::Failed { order: order.name(), error, count }
     }
 
     /// What the probe tells.

@@ -20,7 +20,14 @@ fn record(step: Option<Step>) -> Record {
 }
 
 fn frozen(received: &str) -> Answer {
-    Answer::Frozen(Frozen { incarnation: Incarnation(1), received: at(received), applied: at(received), killed: false })
+    Answer::Frozen(Frozen {
+        incarnation: Incarnation(1),
+        received: at(received),
+        applied: at(received),
+        killed: false,
+        dropped: false,
+        settled: true,
+    })
 }
 
 fn freeze(chronicle: &mut Chronicle, member: u8, received: &str, now: u64) {

@@ -1,6 +1,7 @@
 use super::*;
+
 use crate::gtid::GtidPosition;
-use crate::orders::{BootMillis, Frozen, LogEvidence, Secret, Volume};
+use crate::orders::{BootMillis, Frozen, LogEvidence, Secret, Source, Volume};
 use crate::topology::observation::{SemiSyncSource, ServerView};
 
 fn state(mariadbd: Mariadbd) -> AgentState {
@@ -72,6 +73,8 @@ fn an_answer_is_progress_and_frees_the_member() {
         received: GtidPosition::empty(),
         applied: GtidPosition::empty(),
         killed: false,
+        dropped: false,
+        settled: true,
     };
     let news = member.heard(answer("a", ok(Answer::Frozen(frozen.clone())), running(4)), Millis(50));
     assert!(matches!(&news[..], [News::Done { order: Order::Freeze, ms: 30, .. }]), "{news:?}");
@@ -92,7 +95,7 @@ fn every_answer_finds_its_place() {
         (login, Answer::Serving { port: 3307, end: at.clone(), bytes: Some(7) }, serving.clone()),
         (Order::EvictAcker { ordinal: Ordinal(2) }, Answer::Done, serving.clone()),
         (
-            Order::Follow { source, semi_sync: true, wait: Some(at.clone()) },
+            Order::Follow { source, acker: Some(Incarnation(1)), wait: Some(at.clone()) },
             Answer::Applied { position: at.clone(), reached: true },
             serving.clone(),
         ),
@@ -103,7 +106,10 @@ fn every_answer_finds_its_place() {
     }
     let progress = member.view(Millis(9)).progress;
     assert_eq!(progress.fenced, Some(logs));
-    assert_eq!(progress.serving, Some(Serving { port: 3307, end: at.clone(), bytes: Some(7) }));
+    assert_eq!(
+        progress.serving,
+        Some(crate::topology::reached::Serving { port: 3307, end: at.clone(), bytes: Some(7) })
+    );
     assert_eq!((progress.applied, progress.following), (Some(at), Some("shop-2.".to_owned())));
     assert_eq!(progress.evicted.get(&Ordinal(2)), Some(&Millis(8)));
     member.heard(LinkEvent::Told { up: Box::new(Up::Pong { n: 1, state: exited(4) }) }, Millis(10));

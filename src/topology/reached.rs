@@ -1,0 +1,129 @@
+//! What the orders of the present term have reached on a member.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::candidate::FAILURES_TO_REJECT;
+use super::observation::Millis;
+use crate::gtid::GtidPosition;
+use crate::orders::{Answer, Frozen, Incarnation, LogEvidence, Order, OrderError, Ordinal, Source};
+
+/// True when this outcome shows that a member that stumbled is as good a candidate as any: it caught up, or follows the new
+/// primary.
+#[must_use]
+pub fn is_fit_again(order: &Order, answer: &Answer) -> bool {
+    matches!(
+        (order, answer),
+        (_, Answer::Applied { reached: true, .. }) | (Order::Follow { wait: None, .. }, Answer::Done)
+    )
+}
+
+/// A binlog server that serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serving {
+    /// Its port.
+    pub port: u16,
+    /// Where its stream ends.
+    pub end: GtidPosition,
+    /// About what it holds that the candidate lacks.
+    pub bytes: Option<u64>,
+}
+
+/// The last order of a member that failed, until one succeeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Name of the order.
+    pub order: &'static str,
+    /// What the agent said, or what became of the stream.
+    pub error: OrderError,
+    /// How often in a row.
+    pub count: u32,
+}
+
+/// What was reached on a member in the present term; forgotten when the term changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Its mariadbd is proven dead and held; what its binary logs say.
+    pub fenced: Option<LogEvidence>,
+    /// It receives nothing more.
+    pub frozen: Option<Frozen>,
+    /// Earlier runs whose kept relay logs it has applied since it was frozen.
+    pub recovered: BTreeSet<Incarnation>,
+    /// Its binlog server runs.
+    pub serving: Option<Serving>,
+    /// A `follow` was carried out, to this host.
+    pub following: Option<String>,
+    /// What it had applied when asked last.
+    pub applied: Option<GtidPosition>,
+    /// It has applied what it was asked to, durably.
+    pub settled: bool,
+    /// It was promoted and answered so.
+    pub promoted: Option<GtidPosition>,
+    /// It was told `init` and has done it.
+    pub initialised: bool,
+    /// Members whose replication account was locked on it, and when the answer came.
+    pub evicted: BTreeMap<Ordinal, Millis>,
+    /// The last order failed.
+    pub failure: Option<Failure>,
+}
+
+impl Progress {
+    /// An order was carried out.
+    pub fn note(&mut self, order: &Order, answer: &Answer, now: Millis) {
+        // A freeze that succeeds says nothing of the order that failed before it.
+        self.failure.take_if(|failure| failure.order == order.name() || !matches!(answer, Answer::Frozen(_)));
+        match answer {
+            Answer::Done => {}
+            Answer::Fenced { logs } => self.fenced = Some(logs.clone()),
+            Answer::Frozen(frozen) => self.stands_at(frozen),
+            Answer::Recovered { of, frozen } => {
+                self.stands_at(frozen);
+                self.recovered.insert(*of);
+            }
+            Answer::Applied { position, reached } => {
+                (self.applied, self.settled) = (Some(position.clone()), *reached);
+            }
+            Answer::Serving { port, end, bytes } => {
+                self.serving = Some(Serving { port: *port, end: end.clone(), bytes: *bytes });
+            }
+            Answer::Promoted { position } => self.promoted = Some(position.clone()),
+        }
+        match order {
+            Order::Init { .. } => self.initialised = true,
+            Order::Follow { source: Source::Member { host, .. } | Source::Donor { host, .. }, .. } => {
+                self.following = Some(host.clone());
+            }
+            Order::EvictAcker { ordinal } => {
+                self.evicted.insert(*ordinal, now);
+            }
+            Order::ReadmitAcker { ordinal } => {
+                self.evicted.remove(ordinal);
+            }
+            _ => {}
+        }
+    }
+
+    /// An order failed, or nobody knows what became of it; returns how often in a row.
+    pub fn note_failure(&mut self, order: &Order, error: OrderError) -> u32 {
+        let again = self.failure.as_ref().filter(|failure| failure.order == order.name());
+        let count = again.map_or(1, |failure| failure.count.saturating_add(1));
+        self.failure = Some(Failure { order: order.name(), error, count });
+        // It may have been carried out in part: relay logs that were counted on may be thrown away.
+        if matches!(order, Order::Follow { .. } | Order::Recover { .. } | Order::Unstick) {
+            self.frozen = None;
+            (self.following, self.applied, self.settled) = (None, None, false);
+        }
+        count
+    }
+
+    /// Frozen, also once more: it follows nobody, and tells anew what it has.
+    fn stands_at(&mut self, frozen: &Frozen) {
+        self.frozen = Some(frozen.clone());
+        (self.following, self.applied, self.settled) = (None, None, false);
+    }
+
+    /// True when its orders failed too often for it to be a candidate in this term.
+    #[must_use]
+    pub fn is_passed_over(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.count >= FAILURES_TO_REJECT)
+    }
+}
