@@ -14,6 +14,7 @@ mod tail;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use beachmaster::agent::relay_logs::RelayLogs;
-use beachmaster::binlog::{Algorithm, Keys};
+use beachmaster::binlog::{Algorithm, EventBody, EventHeader, Keys, Progress, Scanner};
 use beachmaster::orders::Incarnation;
 use mariadb::{MariaDb, Version};
 use tail::{LIMIT, Served, follow, io_error, wait_io_errno};
@@ -180,6 +181,55 @@ fn what_an_acker_received_and_did_not_apply_is_not_lost() {
 #[test]
 fn what_an_acker_of_11_8_received_and_did_not_apply_is_not_lost() {
     every_acknowledged_row_is_on_both(Version::V11_8, 700);
+}
+
+/// The applied files before were purged, and the first one left was begun when the one before it had reached its size: nothing
+/// there names the source's file.
+#[test]
+fn relay_logs_whose_beginning_was_purged_are_served() {
+    for version in Version::ALL {
+        let start = |id| MariaDb::start_version(version, id, &["--max-relay-log-size=4096", "--skip-slave-start"]);
+        let (primary, mut received, replica) = (start(1), start(2), start(3));
+        primary.sql("SET GLOBAL gtid_strict_mode=1; CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY, b TEXT)");
+        let insert = |rows: std::ops::Range<u32>| {
+            primary
+                .sql(&rows.map(|row| format!("INSERT INTO d.t VALUES ({row}, REPEAT('x', 300));")).collect::<String>());
+            tail::position(&primary)
+        };
+        let applied = insert(0..40);
+        for each in [&received, &replica] {
+            replicate(each, &primary);
+            each.wait_for("SELECT @@gtid_slave_pos", &applied, LIMIT);
+        }
+        replica.sql("STOP SLAVE");
+        received.sql("STOP SLAVE SQL_THREAD");
+        let end = insert(40..80);
+        tail::wait_status(&received, "Gtid_IO_Pos", &end);
+        received.kill();
+        let kept = keep(&received);
+        assert!(!names_the_source(kept.path()), "MariaDB {version}: the first relay log has the source's ROTATE");
+        let served = Served::relay_logs(kept, Keys::missing(NO_KEYS));
+        assert_eq!(served.server.end().position.to_string(), end);
+        follow(&replica, &served);
+        replica.wait_for("SELECT @@gtid_slave_pos", &end, LIMIT);
+        tail::assert_same_tables(&primary, &replica);
+    }
+}
+
+/// Before the first transaction of the first relay log.
+fn names_the_source(kept: &Path) -> bool {
+    let index = fs::read_to_string(kept.join("relay.index")).unwrap();
+    let bytes = fs::read(kept.join(index.lines().next().unwrap())).unwrap();
+    let mut scanner = Scanner::new(bytes.len() as u64, &Keys::missing(NO_KEYS));
+    let mut input = bytes.as_slice();
+    while let Progress::Event(event) = scanner.advance(&mut input).unwrap() {
+        match event.body {
+            EventBody::Rotate(_) if event.header.flags & EventHeader::RELAY_LOG == 0 => return true,
+            EventBody::Gtid(_) => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The figure: `cargo test --test relay_logs -- --ignored --nocapture`.

@@ -22,6 +22,9 @@ use super::index::LogName;
 use super::scanner::MAGIC;
 use crate::gtid::{Gtid, GtidPosition};
 
+/// Stands for the source's file when no ROTATE named it. A replica that is served by GTID keeps no names.
+const UNNAMED: &str = "source.000001";
+
 /// Part of a relay log file that came from the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
@@ -47,10 +50,8 @@ pub struct Spliced {
 /// Why relay logs cannot be told as binary logs.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SpliceError {
-    /// No source was named before the first transaction.
-    #[error(
-        "transaction {0} stands before the first ROTATE and FORMAT_DESCRIPTION of a source: a relay log is missing"
-    )]
+    /// Nothing says how the transaction's events are to be read.
+    #[error("transaction {0} stands before the first FORMAT_DESCRIPTION of a source: a relay log is missing")]
     NoSource(Gtid),
     /// The source's file has a name no server gives.
     #[error("the source's file {0:?} is not named like a binary log")]
@@ -85,7 +86,8 @@ pub struct Splicer {
 /// What the source's events last said of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Source {
-    name: String,
+    /// `None` before the first ROTATE: a relay log that another one reached its size before has none at its head.
+    name: Option<String>,
     format: Option<(u32, FormatDescription)>,
 }
 
@@ -108,9 +110,7 @@ impl Splicer {
     /// # Errors
     /// Events no server writes in this order, or of more than one history.
     pub fn event(&mut self, event: &Event) -> Result<(), SpliceError> {
-        /// `LOG_EVENT_RELAY_LOG_F`.
-        const OWN: u16 = 0x40;
-        if event.header.flags & OWN != 0 {
+        if event.header.flags & EventHeader::RELAY_LOG != 0 {
             return Ok(());
         }
         match &event.body {
@@ -119,7 +119,7 @@ impl Splicer {
                 return Ok(());
             }
             EventBody::Rotate(rotate) => {
-                self.source.name.clone_from(&rotate.file);
+                self.source.name = Some(rotate.file.clone());
                 return Ok(());
             }
             EventBody::GtidList(_) | EventBody::Stop | EventBody::StartEncryption(_) => return Ok(()),
@@ -133,10 +133,11 @@ impl Splicer {
         let step = self.groups.take(event)?;
         self.keep(event);
         match step {
-            GroupStep::Ended(group) => self.complete(group.gtid),
-            GroupStep::Inside => Ok(()),
+            GroupStep::Ended(group) => self.complete(group.gtid)?,
+            GroupStep::Inside => {}
             GroupStep::Outside => self.add(),
         }
+        Ok(())
     }
 
     /// A transaction that a reconnect cut off is begun anew: what came of it before does not count.
@@ -159,22 +160,21 @@ impl Splicer {
                 self.starts.insert(gtid.domain, before);
             }
         }
-        if self.source.format.is_none() || self.source.name.is_empty() {
+        if self.source.format.is_none() {
             return Err(SpliceError::NoSource(gtid));
         }
-        self.add()?;
+        self.add();
         self.position.set(gtid);
         Ok(())
     }
 
     /// Puts the open parts into the log of the source as it is told now.
-    fn add(&mut self) -> Result<(), SpliceError> {
+    fn add(&mut self) {
         if self.logs.last().is_none_or(|log| log.source != self.source) {
             self.logs.push(Draft { source: self.source.clone(), before: self.position.clone(), parts: Vec::new() });
         }
-        let Some(log) = self.logs.last_mut() else { return Ok(()) };
+        let Some(log) = self.logs.last_mut() else { return };
         self.open.drain(..).for_each(|part| join(&mut log.parts, part));
-        Ok(())
     }
 
     /// The binary logs. A transaction without an end is left out.
@@ -184,9 +184,9 @@ impl Splicer {
     pub fn finish(self) -> Result<Vec<Spliced>, SpliceError> {
         let starts: GtidPosition = self.starts.into_values().filter(|before| before.sequence > 0).collect();
         let spliced = |draft: Draft| {
-            let name = &draft.source.name;
+            let name = draft.source.name.as_deref().unwrap_or(UNNAMED);
             let basename = name.rsplit_once('.').map_or("", |(basename, _)| basename);
-            let name = LogName::parse(name, basename).ok_or_else(|| SpliceError::Name(name.clone()))?;
+            let name = LogName::parse(name, basename).ok_or_else(|| SpliceError::Name(name.to_owned()))?;
             let (server_id, format) = draft.source.format.ok_or_else(|| SpliceError::Name(name.to_string()))?;
             // Before its first transaction a domain is where the relay logs begin.
             let mut before = starts.clone();

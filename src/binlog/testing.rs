@@ -56,12 +56,28 @@ impl LogFile {
         file
     }
 
-    /// A relay log of server 2 with events of `source`, a file of server 1.
+    /// A relay log of server 2 with events of `source`, a file of server 1, that begins with a connection.
     pub fn relay(source: &str, checksum: Checksum) -> Self {
+        Self::relay_of_nothing().connected(source, checksum)
+    }
+
+    /// A relay log that begins within a connection, because the one before reached its size: no ROTATE names the source's file
+    /// (`MYSQL_BIN_LOG::open`).
+    pub fn relay_by_size(checksum: Checksum) -> Self {
+        let mut file = Self::relay_of_nothing();
+        let mut body = format_body(checksum);
+        body[52..56].fill(0);
+        file.event(EventType::FORMAT_DESCRIPTION, 1, EventHeader::ARTIFICIAL, &body);
+        file.checksum = checksum;
+        file
+    }
+
+    /// A relay log as a server begins it when it starts.
+    pub fn relay_of_nothing() -> Self {
         let (bytes, position) = (MAGIC.to_vec(), GtidPosition::empty());
         let mut file = Self { bytes, ends: Vec::new(), encrypted_from: None, checksum: Checksum::Crc32, position };
         file.event(EventType::FORMAT_DESCRIPTION, 2, EventHeader::RELAY_LOG, &format_body(Checksum::Crc32));
-        file.connected(source, checksum)
+        file
     }
 
     /// What a source sends first on a connection.

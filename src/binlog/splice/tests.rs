@@ -53,6 +53,7 @@ fn splice(files: &[LogFile]) -> Result<Vec<Vec<u8>>, SpliceError> {
 #[derive(Debug, Clone, Copy)]
 enum Before {
     Nothing,
+    /// `max_relay_log_size` is reached.
     NextFile,
     Reconnect,
     Crash,
@@ -60,25 +61,26 @@ enum Before {
 
 fn befores() -> impl Strategy<Value = Vec<Before>> {
     let before = prop_oneof![
-        6 => Just(Before::Nothing), 1 => Just(Before::NextFile), 1 => Just(Before::Reconnect), 1 => Just(Before::Crash),
+        6 => Just(Before::Nothing), 2 => Just(Before::NextFile), 1 => Just(Before::Reconnect), 1 => Just(Before::Crash),
     ];
     prop::collection::vec(before, 60)
 }
 
-/// Writes relay logs as a replica does to which these things happen; the last `missing` events never come.
-fn received(checksum: Checksum, befores: &[Before], missing: usize) -> Vec<LogFile> {
+/// Writes relay logs as a replica does to which these things happen; the last `missing` events never come. Also in which file
+/// each transaction begins, for the last time.
+fn received(checksum: Checksum, befores: &[Before], missing: usize) -> (Vec<LogFile>, Vec<usize>) {
     let source = "bin.000007";
     let new = || LogFile::relay(source, checksum);
     let all: usize = groups(checksum).iter().map(Vec::len).sum();
-    let (mut done, mut files, mut file) = (0, Vec::new(), new());
+    let (mut done, mut files, mut file, mut begins) = (0, Vec::new(), new(), Vec::new());
     let mut befores = befores.iter();
     for group in groups(checksum) {
-        let mut event = 0;
+        let (mut event, mut begin) = (0, files.len());
         while event < group.len() && done + event + missing < all {
             match befores.next().unwrap_or(&Before::Nothing) {
                 Before::Nothing => {}
                 Before::NextFile => {
-                    files.push(std::mem::replace(&mut file, new()).continued());
+                    files.push(std::mem::replace(&mut file, LogFile::relay_by_size(checksum)).continued());
                 }
                 // The source begins with the transaction again; the replica skips what it has.
                 Before::Reconnect => file = file.connected(source, checksum),
@@ -88,13 +90,17 @@ fn received(checksum: Checksum, befores: &[Before], missing: usize) -> Vec<LogFi
                     event = 0;
                 }
             }
+            if event == 0 {
+                begin = files.len();
+            }
             file = file.copied(&group[event]);
             event += 1;
         }
         done += group.len();
+        begins.push(begin);
     }
     files.push(file);
-    files
+    (files, begins)
 }
 
 proptest! {
@@ -107,7 +113,7 @@ proptest! {
         let all: usize = groups(checksum).iter().map(Vec::len).sum();
         let gtids = ["0-1-11", "0-1-12", "7-1-3", "0-1-13", "7-1-4"];
         let complete = groups(checksum).iter().filter(|group| { end += group.len(); end + missing <= all }).count();
-        let logs = splice(&received(checksum, &befores, missing)).unwrap();
+        let logs = splice(&received(checksum, &befores, missing).0).unwrap();
         let found: Vec<_> = logs.iter().map(|log| scan(log, 100).unwrap().unwrap()).collect();
         for (index, gtid) in gtids.iter().enumerate() {
             let times = found.iter().filter(|(_, scan)| scan.contains(gtid.parse().unwrap())).count();
@@ -126,6 +132,48 @@ proptest! {
         let expected: Vec<_> = domains.into_iter().map(|domain| if domain == "0" { "0-0-10" } else { "7-0-2" }).collect();
         prop_assert_eq!(first, expected.join(","));
     }
+
+    #[test]
+    fn behind_purged_files_every_transaction_that_begins_there_is_there_once(
+        befores in befores(), missing in 0_usize..14, crc: bool, purged in any::<prop::sample::Index>(),
+    ) {
+        let checksum = if crc { Checksum::Crc32 } else { Checksum::None };
+        let mut end = 0;
+        let all: usize = groups(checksum).iter().map(Vec::len).sum();
+        let (files, begins) = received(checksum, &befores, missing);
+        let purged = purged.index(files.len());
+        let logs = splice(&files[purged..]).unwrap();
+        let found: Vec<_> = logs.iter().map(|log| scan(log, 100).unwrap().unwrap()).collect();
+        for ((gtid, begin), group) in ["0-1-11", "0-1-12", "7-1-3", "0-1-13", "7-1-4"].iter().zip(begins).zip(groups(checksum)) {
+            end += group.len();
+            let times = found.iter().filter(|(_, scan)| scan.contains(gtid.parse().unwrap())).count();
+            prop_assert_eq!(times, usize::from(end + missing <= all && begin >= purged), "{}", gtid);
+        }
+        for pair in found.windows(2) {
+            prop_assert!(pair[1].0.start().covers(&pair[0].1.position), "each log begins where the one before ends");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_nothing_names_gets_a_name_until_it_is_named() {
+    let checksum = Checksum::Crc32;
+    let [first, second, third, ..] = &groups(checksum)[..] else { panic!() };
+    let file = LogFile::relay_by_size(checksum).copied(&first.concat()).copied(&second.concat());
+    let file = file.connected("bin.000008", checksum).copied(&third.concat());
+    let mut splicer = Splicer::default();
+    let mut scanner = Scanner::new(file.bytes.len() as u64, &Keys::missing(""));
+    let mut input = file.bytes.as_slice();
+    while let Progress::Event(event) = scanner.advance(&mut input).unwrap() {
+        splicer.event(&event).unwrap();
+    }
+    let names: Vec<_> = splicer.finish().unwrap().iter().map(|log| log.name.to_string()).collect();
+    assert_eq!(names, ["source.000001", "bin.000008"]);
+    let logs = splice(&[file]).unwrap();
+    let starts: Vec<_> = logs.iter().map(|log| scan(log, 64).unwrap().unwrap().0.start().to_string()).collect();
+    assert_eq!(starts, ["0-0-10,7-0-2", "0-1-12,7-0-2"]);
+    let unread = LogFile::relay_of_nothing().copied(&first.concat());
+    assert!(matches!(splice(&[unread]), Err(SpliceError::NoSource(_))));
 }
 
 #[test]
