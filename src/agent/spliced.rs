@@ -23,43 +23,56 @@ struct RelayLog {
 pub(super) fn binlogs_of_relay_logs(directory: &Path, keys: &Keys) -> Result<Vec<(LogName, LogSource)>, BinlogError> {
     let mut splicer = Splicer::default();
     let mut files = Vec::new();
-    let names = names(directory, RELAY_LOGS)?;
-    for (index, name) in names.iter().enumerate() {
+    let mut before = None;
+    for name in names(directory, RELAY_LOGS)? {
         let path = directory.join(name.as_str());
-        let (cipher, torn) = read(&path, keys, &mut splicer)?;
-        if let Some(torn) = torn.filter(|_| index + 1 < names.len()) {
+        let found = read(&path, keys, &mut splicer)?;
+        // Behind a file that a crash cut off the server opens another one when it starts, and may write nothing to it.
+        if let Some((path, torn)) = before.take_if(|_| found.has_transactions) {
             return Err(BinlogError::TornInside { path, torn });
         }
+        before = before.or(found.torn.map(|torn| (path.clone(), torn)));
         splicer.next_file();
-        files.push(RelayLog { path, cipher });
+        files.push(RelayLog { path, cipher: found.cipher });
     }
     let spliced = splicer.finish().map_err(|source| BinlogError::Splice { directory: directory.to_owned(), source })?;
     Ok(spliced.into_iter().map(|log| source(log, &files)).collect())
 }
 
-/// Gives a file's events to `splicer`: how it is encrypted, and how it is torn.
-fn read(path: &Path, keys: &Keys, splicer: &mut Splicer) -> Result<(Option<FileCipher>, Option<Torn>), BinlogError> {
+/// What was found in a relay log.
+#[derive(Default)]
+struct Found {
+    cipher: Option<FileCipher>,
+    torn: Option<Torn>,
+    /// Of the source, complete or not.
+    has_transactions: bool,
+}
+
+/// Gives a file's events to `splicer`.
+fn read(path: &Path, keys: &Keys, splicer: &mut Splicer) -> Result<Found, BinlogError> {
     let failed = |source| BinlogError::Io { path: path.to_owned(), source };
     let mut scanner = Scanner::new(file_size(path)?, keys);
     let mut reader = LogReader::open(&LogSource::File { path: path.to_owned(), cipher: None }).map_err(failed)?;
-    let (mut cipher, mut end) = (None, None);
+    let mut found = Found::default();
     read_through(&mut reader, SCAN_CHUNK, failed, |mut bytes| {
         loop {
             let step = scanner.advance(&mut bytes);
-            cipher = cipher.take().or_else(|| scanner.file_cipher().cloned());
+            found.cipher = found.cipher.take().or_else(|| scanner.file_cipher().cloned());
             match step.map_err(|source| BinlogError::Scan { path: path.to_owned(), source })? {
-                Progress::Event(event) => splicer
-                    .event(&event)
-                    .map_err(|source| BinlogError::Splice { directory: path.to_owned(), source })?,
+                Progress::Event(event) => {
+                    let taken = splicer.event(&event);
+                    found.has_transactions |=
+                        taken.map_err(|source| BinlogError::Splice { directory: path.to_owned(), source })?;
+                }
                 Progress::NeedMore => return Ok(false),
                 Progress::End(torn) => {
-                    end = torn;
+                    found.torn = torn;
                     return Ok(true);
                 }
             }
         }
     })?;
-    Ok((cipher, end))
+    Ok(found)
 }
 
 fn source(log: Spliced, files: &[RelayLog]) -> (LogName, LogSource) {
@@ -72,4 +85,41 @@ fn source(log: Spliced, files: &[RelayLog]) -> (LogName, LogSource) {
         pieces.push(Piece { start, length: part.length, content });
     }
     (log.name, LogSource::Spliced(Arc::from(pieces)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::binlog::Checksum;
+    use crate::binlog::testing::LogFile;
+
+    fn spliced(files: &[&[u8]]) -> Result<Vec<(LogName, LogSource)>, BinlogError> {
+        let directory = tempfile::tempdir().unwrap();
+        let mut index = String::new();
+        for (number, bytes) in files.iter().enumerate() {
+            let name = format!("relay.{:06}", number + 1);
+            fs::write(directory.path().join(&name), bytes).unwrap();
+            index += &format!("./{name}\n");
+        }
+        fs::write(directory.path().join("relay.index"), index).unwrap();
+        binlogs_of_relay_logs(directory.path(), &Keys::missing(""))
+    }
+
+    #[test]
+    fn a_torn_relay_log_is_an_error_only_when_the_source_s_events_follow() {
+        let relay = || LogFile::relay("bin.000001", Checksum::Crc32);
+        let whole = relay().transaction("0-1-1", 9).transaction("0-1-2", 9).bytes;
+        let torn = &whole[..whole.len() - 5];
+        let begun = LogFile::relay_of_nothing().bytes;
+        let connected = relay().bytes;
+        let received = relay().transaction("0-1-3", 9).bytes;
+        assert_eq!(spliced(&[torn, &begun, &connected]).unwrap().len(), 1);
+        let error = spliced(&[torn, &begun, &received]).unwrap_err();
+        assert!(matches!(&error, BinlogError::TornInside { path, .. } if path.ends_with("relay.000001")), "{error}");
+        let error = spliced(&[torn, &begun[..9], &received]).unwrap_err();
+        assert!(matches!(&error, BinlogError::TornInside { path, .. } if path.ends_with("relay.000001")), "{error}");
+    }
 }

@@ -105,29 +105,29 @@ impl Splicer {
         self.file += 1;
     }
 
-    /// Takes the next event of the file.
+    /// Takes the next event of the file; true when it is one of the source's that counts.
     ///
     /// # Errors
     /// Events no server writes in this order, or of more than one history.
-    pub fn event(&mut self, event: &Event) -> Result<(), SpliceError> {
+    pub fn event(&mut self, event: &Event) -> Result<bool, SpliceError> {
         if event.header.flags & EventHeader::RELAY_LOG != 0 {
-            return Ok(());
+            return Ok(false);
         }
         match &event.body {
             EventBody::FormatDescription(format) => {
                 self.source.format = Some((event.header.server_id, format.clone()));
-                return Ok(());
+                return Ok(false);
             }
             EventBody::Rotate(rotate) => {
                 self.source.name = Some(rotate.file.clone());
-                return Ok(());
+                return Ok(false);
             }
-            EventBody::GtidList(_) | EventBody::Stop | EventBody::StartEncryption(_) => return Ok(()),
+            EventBody::GtidList(_) | EventBody::Stop | EventBody::StartEncryption(_) => return Ok(false),
             EventBody::Gtid(_) => self.begin(),
-            _ if event.header.flags & EventHeader::ARTIFICIAL != 0 => return Ok(()),
-            _ if event.header.event_type == EventType::BINLOG_CHECKPOINT => return Ok(()),
+            _ if event.header.flags & EventHeader::ARTIFICIAL != 0 => return Ok(false),
+            _ if event.header.event_type == EventType::BINLOG_CHECKPOINT => return Ok(false),
             // The rest of a transaction whose beginning was purged with the file before: it was applied.
-            _ if self.groups.open().is_none() && self.logs.is_empty() => return Ok(()),
+            _ if self.groups.open().is_none() && self.logs.is_empty() => return Ok(true),
             _ => {}
         }
         let step = self.groups.take(event)?;
@@ -137,7 +137,7 @@ impl Splicer {
             GroupStep::Inside => {}
             GroupStep::Outside => self.add(),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A transaction that a reconnect cut off is begun anew: what came of it before does not count.
