@@ -66,6 +66,26 @@ fn damage_at_the_very_end_is_a_torn_end_and_in_the_middle_it_is_not() {
     assert!(matches!(error.fault, Fault::Checksum { .. }), "{error}");
 }
 
+/// A source with `log_bin_compress` writes end positions that say nothing of the length in a relay log.
+#[test]
+fn a_long_query_of_a_relay_log_with_whole_events_behind_it_is_damage() {
+    let relay = LogFile::relay("bin.000001", Checksum::Crc32);
+    let query = relay.clone().begun("0-1-5").bytes.len();
+    let mut bytes = relay.committed("0-1-5").bytes;
+    bytes[query + 11] ^= 1;
+    let mut scanner = super::Scanner::new(bytes.len() as u64, &super::Keys::missing(""));
+    let mut input = bytes.as_slice();
+    let error = loop {
+        match scanner.advance(&mut input) {
+            Ok(super::Progress::Event(_)) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.offset, error.event_type), (query as u64, Some(super::EventType::QUERY)));
+    assert!(error.to_string().contains("but a whole event follows at offset"), "{error}");
+}
+
 #[test]
 fn a_length_that_was_not_checked_is_never_allocated() {
     // The header of an event of 3 GiB, in a file that says it is larger still: its bytes are counted, not kept.

@@ -10,7 +10,7 @@ use super::event::{EventHeader, EventType};
 #[derive(Debug, Default)]
 pub(super) struct EndPositions {
     /// The file is a relay log.
-    is_relay_log: bool,
+    pub is_relay_log: bool,
     /// In a relay log: what is added to offsets, modulo 2^32, when events of the source's current file have told.
     shift: Option<u32>,
 }

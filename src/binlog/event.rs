@@ -101,6 +101,14 @@ impl EventHeader {
         })
     }
 
+    /// True when the end position says that the event begins at `offset` of its file and has this length.
+    #[must_use]
+    pub fn ends_at(&self, offset: u64) -> bool {
+        /// End positions are counted modulo 2^32.
+        const LOW: u64 = u32::MAX as u64;
+        self.end_position != 0 && u64::from(self.end_position) == (offset + u64::from(self.length)) & LOW
+    }
+
     /// The header's bytes.
     #[must_use]
     pub fn to_bytes(self) -> [u8; HEADER_LEN] {

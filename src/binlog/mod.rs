@@ -23,6 +23,7 @@ mod reader;
 mod repair;
 mod scanner;
 mod splice;
+mod whole_event;
 mod xid;
 
 #[cfg(test)]

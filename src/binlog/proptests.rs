@@ -1,6 +1,8 @@
 //! Whatever happens to a file's bytes: no panic, no transaction that was not complete, and nothing dropped in silence
 //! that a crash cannot have cut off.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 
 use super::checksum::Checksum;
@@ -8,12 +10,11 @@ use super::scanner::{Fault, TornReason};
 use super::testing::{LogFile, scan};
 
 fn file(checksum: Checksum) -> LogFile {
-    LogFile::new("0-1-4,7-3-9", checksum)
-        .transaction("0-1-5", 40)
-        .statement("0-1-6")
-        .committed("7-2-10")
-        .transaction("0-2-7", 300)
-        .statement("0-2-8")
+    filled(LogFile::new("0-1-4,7-3-9", checksum))
+}
+
+fn filled(file: LogFile) -> LogFile {
+    file.transaction("0-1-5", 40).statement("0-1-6").committed("7-2-10").transaction("0-2-7", 300).statement("0-2-8")
 }
 
 fn checksums() -> impl Strategy<Value = Checksum> {
@@ -24,8 +25,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_cut_file_ends_at_its_last_complete_group(checksum in checksums(), cut in 0_usize..2000, chunk in 1_usize..500) {
-        let file = file(checksum);
+    fn a_cut_file_ends_at_its_last_complete_group(
+        checksum in checksums(), cut in 0_usize..2000, no_ends: bool, chunk in 1_usize..500,
+    ) {
+        let file = LogFile::new("0-1-4,7-3-9", checksum);
+        let file = filled(if no_ends { file.of_11_8() } else { file });
         let size = cut.min(file.bytes.len());
         let found = scan(&file.bytes[..size], chunk).expect("a cut is no damage");
         let whole = file.ends.iter().rev().find(|(_, end)| *end <= size as u64);
@@ -58,14 +62,37 @@ proptest! {
     }
 
     #[test]
-    fn damage_with_data_behind_it_is_an_error(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
-        let file = file(Checksum::Crc32);
+    fn damage_with_data_behind_it_is_an_error(
+        at in any::<prop::sample::Index>(), bit in 0_u8..8, no_ends: bool, chunk in 1_usize..5000,
+    ) {
+        let file = LogFile::new("0-1-4,7-3-9", Checksum::Crc32);
+        let file = filled(if no_ends { file.of_11_8() } else { file });
         let (_, last_group) = &file.ends[file.ends.len() - 2];
         let at = at.index(usize::try_from(*last_group).unwrap());
         let mut bytes = file.bytes.clone();
         bytes[at] ^= 1 << bit;
         prop_assume!(!(at == 4 + 17 && bit == 0));
-        prop_assert!(scan(&bytes, 4096).is_err(), "flip at {at}");
+        prop_assert!(scan(&bytes, chunk).is_err(), "flip at {at}");
+    }
+
+    /// The length of an event inside a transaction, whose end position says nothing of it.
+    #[test]
+    fn a_length_that_hides_whole_events_is_an_error(
+        checksum in checksums(), event in 0_usize..2, bit in 12_u8..32, cut in 0_usize..31, chunk in 1_usize..500,
+    ) {
+        let file = LogFile::new("0-1-4", checksum).of_11_8().transaction("0-1-5", 40).transaction("0-1-6", 300);
+        let (mut bytes, mut at) = (file.bytes, usize::try_from(file.ends[0].1).unwrap());
+        for _ in 0..=event {
+            at += usize::try_from(u32::from_le_bytes(bytes[at + 9..at + 13].try_into().unwrap())).unwrap();
+        }
+        bytes[at + 9 + usize::from(bit / 8)] ^= 1 << (bit % 8);
+        let error = scan(&bytes, chunk).expect_err("its end is there");
+        prop_assert!(matches!(error.fault, Fault::Follows { .. }), "{}", error);
+        // Cut within the event that ends the transaction: that is what a crash leaves, too.
+        bytes.truncate(bytes.len() - 1 - cut.min(22 + checksum.length()));
+        if event == 1 {
+            prop_assert!(scan(&bytes, chunk).unwrap().unwrap().1.torn.is_some());
+        }
     }
 
     #[test]

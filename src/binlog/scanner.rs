@@ -10,6 +10,7 @@ use super::checksum::Checksum;
 use super::encryption::{Decryptor, FileCipher, Keys};
 use super::end_positions::EndPositions;
 use super::event::{Event, EventHeader, EventType, HEADER_LEN};
+use super::whole_event::WholeEventSearch;
 use crate::gtid::Gtid;
 
 /// The first bytes of every log file.
@@ -106,6 +107,14 @@ pub enum Fault {
         /// End position in the header.
         end_position: u32,
     },
+    /// The end position says nothing of the length.
+    #[error("length {length} reaches beyond the file, but a whole event follows at offset {next}")]
+    Follows {
+        /// Length in the header.
+        length: u32,
+        /// Offset of an event within that length.
+        next: u64,
+    },
     /// The bytes are not those that were written.
     #[error("checksum is {found:#010x}, the bytes give {computed:#010x}")]
     Checksum {
@@ -180,6 +189,11 @@ enum Stage {
     Suspect {
         error: ScanError,
         left: u64,
+    },
+    /// A length that reaches beyond the file: torn unless whole events follow.
+    Beyond {
+        header: EventHeader,
+        search: WholeEventSearch,
     },
 }
 
@@ -269,6 +283,7 @@ impl Scanner {
                 Stage::Header => self.header(input)?,
                 Stage::Body(_) => self.body(input)?,
                 Stage::Suspect { .. } => self.suspect(input)?,
+                Stage::Beyond { .. } => self.beyond(input)?,
             };
             if let Some(progress) = done {
                 return Ok(progress);
@@ -336,11 +351,8 @@ impl Scanner {
         let header = EventHeader::read(&self.kept).map_err(|error| self.error(None, BodyError::from(error).into()))?;
         match self.pending(header, left) {
             Ok(pending) => self.stage = Stage::Body(pending),
-            Err(Refused::Short) => {
-                let reason =
-                    TornReason::ShortEvent { event_type: header.event_type, length: header.length, have: left };
-                return Ok(Some(Progress::End(Some(Torn { offset: self.offset, reason }))));
-            }
+            Err(Refused::Short) if self.is_surely_torn(header) => return Ok(Some(self.short_event(header))),
+            Err(Refused::Short) => self.stage = Stage::Beyond { header, search: self.search() },
             Err(Refused::Fault(fault)) => {
                 let kind = Some(header.event_type);
                 return self.suspicious(kind, fault, HEADER_LEN, true);
@@ -389,6 +401,27 @@ impl Scanner {
             return Refused::Short;
         }
         Refused::Fault(Fault::Length { length: header.length, end_position: header.end_position })
+    }
+
+    /// Also in an encrypted file: where the length of an event is wrong, nothing behind it can be decrypted.
+    fn is_surely_torn(&self, header: EventHeader) -> bool {
+        header.ends_at(self.offset) || self.encrypted_from.is_some()
+    }
+
+    /// For whole events behind the header that was read.
+    fn search(&self) -> WholeEventSearch {
+        let checksum = self.checksum.unwrap_or(Checksum::Crc32);
+        WholeEventSearch::new(self.offset + HEADER_LEN as u64, self.size, checksum, self.end_positions.is_relay_log)
+    }
+
+    fn beyond(&mut self, input: &mut &[u8]) -> Result<Option<Progress>, ScanError> {
+        let Stage::Beyond { header, search } = &mut self.stage else { return Ok(None) };
+        let header = *header;
+        if let Some(next) = search.feed(input) {
+            return Err(self.error(Some(header.event_type), Fault::Follows { length: header.length, next }));
+        }
+        let is_done = search.is_done();
+        Ok(Some(if is_done { self.short_event(header) } else { Progress::NeedMore }))
     }
 
     fn body(&mut self, input: &mut &[u8]) -> Result<Option<Progress>, ScanError> {
@@ -477,6 +510,12 @@ impl Scanner {
 
     fn short_header(&self) -> Progress {
         let reason = TornReason::ShortHeader { have: self.size - self.offset };
+        Progress::End(Some(Torn { offset: self.offset, reason }))
+    }
+
+    fn short_event(&self, header: EventHeader) -> Progress {
+        let EventHeader { event_type, length, .. } = header;
+        let reason = TornReason::ShortEvent { event_type, length, have: self.size - self.offset };
         Progress::End(Some(Torn { offset: self.offset, reason }))
     }
 

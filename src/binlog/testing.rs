@@ -22,6 +22,8 @@ pub struct LogFile {
     pub encrypted_from: Option<usize>,
     checksum: Checksum,
     position: GtidPosition,
+    /// Inside transactions end positions are 0, as from 11.8 on.
+    no_ends_inside: bool,
 }
 
 impl LogFile {
@@ -38,7 +40,8 @@ impl LogFile {
     fn begin(start: &str, checksum: Checksum, encrypted: bool) -> Self {
         let position: GtidPosition = start.parse().unwrap();
         let (bytes, ends) = (MAGIC.to_vec(), Vec::new());
-        let mut file = Self { bytes, ends, encrypted_from: None, checksum: Checksum::Crc32, position };
+        let mut file =
+            Self { bytes, ends, encrypted_from: None, checksum: Checksum::Crc32, position, no_ends_inside: false };
         file.event(EventType::FORMAT_DESCRIPTION, 1, EventHeader::IN_USE, &format_body(checksum));
         file.checksum = checksum;
         if encrypted {
@@ -75,7 +78,14 @@ impl LogFile {
     /// A relay log as a server begins it when it starts.
     pub fn relay_of_nothing() -> Self {
         let (bytes, position) = (MAGIC.to_vec(), GtidPosition::empty());
-        let mut file = Self { bytes, ends: Vec::new(), encrypted_from: None, checksum: Checksum::Crc32, position };
+        let mut file = Self {
+            bytes,
+            ends: Vec::new(),
+            encrypted_from: None,
+            checksum: Checksum::Crc32,
+            position,
+            no_ends_inside: false,
+        };
         file.event(EventType::FORMAT_DESCRIPTION, 2, EventHeader::RELAY_LOG, &format_body(Checksum::Crc32));
         file
     }
@@ -94,6 +104,12 @@ impl LogFile {
     /// The replica goes on in its next relay log.
     pub fn continued(mut self) -> Self {
         self.event(EventType::ROTATE, 2, EventHeader::RELAY_LOG, b"\x04\0\0\0\0\0\0\0relay.000002");
+        self
+    }
+
+    /// From here on as a server of 11.8 writes.
+    pub fn of_11_8(mut self) -> Self {
+        self.no_ends_inside = true;
         self
     }
 
@@ -162,7 +178,9 @@ impl LogFile {
 
     fn event(&mut self, event_type: EventType, server_id: u32, flags: u16, body: &[u8]) {
         let length = u32::try_from(HEADER_LEN + body.len() + self.checksum.length()).unwrap();
-        let end_position = u32::try_from(self.bytes.len()).unwrap() + length;
+        let is_inside = [EventType::TABLE_MAP, EventType::WRITE_ROWS_V1, EventType::USER_VAR].contains(&event_type);
+        let has_end = !(self.no_ends_inside && is_inside);
+        let end_position = if has_end { u32::try_from(self.bytes.len()).unwrap() + length } else { 0 };
         let mut header = EventHeader { timestamp: 7, event_type, server_id, length, end_position, flags: 0 };
         header.flags = flags & !EventHeader::IN_USE;
         let checked = [&header.to_bytes()[..], body].concat();
