@@ -46,10 +46,15 @@ fn list(position: &GtidPosition, flags: u32) -> Vec<u8> {
     body
 }
 
-/// HEARTBEAT: alive, nothing new after `position` of `file`.
+/// HEARTBEAT: alive, nothing new after `position` of `file`. A position from 4 GiB on stands in front of the name, behind an
+/// end position of 0 (`HB_SUB_HEADER_LEN`, `send_heartbeat_event` in `sql/sql_repl.cc`).
 #[must_use]
 pub fn heartbeat(server_id: u32, file: &str, position: u64, checksum: Checksum) -> Vec<u8> {
-    artificial(EventType::HEARTBEAT, server_id, low_bits(position), file.as_bytes(), checksum)
+    let event = |end_position, body: &[u8]| artificial(EventType::HEARTBEAT, server_id, end_position, body, checksum);
+    match u32::try_from(position) {
+        Ok(end_position) => event(end_position, file.as_bytes()),
+        Err(_) => event(0, &[&position.to_le_bytes(), file.as_bytes()].concat()),
+    }
 }
 
 /// The file's own FORMAT_DESCRIPTION for the stream, marked as closed. When the stream starts inside the file
@@ -120,8 +125,21 @@ fn with_checksum(header: EventHeader, body: &[u8], checksum: Checksum) -> Vec<u8
     event
 }
 
-/// Positions in event headers are taken modulo 2^32.
-fn low_bits(position: u64) -> u32 {
-    let [a, b, c, d, ..] = position.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_from_4_gib_on_has_its_position_in_front_of_the_name() {
+        let parts = |position| {
+            let event = heartbeat(7, "bin.000001", position, Checksum::Crc32);
+            let header = EventHeader::read(&event).unwrap();
+            assert_eq!(header.length as usize, event.len());
+            (header.end_position, event[HEADER_LEN..event.len() - 4].to_vec())
+        };
+        assert_eq!(parts(0xffff_ffff), (u32::MAX, b"bin.000001".to_vec()));
+        assert_eq!(parts(0x1_0000_0000), (0, b"\0\0\0\0\x01\0\0\0bin.000001".to_vec()));
+        assert_eq!(parts(0x2_0000_0104), (0, b"\x04\x01\0\0\x02\0\0\0bin.000001".to_vec()));
+    }
 }
