@@ -1,5 +1,8 @@
 //! The binary logs of a stopped server on disk: read, never written.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 use tokio::sync::OnceCell;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn, spawn_blocking};
 
 use super::log_reader::{LogReader, LogSource};
 use super::spliced::binlogs_of_relay_logs;
@@ -227,9 +230,16 @@ impl BinlogFiles {
     /// What the file at `index` of the catalogue holds; scanned once, whoever asks. `None` when it has no head, as a crash
     /// leaves a file that was being begun.
     ///
+    /// The scan is a task of its own: it goes on, for others who wait for it, while the caller does something else or is gone.
+    ///
     /// # Errors
     /// The file cannot be read.
     pub async fn contents(self: &Arc<Self>, index: usize) -> Result<Option<Contents>, BinlogError> {
+        let files = Arc::clone(self);
+        spawn(async move { files.scanned(index).await }).await?
+    }
+
+    async fn scanned(self: &Arc<Self>, index: usize) -> Result<Option<Contents>, BinlogError> {
         let Some(log) = self.logs.get(index) else { return Ok(None) };
         let scan = log.scan.get_or_try_init(|| async {
             let files = Arc::clone(self);
