@@ -283,16 +283,18 @@ fn silent_strangers_are_dropped_while_a_replica_goes_on_until_the_server_is_stop
     }
     assert_eq!(replica.slave_status("Slave_IO_Running"), "Yes");
 
+    let late = MariaDb::start(3, &[]);
     let strangers: Vec<_> = (0..200).map(|_| connect()).collect();
+    // They keep nobody out: it does not take until they are dropped.
+    follow(&late, &served);
+    late.wait_for("SELECT @@gtid_slave_pos", &expected, Duration::from_secs(5));
     for mut stranger in strangers {
         stranger.set_read_timeout(Some(LIMIT)).unwrap();
         let end = stranger.read_to_end(&mut Vec::new());
         assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
     }
     assert_eq!(replica.slave_status("Slave_IO_Running"), "Yes");
-    let late = MariaDb::start(3, &[]);
-    follow(&late, &served);
-    late.wait_for("SELECT @@gtid_slave_pos", &expected, LIMIT);
+    assert_eq!(late.slave_status("Slave_IO_Running"), "Yes");
 
     served.stop();
     let lost = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for master to send%'";

@@ -1,49 +1,32 @@
 //! The binlog server: gives the binary logs of a dead primary to replicas, over TCP.
 
-use std::io;
+mod client;
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_blocking};
+use tokio::time::sleep;
 
+use self::client::Client;
 use super::binlog_files::{BinlogError, BinlogFiles};
-use super::log_reader::LogReader;
 use crate::binlog::{Keys, LogEnd};
 use crate::gtid::GtidPosition;
-use crate::protocol::{Connection, Login, Place, ProtocolError, Scramble, Settings, Step};
+use crate::protocol::{Login, Scramble, Settings};
 
 /// A cluster has at most nine members, each with a stream and for a moment a connection that sends KILL.
-const MAX_CONNECTIONS: usize = 32;
-/// A replica sends its next statement within a round trip; who has not asked for the stream after so long is none.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes taken from a client at once: replicas send little.
-const RECEIVE: usize = 4096;
+const MAX_LOGGED_IN: usize = 32;
+/// A replica logs in within two round trips, and does not all at once with so many others.
+const MAX_NEWCOMERS: usize = 16;
 
 /// Serves the binary logs of one server that does not run any more.
 #[derive(Debug)]
 pub struct BinlogServer {
     files: Arc<BinlogFiles>,
-}
-
-/// Why a connection ended.
-#[derive(Debug, Error)]
-enum Ended {
-    #[error("network: {0}")]
-    Network(#[from] io::Error),
-    #[error(transparent)]
-    Protocol(#[from] ProtocolError),
-    #[error("the client did not ask for the stream within {} seconds", PATIENCE.as_secs())]
-    Silent,
-    #[error("the client closed the connection")]
-    Closed,
-    #[error("{0}")]
-    Files(String),
 }
 
 impl BinlogServer {
@@ -85,19 +68,20 @@ impl BinlogServer {
     /// Serves replicas that know `login` until `stop` is ready; then all connections are closed. Dropping the future
     /// does the same.
     pub async fn serve(&self, listener: TcpListener, login: Login, stop: impl Future<Output = ()>) {
-        let mut connections = JoinSet::new();
+        let mut connections = Connections::default();
         let mut number = 0;
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => return,
-                Some(_) = connections.join_next() => {}
+                Some(newcomer) = connections.newcomers.join_next() => connections.logged_in(newcomer),
+                Some(_) = connections.logged_in.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) if connections.len() < MAX_CONNECTIONS => {
+                    Ok(newcomer) => {
                         number += 1;
-                        connections.spawn(client(stream, peer, Arc::clone(&self.files), login.clone(), number));
+                        let settings = self.settings(login.clone(), number);
+                        connections.accepted(newcomer, Arc::clone(&self.files), settings);
                     }
-                    Ok((_, peer)) => tracing::warn!(%peer, "too many connections to the binlog server"),
                     Err(error) => {
                         tracing::warn!(%error, "the binlog server cannot accept a connection");
                         // Out of descriptors: the next try would fail at once, too.
@@ -107,150 +91,40 @@ impl BinlogServer {
             }
         }
     }
-}
 
-async fn client(stream: TcpStream, peer: SocketAddr, files: Arc<BinlogFiles>, login: Login, number: u32) {
-    let settings = Settings {
-        catalogue: Arc::clone(files.catalogue()),
-        login,
-        scramble: Scramble::from_random(rand::random()),
-        connection_id: number,
-    };
-    let mut client = Client { stream, files, connection: Connection::new(settings), open: None, bytes: Vec::new() };
-    match client.run().await {
-        Ok(()) => tracing::debug!(%peer, "binlog server: connection done"),
-        Err(error) => tracing::info!(%peer, %error, "binlog server: connection ended"),
+    fn settings(&self, login: Login, connection_id: u32) -> Settings {
+        let scramble = Scramble::from_random(rand::random());
+        Settings { catalogue: Arc::clone(self.files.catalogue()), login, scramble, connection_id }
     }
 }
 
-struct Client {
-    stream: TcpStream,
-    files: Arc<BinlogFiles>,
-    connection: Connection,
-    /// The file being streamed, by its index.
-    open: Option<(usize, LogReader)>,
-    /// What was read of it last; kept for its memory.
-    bytes: Vec<u8>,
+/// Who has not logged in takes no place from replicas, and gives its own to the next one who comes.
+#[derive(Default)]
+struct Connections {
+    newcomers: JoinSet<Option<Client>>,
+    /// The oldest one first.
+    waiting: VecDeque<AbortHandle>,
+    logged_in: JoinSet<()>,
 }
 
-impl Client {
-    async fn run(&mut self) -> Result<(), Ended> {
-        self.stream.set_nodelay(true)?;
-        // Also who says something now and then must have asked for the stream by then.
-        let patience = Instant::now() + PATIENCE;
-        loop {
-            let step = self.connection.step();
-            let output = self.connection.take_output();
-            self.stream.write_all(&output).await?;
-            self.connection.reuse(output);
-            match step {
-                Step::Receive => timeout_at(patience, self.receive()).await.map_err(|_| Ended::Silent)??,
-                Step::Position { file, offset } => self.position(file, offset).await?,
-                Step::Start(place) => self.start(place).await?,
-                Step::Scan { file, heartbeat } => self.scan(file, heartbeat).await?,
-                Step::Read { file, offset, length } => self.read(file, offset, length).await?,
-                Step::Idle { heartbeat } => self.wait(heartbeat).await?,
-                Step::Close => return Ok(self.stream.shutdown().await?),
-            }
+impl Connections {
+    fn accepted(&mut self, (stream, peer): (TcpStream, SocketAddr), files: Arc<BinlogFiles>, settings: Settings) {
+        self.waiting.retain(|newcomer| !newcomer.is_finished());
+        if self.waiting.len() >= MAX_NEWCOMERS
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            tracing::info!("binlog server: the oldest connection that has not logged in gives its place to the next");
+            oldest.abort();
         }
+        self.waiting.push_back(self.newcomers.spawn(Client::new(stream, peer, files, settings).log_in()));
     }
 
-    async fn receive(&mut self) -> Result<(), Ended> {
-        let mut buffer = [0; RECEIVE];
-        let count = self.stream.read(&mut buffer).await?;
-        if count == 0 {
-            return Err(Ended::Closed);
+    fn logged_in(&mut self, newcomer: Result<Option<Client>, JoinError>) {
+        let Ok(Some(client)) = newcomer else { return };
+        if self.logged_in.len() < MAX_LOGGED_IN {
+            self.logged_in.spawn(client.run());
+        } else {
+            tracing::warn!(peer = %client.peer(), "too many connections to the binlog server");
         }
-        let bytes = buffer.get(..count).unwrap_or_default();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(self.connection.receive(bytes, now)?)
-    }
-
-    /// Waits for the client, at most until the next heartbeat is due.
-    async fn wait(&mut self, heartbeat: Option<Duration>) -> Result<(), Ended> {
-        tokio::select! {
-            received = self.receive() => received,
-            () = period(heartbeat) => {
-                self.connection.heartbeat();
-                Ok(())
-            }
-        }
-    }
-
-    /// Scans on through the heartbeats: a replica gives up when it hears nothing for its `slave_net_timeout`.
-    async fn scan(&mut self, file: usize, heartbeat: Option<Duration>) -> Result<(), Ended> {
-        let files = Arc::clone(&self.files);
-        let mut scan = std::pin::pin!(files.contents(file));
-        let found = loop {
-            tokio::select! {
-                found = &mut scan => break found,
-                () = period(heartbeat) => {
-                    self.connection.heartbeat();
-                    let output = self.connection.take_output();
-                    self.stream.write_all(&output).await?;
-                }
-            }
-        };
-        match found {
-            Ok(found) => self.connection.scanned(file, found.as_ref().map(|found| (&*found.head, &found.scan))),
-            Err(error) => self.fail(&error.to_string()),
-        }
-        Ok(())
-    }
-
-    async fn read(&mut self, file: usize, offset: u64, length: u64) -> Result<(), Ended> {
-        let length = usize::try_from(length).map_err(|error| Ended::Files(error.to_string()))?;
-        let (open, files) = (self.open.take(), Arc::clone(&self.files));
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let read = move || {
-            let mut reader = match open {
-                Some((index, reader)) if index == file => reader,
-                _ => files.reader(file).map_err(|error| error.to_string())?,
-            };
-            let read = reader.read_into(offset, length, &mut bytes);
-            read.map(|()| (bytes, reader)).map_err(|error| format!("reading a log at offset {offset}: {error}"))
-        };
-        match blocking(read).await? {
-            Ok((bytes, reader)) => {
-                self.connection.file_bytes(&bytes);
-                (self.open, self.bytes) = (Some((file, reader)), bytes);
-            }
-            Err(reason) => self.fail(&reason),
-        }
-        Ok(())
-    }
-
-    async fn position(&mut self, file: usize, offset: u64) -> Result<(), Ended> {
-        let files = Arc::clone(&self.files);
-        let found = blocking(move || files.position_at(file, offset)).await?;
-        self.connection.position(found.as_ref());
-        Ok(())
-    }
-
-    async fn start(&mut self, place: Place) -> Result<(), Ended> {
-        let files = Arc::clone(&self.files);
-        let found = blocking(move || match place {
-            Place::After(had) => files.start(&had),
-            Place::At { file, offset } => files.start_at(&file, offset),
-        });
-        let found = found.await?;
-        self.connection.started(found.as_ref().map(|(start, head)| (start.clone(), &**head)).map_err(Clone::clone));
-        Ok(())
-    }
-
-    fn fail(&mut self, reason: &str) {
-        tracing::warn!(reason, "binlog server: stream ends");
-        self.connection.fail(reason);
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ended> {
-    spawn_blocking(work).await.map_err(|error| Ended::Files(error.to_string()))
-}
-
-async fn period(heartbeat: Option<Duration>) {
-    match heartbeat {
-        Some(period) => sleep(period).await,
-        None => std::future::pending().await,
     }
 }

@@ -132,6 +132,12 @@ impl Connection {
         }
     }
 
+    /// True once the client has logged in, and until the connection is to be closed.
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        !matches!(self.phase, Phase::Greeted | Phase::Closed)
+    }
+
     /// True once the client has logged in and asked for the stream.
     #[must_use]
     pub fn is_streaming(&self) -> bool {
