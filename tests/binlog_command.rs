@@ -114,6 +114,28 @@ fn inspect_tells_what_files_hold_and_how_they_end() {
 }
 
 #[test]
+fn inspect_ends_quietly_when_nobody_reads_on() {
+    let server = dead_server();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beachmaster"));
+    command.args(["binlog", "inspect", "--events", server.datadir().to_str().unwrap()]);
+    let mut inspect = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(inspect.stdout.take());
+    let output = inspect.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
+}
+
+#[test]
+fn serve_on_all_addresses_names_none_of_them() {
+    let server = dead_server();
+    let files = copy(&server.datadir());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beachmaster"));
+    command.args(["binlog", "serve", "--listen", "0.0.0.0:0", files.path().to_str().unwrap()]);
+    let mut serving = Serving(command.stdout(Stdio::piped()).spawn().unwrap());
+    let follow = BufReader::new(serving.0.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(follow.contains("MASTER_HOST='THIS-HOST'"), "{follow}");
+}
+
+#[test]
 fn diff_names_the_transactions_that_only_one_side_has() {
     let server = dead_server();
     let shorter = copy(&server.datadir());

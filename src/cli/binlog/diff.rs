@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{Output, files, range_text};
+use super::{Output, files, range_text, say};
 use crate::binlog::{End, GtidSet, Keys};
 
 /// Arguments of `beachmaster binlog diff`.
@@ -42,7 +42,9 @@ fn compare(args: &Args) -> Result<bool, String> {
     let (a, b) = (transactions(&args.a, &keys)?, transactions(&args.b, &keys)?);
     let (only_a, only_b) = (a.without(&b), b.without(&a));
     match args.output {
-        Output::Json => println!("{:#}", json!({"onlyInA": only_a.ranges(), "onlyInB": only_b.ranges()})),
+        Output::Json => {
+            say(format_args!("{:#}", json!({"onlyInA": only_a.ranges(), "onlyInB": only_b.ranges()})));
+        }
         Output::Text => {
             print_only(&args.a, &only_a);
             print_only(&args.b, &only_b);
@@ -53,7 +55,7 @@ fn compare(args: &Args) -> Result<bool, String> {
 
 fn print_only(path: &Path, only: &GtidSet) {
     for range in only.ranges() {
-        println!("only in {}: {}", path.display(), range_text(&range));
+        say(format_args!("only in {}: {}", path.display(), range_text(&range)));
     }
 }
 

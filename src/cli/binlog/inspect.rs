@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::files;
-use super::{Output, grouped, range_text};
-use crate::binlog::{End, Event, Group, Inspection};
+use super::{Output, grouped, range_text, say};
+use crate::binlog::{End, Event, EventHeader, Group, Inspection};
 
 /// Arguments of `beachmaster binlog inspect`.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
                 Ok((found, _)) => {
                     well &= !matches!(found.end, End::Damaged { .. });
                     match args.output {
-                        Output::Text => print!("{}", text(&file.display().to_string(), &found)),
+                        Output::Text => say(text(&file.display().to_string(), &found)),
                         Output::Json => all.push(json!({"file": file, "found": found})),
                     }
                 }
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         }
     }
     if matches!(args.output, Output::Json) {
-        println!("{:#}", json!({"files": all}));
+        say(format_args!("{:#}", json!({"files": all})));
     }
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -72,11 +72,11 @@ fn list(args: &Args, event: &Event, group: Option<Group>) {
         return;
     }
     if args.events {
-        let header = &event.header;
-        println!("{:>12} {} server {} {} bytes", event.offset, header.event_type, header.server_id, header.length);
+        let EventHeader { event_type, server_id, length, .. } = event.header;
+        say(format_args!("{:>12} {event_type} server {server_id} {length} bytes", event.offset));
     }
     if let Some(group) = group.filter(|_| args.transactions) {
-        println!("{:>12} {} to {}", group.start, group.gtid, group.end);
+        say(format_args!("{:>12} {} to {}", group.start, group.gtid, group.end));
     }
 }
 
@@ -98,7 +98,7 @@ fn text(name: &str, found: &Inspection) -> String {
     lines.push(format!("  events        {} ({})", grouped(found.events.values().sum()), kinds.join(", ")));
     lines.push(format!("  end           {}", end(found)));
     lines.extend(found.notes.iter().map(|note| format!("  note          {note}")));
-    lines.join("\n") + "\n"
+    lines.join("\n")
 }
 
 fn end(found: &Inspection) -> String {

@@ -5,6 +5,8 @@ mod files;
 mod inspect;
 mod serve;
 
+use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -44,6 +46,21 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Serve(args) => serve::run(args),
+    }
+}
+
+/// What a shell tells of a program that SIGPIPE ended.
+const PIPE_CLOSED: i32 = 128 + 13;
+
+/// Prints a line of the result. Ends the program without a word when nobody reads on, as `head` does when it has enough.
+fn say(line: impl fmt::Display) {
+    match writeln!(io::stdout(), "{line}") {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(PIPE_CLOSED),
+        Err(error) => {
+            eprintln!("beachmaster binlog: the result cannot be printed: {error}");
+            std::process::exit(1)
+        }
     }
 }
 

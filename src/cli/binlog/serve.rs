@@ -1,13 +1,13 @@
 //! `beachmaster binlog serve`: a dead server's binary logs for a real replica, also without Kubernetes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
 use tokio::signal::ctrl_c;
 
-use super::files;
+use super::{files, say};
 use crate::agent::binlog_server::BinlogServer;
 use crate::mariadb::text::quote;
 use crate::operator::passwords;
@@ -34,6 +34,9 @@ pub struct Args {
     #[command(flatten)]
     key: files::KeyArgs,
 }
+
+/// Stands for the address when the server listens on all of them: `0.0.0.0` is no place to connect to.
+const THIS_HOST: &str = "THIS-HOST";
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new();
@@ -63,17 +66,25 @@ async fn serve(args: &Args) -> Result<(), String> {
         eprintln!("{} is {torn}; it is served to its last complete transaction", end.last_file);
     }
     eprintln!("serving {} up to {} on {address}; on a replica:", args.directory.display(), end.position);
-    println!(
+    let host = host(address.ip());
+    if host == THIS_HOST {
+        eprintln!("(in the place of {THIS_HOST} put a name or an address of this host that the replica can reach)");
+    }
+    say(format_args!(
         "STOP SLAVE; CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
          MASTER_USE_GTID=slave_pos, MASTER_SSL=0; START SLAVE;",
-        quote(&address.ip().to_string()),
+        quote(&host),
         address.port(),
         quote(&args.user),
         quote(password)
-    );
-    println!("SELECT MASTER_GTID_WAIT({});", quote(&end.position.to_string()));
+    ));
+    say(format_args!("SELECT MASTER_GTID_WAIT({});", quote(&end.position.to_string())));
     // A signal that cannot be awaited ends the program by itself.
     server.serve(listener, login, async { drop(ctrl_c().await) }).await;
     eprintln!("stopped");
     Ok(())
+}
+
+fn host(listen: IpAddr) -> String {
+    if listen.is_unspecified() { THIS_HOST.to_owned() } else { listen.to_string() }
 }
