@@ -25,7 +25,7 @@ mod tail;
 
 use mariadb::MariaDb;
 use member::succeeds;
-use tail::{LIMIT, copy};
+use tail::{LIMIT, copy, copy_logs};
 
 fn beachmaster(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_beachmaster")).arg("binlog").args(args).output().unwrap()
@@ -179,4 +179,48 @@ fn serve_brings_a_real_replica_to_the_end_of_the_logs() {
     }
     assert!(Command::new("kill").args(["-INT", &serving.0.id().to_string()]).status().unwrap().success());
     assert!(succeeds("an interrupted server ends", &mut serving.0));
+}
+
+/// A transaction that is spread over several of them is there, too, and a replica can be brought to their end.
+#[test]
+fn relay_logs_of_a_directory_are_read_and_served_as_binary_logs() {
+    let primary = MariaDb::start(1, &[]);
+    let mut received = MariaDb::start(
+        2,
+        &["--relay-log=received", "--max-relay-log-size=4096", "--relay-log-purge=0", "--skip-slave-start"],
+    );
+    let rows: String = (0..40).map(|row| format!("INSERT INTO d.t VALUES ({row}, REPEAT('x', 500));")).collect();
+    primary.sql(&format!(
+        "CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY, b TEXT); BEGIN; {rows} COMMIT; INSERT INTO d.t VALUES (99, '')"
+    ));
+    received.sql(&format!(
+        "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={}, MASTER_USER='root', MASTER_USE_GTID=slave_pos;
+         START SLAVE IO_THREAD",
+        primary.port
+    ));
+    tail::wait_status(&received, "Gtid_IO_Pos", "0-1-4");
+    received.kill();
+    let (relay_logs, binary_logs) = (copy_logs(&received.datadir(), "received"), copy(&primary.datadir()));
+    let relay_logs = relay_logs.path().to_str().unwrap();
+    let index = fs::read_to_string(received.datadir().join("received.index")).unwrap();
+    // By itself the file in which the long transaction begins does not have it.
+    let file = |name: &str| text(&beachmaster(&["inspect", received.datadir().join(name).to_str().unwrap()]));
+    assert!(index.lines().any(|name| file(name).contains("transaction 0-1-3 has no end")), "{index}");
+
+    let output = beachmaster(&["diff", relay_logs, binary_logs.path().to_str().unwrap()]);
+    assert_eq!((output.status.code(), text(&output)), (Some(0), String::new()));
+    let output = beachmaster(&["inspect", "--output", "json", relay_logs]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let transactions =
+        found["files"].as_array().unwrap().iter().map(|log| log["found"]["transactions"].as_u64().unwrap());
+    assert_eq!(transactions.sum::<u64>(), 4, "{found}");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beachmaster"));
+    command.args(["binlog", "serve", "--listen", "127.0.0.1:0", relay_logs]);
+    let mut serving = Serving(command.stdout(Stdio::piped()).spawn().unwrap());
+    let follow = BufReader::new(serving.0.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let replica = MariaDb::start(3, &[]);
+    replica.sql(&follow);
+    replica.wait_for("SELECT @@gtid_slave_pos", "0-1-4", LIMIT);
+    tail::assert_same_tables(&primary, &replica);
 }

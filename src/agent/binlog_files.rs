@@ -130,13 +130,13 @@ impl BinlogFiles {
         .await?
     }
 
-    /// Reads the relay logs of a stopped server in `directory`, by their index, as binary logs of their source.
+    /// Reads the relay logs `basename` of a stopped server in `directory`, by their index, as binary logs of their source.
     ///
     /// # Errors
     /// The logs cannot be read, or hold no complete transaction; see [`BinlogError`].
-    pub async fn open_relay_logs(directory: &Path, keys: Keys) -> Result<Self, BinlogError> {
-        let directory = directory.to_owned();
-        spawn_blocking(move || Self::of(binlogs_of_relay_logs(&directory, &keys)?, keys, &directory)).await?
+    pub async fn open_relay_logs(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
+        let (directory, basename) = (directory.to_owned(), basename.to_owned());
+        spawn_blocking(move || Self::of(binlogs_of_relay_logs(&directory, &basename, &keys)?, keys, &directory)).await?
     }
 
     /// Logs in their order, in `directory`; the last one with a head is read as a whole. A crash while a new file is begun
@@ -337,7 +337,11 @@ fn whole(source: &LogSource, keys: &Keys) -> Result<Option<(Opened, FileScan)>, 
     Ok(scanner.finish().map(|(head, scan)| (Opened { head: Arc::new(head), cipher }, scan)))
 }
 
-fn size(source: &LogSource) -> Result<u64, BinlogError> {
+/// Bytes of a log.
+///
+/// # Errors
+/// When the operating system refuses.
+pub fn size(source: &LogSource) -> Result<u64, BinlogError> {
     match source {
         LogSource::File { path, .. } => file_size(path),
         LogSource::Spliced(pieces) => Ok(pieces.last().map_or(0, |piece| piece.start + piece.length)),

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use self::client::Client;
 use super::binlog_files::{BinlogError, BinlogFiles};
+use super::spliced::RELAY_LOGS;
 use crate::binlog::{Keys, LogEnd};
 use crate::gtid::GtidPosition;
 use crate::protocol::{Login, Scramble, Settings};
@@ -38,13 +39,21 @@ impl BinlogServer {
         Ok(Self { files: Arc::new(BinlogFiles::open(directory, basename, keys).await?) })
     }
 
-    /// Reads the relay logs of a stopped server in `directory`, by their index, and serves them as binary logs of their
-    /// source, by GTID.
+    /// Reads a stopped member's relay logs in `directory`, by their index, and serves them as binary logs of their source,
+    /// by GTID.
     ///
     /// # Errors
     /// The logs cannot be read, or hold no complete transaction; see [`BinlogError`].
     pub async fn open_relay_logs(directory: &Path, keys: Keys) -> Result<Self, BinlogError> {
-        Ok(Self { files: Arc::new(BinlogFiles::open_relay_logs(directory, keys).await?) })
+        Self::open_relay_logs_named(directory, RELAY_LOGS, keys).await
+    }
+
+    /// As [`Self::open_relay_logs`], of any server.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_relay_logs_named(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
+        Ok(Self { files: Arc::new(BinlogFiles::open_relay_logs(directory, basename, keys).await?) })
     }
 
     /// `server_id` of the server that wrote the last file, as its head says.

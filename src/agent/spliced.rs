@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::binlog_files::{BinlogError, SCAN_CHUNK, file_size, names, read_through};
 use super::log_reader::{LogReader, LogSource, Piece, PieceContent};
-use crate::binlog::{FileCipher, Keys, LogName, Progress, Scanner, Spliced, Splicer, Torn};
+use crate::binlog::{EventHeader, FileCipher, HEADER_LEN, Keys, LogName, Progress, Scanner, Spliced, Splicer, Torn};
 
-/// Base name of relay logs (option `relay_log`).
+/// Base name of a member's relay logs (option `relay_log`).
 pub const RELAY_LOGS: &str = "relay";
 
 /// A relay log that was read.
@@ -16,15 +16,35 @@ struct RelayLog {
     cipher: Option<FileCipher>,
 }
 
-/// The relay logs of `directory`, by its index, as binary logs of their source.
+/// True when the logs `basename` in `directory` are relay logs: then the replica has marked their first event as its own.
+#[must_use]
+pub fn are_relay_logs(directory: &Path, basename: &str) -> bool {
+    names(directory, basename).is_ok_and(|names| names.iter().any(|name| is_relay_log(&directory.join(name.as_str()))))
+}
+
+fn is_relay_log(path: &Path) -> bool {
+    /// In front of the first event.
+    const MAGIC: usize = 4;
+    let mut bytes = Vec::new();
+    let source = LogSource::File { path: path.to_owned(), cipher: None };
+    let read = LogReader::open(&source).and_then(|mut file| file.read_into(0, MAGIC + HEADER_LEN, &mut bytes));
+    let first = bytes.get(MAGIC..).and_then(|bytes| EventHeader::read(bytes).ok());
+    read.is_ok() && first.is_some_and(|header| header.flags & EventHeader::RELAY_LOG != 0)
+}
+
+/// The relay logs `basename` of `directory`, by its index, as binary logs of their source.
 ///
 /// # Errors
 /// They cannot be read, or hold what no server writes.
-pub(super) fn binlogs_of_relay_logs(directory: &Path, keys: &Keys) -> Result<Vec<(LogName, LogSource)>, BinlogError> {
+pub fn binlogs_of_relay_logs(
+    directory: &Path,
+    basename: &str,
+    keys: &Keys,
+) -> Result<Vec<(LogName, LogSource)>, BinlogError> {
     let mut splicer = Splicer::default();
     let mut files = Vec::new();
     let mut before = None;
-    for name in names(directory, RELAY_LOGS)? {
+    for name in names(directory, basename)? {
         let path = directory.join(name.as_str());
         let found = read(&path, keys, &mut splicer)?;
         // Behind a file that a crash cut off the server opens another one when it starts, and may write nothing to it.
@@ -105,7 +125,8 @@ mod tests {
             index += &format!("./{name}\n");
         }
         fs::write(directory.path().join("relay.index"), index).unwrap();
-        binlogs_of_relay_logs(directory.path(), &Keys::missing(""))
+        assert!(are_relay_logs(directory.path(), RELAY_LOGS));
+        binlogs_of_relay_logs(directory.path(), RELAY_LOGS, &Keys::missing(""))
     }
 
     #[test]

@@ -62,11 +62,10 @@ fn print_only(path: &Path, only: &GtidSet) {
 /// All complete transactions. A torn end is as good as an end; damage hides what is behind it.
 fn transactions(path: &Path, keys: &Keys) -> Result<GtidSet, String> {
     let mut all = GtidSet::default();
-    for file in files::behind(path)? {
-        let (found, transactions) =
-            files::inspect(&file, keys, |_, _| ()).map_err(|error| format!("{}: {error}", file.display()))?;
+    for log in files::behind(path, keys)? {
+        let (found, transactions) = files::inspect(&log, keys, |_, _| ())?;
         if let End::Damaged { offset, message } = found.end {
-            return Err(format!("{}: damaged at offset {offset}: {message}", file.display()));
+            return Err(format!("{}: damaged at offset {offset}: {message}", log.name));
         }
         all.extend(&transactions);
     }

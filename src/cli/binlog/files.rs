@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::agent::binlog_files::{SCAN_CHUNK, listed, read_through};
+use crate::agent::binlog_files::{SCAN_CHUNK, listed, read_through, size};
 use crate::agent::log_reader::{LogReader, LogSource};
-use crate::binlog::{Algorithm, Event, Group, GtidSet, Inspection, Inspector, Keys};
+use crate::agent::spliced::{are_relay_logs, binlogs_of_relay_logs};
+use crate::binlog::{Algorithm, Event, Group, GtidSet, Inspection, Inspector, Keys, LogName};
 
 /// The key of encrypted logs, as the command line names it.
 #[derive(Debug, clap::Args)]
@@ -41,16 +42,36 @@ impl KeyArgs {
     }
 }
 
-/// The files behind a path: itself, or those an index in it names, in their order.
+/// A log and what it is called.
+pub struct Log {
+    /// The file, or how it came to be.
+    pub name: String,
+    source: LogSource,
+}
+
+impl Log {
+    fn file(path: PathBuf) -> Self {
+        Self { name: path.display().to_string(), source: LogSource::File { path, cipher: None } }
+    }
+}
+
+/// The logs behind a path: the file itself, or those an index in it names, in their order. Relay logs of a directory are put
+/// together to binary logs of their source, because a transaction may be spread over two of them.
 ///
 /// # Errors
 /// A sentence that names the path and the remedy.
-pub fn behind(path: &Path) -> Result<Vec<PathBuf>, String> {
+pub fn behind(path: &Path, keys: &Keys) -> Result<Vec<Log>, String> {
     if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return Ok(vec![Log::file(path.to_owned())]);
     }
-    let names = listed(path, &basename_in(path)?).map_err(|error| error.to_string())?;
-    Ok(names.iter().map(|name| path.join(name.as_str())).collect())
+    let basename = basename_in(path)?;
+    if are_relay_logs(path, &basename) {
+        let logs = binlogs_of_relay_logs(path, &basename, keys).map_err(|error| error.to_string())?;
+        let name = |name: LogName| format!("{} (of the relay logs in {})", name, path.display());
+        return Ok(logs.into_iter().map(|(log, source)| Log { name: name(log), source }).collect());
+    }
+    let names = listed(path, &basename).map_err(|error| error.to_string())?;
+    Ok(names.iter().map(|name| Log::file(path.join(name.as_str()))).collect())
 }
 
 /// The base name of the binary logs in a directory, by their index.
@@ -75,25 +96,21 @@ pub fn basename_in(directory: &Path) -> Result<String, String> {
     }
 }
 
-/// Reads one file to its end, or to where it cannot be read.
+/// Reads one log to its end, or to where it cannot be read.
 ///
 /// # Errors
-/// When the operating system refuses.
+/// A sentence that names the log, when the operating system refuses.
 pub fn inspect(
-    path: &Path,
+    log: &Log,
     keys: &Keys,
     mut show: impl FnMut(&Event, Option<Group>),
-) -> io::Result<(Inspection, GtidSet)> {
-    let mut reader = LogReader::open(&LogSource::File { path: path.to_owned(), cipher: None })?;
-    let mut inspector = Inspector::new(fs::metadata(path)?.len(), keys);
-    read_through(
-        &mut reader,
-        SCAN_CHUNK,
-        |error| error,
-        |bytes| {
-            inspector.feed(bytes, &mut show);
-            Ok(inspector.is_done())
-        },
-    )?;
+) -> Result<(Inspection, GtidSet), String> {
+    let failed = |error: io::Error| format!("{}: {error}", log.name);
+    let mut reader = LogReader::open(&log.source).map_err(failed)?;
+    let mut inspector = Inspector::new(size(&log.source).map_err(|error| error.to_string())?, keys);
+    read_through(&mut reader, SCAN_CHUNK, failed, |bytes| {
+        inspector.feed(bytes, &mut show);
+        Ok(inspector.is_done())
+    })?;
     Ok(inspector.finish())
 }

@@ -39,22 +39,22 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let mut well = true;
     let mut all = Vec::new();
     for path in &args.paths {
-        let files = files::behind(path).unwrap_or_else(|error| {
+        let logs = files::behind(path, &keys).unwrap_or_else(|error| {
             eprintln!("beachmaster binlog: {error}");
             well = false;
             Vec::new()
         });
-        for file in files {
-            match files::inspect(&file, &keys, |event, group| list(args, event, group)) {
+        for log in logs {
+            match files::inspect(&log, &keys, |event, group| list(args, event, group)) {
                 Ok((found, _)) => {
                     well &= !matches!(found.end, End::Damaged { .. });
                     match args.output {
-                        Output::Text => say(text(&file.display().to_string(), &found)),
-                        Output::Json => all.push(json!({"file": file, "found": found})),
+                        Output::Text => say(text(&log.name, &found)),
+                        Output::Json => all.push(json!({"file": log.name, "found": found})),
                     }
                 }
                 Err(error) => {
-                    eprintln!("beachmaster binlog: {}: {error}", file.display());
+                    eprintln!("beachmaster binlog: {error}");
                     well = false;
                 }
             }

@@ -26,7 +26,7 @@ enum Command {
     Inspect(inspect::Args),
     /// Compares the transactions of two sets of logs. Exits with 1 when they differ, with 2 when one cannot be read.
     Diff(diff::Args),
-    /// Serves the binary logs of a stopped server to replicas, as a primary would, until it is interrupted.
+    /// Serves the binary or relay logs of a stopped server to replicas, as a primary would, until it is interrupted.
     Serve(serve::Args),
 }
 

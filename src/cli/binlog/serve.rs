@@ -1,5 +1,6 @@
-//! `beachmaster binlog serve`: a dead server's binary logs for a real replica, also without Kubernetes.
+//! `beachmaster binlog serve`: a dead server's logs for a real replica, also without Kubernetes.
 
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,8 +8,9 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::ctrl_c;
 
-use super::{files, say};
+use super::files;
 use crate::agent::binlog_server::BinlogServer;
+use crate::agent::spliced::are_relay_logs;
 use crate::mariadb::text::quote;
 use crate::operator::passwords;
 use crate::protocol::Login;
@@ -19,7 +21,7 @@ const PASSWORD_LENGTH: usize = 32;
 /// Arguments of `beachmaster binlog serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Directory with the binary logs and their index; its server must not run. Nothing in it is changed.
+    /// Directory with the binary logs, or a replica's relay logs, and their index; its server must not run. Nothing in it is changed.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Where replicas connect. There is no TLS: keep it to a network you trust.
@@ -51,8 +53,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 async fn serve(args: &Args) -> Result<(), String> {
     let basename = files::basename_in(&args.directory)?;
-    let server =
-        BinlogServer::open(&args.directory, &basename, args.key.keys()?).await.map_err(|error| error.to_string())?;
+    let keys = args.key.keys()?;
+    let server = if are_relay_logs(&args.directory, &basename) {
+        BinlogServer::open_relay_logs_named(&args.directory, &basename, keys).await
+    } else {
+        BinlogServer::open(&args.directory, &basename, keys).await
+    };
+    let server = server.map_err(|error| error.to_string())?;
     let password = match &args.password_file {
         Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
         None => passwords::random(PASSWORD_LENGTH),
@@ -70,15 +77,17 @@ async fn serve(args: &Args) -> Result<(), String> {
     if host == THIS_HOST {
         eprintln!("(in the place of {THIS_HOST} put a name or an address of this host that the replica can reach)");
     }
-    say(format_args!(
+    let follow = format!(
         "STOP SLAVE; CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
          MASTER_USE_GTID=slave_pos, MASTER_SSL=0; START SLAVE;",
         quote(&host),
         address.port(),
         quote(&args.user),
         quote(password)
-    ));
-    say(format_args!("SELECT MASTER_GTID_WAIT({});", quote(&end.position.to_string())));
+    );
+    let wait = format!("SELECT MASTER_GTID_WAIT({});", quote(&end.position.to_string()));
+    // Who reads no more than they need is served all the same.
+    writeln!(io::stdout(), "{follow}\n{wait}").unwrap_or_default();
     // A signal that cannot be awaited ends the program by itself.
     server.serve(listener, login, async { drop(ctrl_c().await) }).await;
     eprintln!("stopped");
