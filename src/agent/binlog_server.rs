@@ -14,7 +14,6 @@ use tokio::time::sleep;
 
 use self::client::Client;
 use super::binlog_files::{BinlogError, BinlogFiles};
-use super::spliced::RELAY_LOGS;
 use crate::binlog::{Keys, LogEnd};
 use crate::gtid::GtidPosition;
 use crate::protocol::{Login, Scramble, Settings};
@@ -39,20 +38,12 @@ impl BinlogServer {
         Ok(Self { files: Arc::new(BinlogFiles::open(directory, basename, keys).await?) })
     }
 
-    /// Reads a stopped member's relay logs in `directory`, by their index, and serves them as binary logs of their source,
-    /// by GTID.
+    /// Reads the relay logs `basename` of a stopped server in `directory`, by their index, and serves them as binary logs of
+    /// their source, by GTID.
     ///
     /// # Errors
     /// The logs cannot be read, or hold no complete transaction; see [`BinlogError`].
-    pub async fn open_relay_logs(directory: &Path, keys: Keys) -> Result<Self, BinlogError> {
-        Self::open_relay_logs_named(directory, RELAY_LOGS, keys).await
-    }
-
-    /// As [`Self::open_relay_logs`], of any server.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn open_relay_logs_named(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
+    pub async fn open_relay_logs(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
         Ok(Self { files: Arc::new(BinlogFiles::open_relay_logs(directory, basename, keys).await?) })
     }
 

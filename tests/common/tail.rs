@@ -72,7 +72,7 @@ impl Served {
     fn serve_with(files: TempDir, basename: &str, keys: Keys) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let server = match basename {
-            RELAY_LOGS => runtime.block_on(BinlogServer::open_relay_logs(files.path(), keys)).unwrap(),
+            RELAY_LOGS => runtime.block_on(BinlogServer::open_relay_logs(files.path(), RELAY_LOGS, keys)).unwrap(),
             basename => runtime.block_on(BinlogServer::open(files.path(), basename, keys)).unwrap(),
         };
         let server = std::sync::Arc::new(server);

@@ -22,6 +22,7 @@ use super::work::Work;
 use crate::agent::binlog_files::BinlogError;
 use crate::agent::binlog_server::BinlogServer;
 use crate::agent::relay_logs::RelayLogs;
+use crate::agent::spliced::RELAY_LOGS;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, Incarnation, OrderError, Reason, Secret};
 use crate::protocol;
@@ -81,7 +82,7 @@ fn folders(work: &Work<'_>, of: Incarnation) -> Result<Vec<PathBuf>, OrderError>
 
 /// `None` when there is no complete transaction.
 async fn open(work: &Work<'_>, folder: &Path) -> Result<Option<BinlogServer>, OrderError> {
-    match BinlogServer::open_relay_logs(folder, work.agent().config.log_keys()).await {
+    match BinlogServer::open_relay_logs(folder, RELAY_LOGS, work.agent().config.log_keys()).await {
         Ok(server) => Ok(Some(server)),
         Err(BinlogError::NoHead { .. }) => Ok(None),
         Err(error) => Err(unreadable(&error.to_string())),

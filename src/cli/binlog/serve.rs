@@ -55,7 +55,7 @@ async fn serve(args: &Args) -> Result<(), String> {
     let basename = files::basename_in(&args.directory)?;
     let keys = args.key.keys()?;
     let server = if are_relay_logs(&args.directory, &basename) {
-        BinlogServer::open_relay_logs_named(&args.directory, &basename, keys).await
+        BinlogServer::open_relay_logs(&args.directory, &basename, keys).await
     } else {
         BinlogServer::open(&args.directory, &basename, keys).await
     };
