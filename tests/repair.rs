@@ -169,7 +169,12 @@ fn a_candidate_is_mended_before_its_promotion_or_refused() {
 
 #[test]
 fn killed_at_random_it_ends_equal() {
-    kills::series(Version::V10_11, 4, 5);
+    kills::series(Version::V10_11, 4, 10);
+}
+
+#[test]
+fn killed_at_random_it_ends_equal_on_11_8() {
+    kills::series(Version::V11_8, 4, 10);
 }
 
 /// `SEED=n KILLS=n cargo test --release --test repair figures -- --ignored --nocapture`.

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use beachmaster::orders::{Event, Mariadbd};
+use beachmaster::orders::{Event, Order};
 
 use crate::member::{Member, Version, as_server};
 use crate::pair::Pair;
@@ -67,10 +67,13 @@ fn ddl(random: &mut Random, name: &str) -> String {
     )
 }
 
-/// Some seconds of work for the replica, on which it is killed; then it must end equal. What was mended, by kind.
+/// More turns than are applied before the latest kill.
+const TURNS: u32 = 160;
+
+/// Some seconds of work for the replica, in the middle of which it is killed; then it must end equal. What was mended, by kind.
 pub fn kill(pair: &mut Pair, round: u64, random: &mut Random) -> Vec<String> {
     let mut clients: Vec<Client> = (0..3).map(|_| Client::of(&pair.source)).collect();
-    for turn in 0..40 {
+    for turn in 0..TURNS {
         let name = |client: u64| format!("x{round}_{turn}_{client}");
         clients[0].write(&xa(random, &name(0)));
         clients[1].write(&xa(random, &name(1)));
@@ -84,14 +87,17 @@ pub fn kill(pair: &mut Pair, round: u64, random: &mut Random) -> Vec<String> {
     ));
     let seen = log_length(&pair.replica);
     let mut stream = pair.replica.stream();
-    std::thread::sleep(Duration::from_millis(100 + random.below(1_400)));
+    std::thread::sleep(Duration::from_millis(100 + random.below(900)));
     pair.replica.kill_mariadbd();
     stream.event(Event::Exited);
+    let written = pair.source.position();
     clients.into_iter().for_each(Client::finish);
+    assert_ne!(pair.source.position(), written, "the kill came when all was written: give it more turns");
     if round >= 3 {
         pair.source.sql(&format!("XA COMMIT 'k{}'", round - 3));
     }
-    pair.replica.wait_for("a new run answers", |state| matches!(state.mariadbd, Mariadbd::Running { sql: true, .. }));
+    // By itself it starts later after each crash.
+    pair.obey(Order::Start);
     pair.follow();
     pair.assert_equal();
     mended(&pair.replica, seen)
