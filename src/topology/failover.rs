@@ -117,13 +117,20 @@ fn is_freezable(case: &Case<'_>, member: &MemberView) -> bool {
 }
 
 /// True while an answer is still to come that could change the outcome. One failure is answer enough: the order is given
-/// again, but nobody waits for it.
+/// again, but nobody waits for it. The failure of another order is none: who is frozen once more because of it is waited for.
 fn is_gathering(case: &Case<'_>, from: Ordinal) -> bool {
-    let unfailed = |member: &MemberView| member.progress.failure.is_none();
-    let fencing =
-        case.seen.member(from).is_some_and(|old| is_fenceable(old) && old.progress.fenced.is_none() && unfailed(old));
-    fencing
-        || case.others(from).any(|member| is_freezable(case, member) && member.frozen().is_none() && unfailed(member))
+    let failed = |member: &MemberView, order: &Order| {
+        let failure = member.progress.failure.as_ref();
+        failure.is_some_and(|failure| failure.order == order.name())
+    };
+    let fencing = case
+        .seen
+        .member(from)
+        .is_some_and(|old| is_fenceable(old) && old.progress.fenced.is_none() && !failed(old, &Order::Fence));
+    let freezing = |member: &MemberView| {
+        is_freezable(case, member) && member.frozen().is_none() && !failed(member, &Order::Freeze)
+    };
+    fencing || case.others(from).any(freezing)
 }
 
 fn failures(case: &Case<'_>) -> Option<String> {

@@ -4,12 +4,13 @@
 //! MariaDB throws these relay logs away at START SLAVE. A binlog server of the member's own serves them to it instead,
 //! so that they are applied like any other source's transactions; others get them from its binary log afterwards.
 
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -37,7 +38,7 @@ pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32
     drain(work).await?;
     work.stop_replication().await?;
     // All that this run and later ones received and applied nowhere: what follows drops it once more.
-    for folder in folders(work, of)? {
+    for folder in folders(work, of).await? {
         if RelayLogs::is_covered(&folder, &work.globals().await?.applied()) {
             continue;
         }
@@ -50,7 +51,7 @@ pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32
         }
     }
     // What this run began with is out of use now, so that its content can be known.
-    folders(work, of)?;
+    folders(work, of).await?;
     Ok(Answer::Recovered { of, frozen: frozen(work).await? })
 }
 
@@ -73,10 +74,13 @@ async fn drain(work: &mut Work<'_>) -> Result<(), OrderError> {
 }
 
 /// Their content is measured first: most of it was applied long ago, and then it need not be readable.
-fn folders(work: &Work<'_>, of: Incarnation) -> Result<Vec<PathBuf>, OrderError> {
+async fn folders(work: &mut Work<'_>, of: Incarnation) -> Result<Vec<PathBuf>, OrderError> {
     let run = work.incarnation()?;
-    let logs = work.agent().supervisor.relay_logs();
-    let found = tokio::task::block_in_place(|| logs.measure(run).and_then(|()| logs.folders_since(of)));
+    let logs = work.agent().supervisor.relay_logs().clone();
+    work.doing("reads its kept relay logs");
+    // Not in this task: a newer order must not wait for it.
+    let found = spawn_blocking(move || logs.measure(run).and_then(|()| logs.folders_since(of))).await;
+    let found = found.map_err(io::Error::other).flatten();
     found.map_err(|error| unreadable(&format!("kept relay logs of run {of}: {error}")))
 }
 
