@@ -97,7 +97,7 @@ mod tests {
         let theirs = Identity { cluster: "n/c".to_owned(), data_uid: DataUid("b".to_owned()), ordinal: Ordinal(0) };
         assert_eq!(reason(admit(&order(1, 1, "x"), Some(&theirs), None, BootMillis(0))), Reason::ForeignCluster);
         assert_eq!(reason(admit(&order(1, 1, "x"), None, None, BootMillis(101))), Reason::Expired);
-        let newer = SignedOrder { v: 2, ..order(1, 1, "x") };
+        let newer = SignedOrder { v: PROTOCOL_VERSION + 1, ..order(1, 1, "x") };
         assert_eq!(reason(admit(&newer, None, None, BootMillis(0))), Reason::Unsupported);
     }
 }

@@ -19,7 +19,7 @@ pub use message::{
 pub use state::{AgentState, Mariadbd, MemberRole, Volume, VolumeRecord};
 
 /// Version of this protocol; an agent answers orders of this version only.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// Longest line either side accepts, in bytes: the largest order is far below 4 KiB, so a longer line is garbage.
 pub const MAX_LINE: usize = 256 * 1024;
 /// Port of the binlog server an agent opens on `serve-binlog`.

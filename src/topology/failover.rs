@@ -92,7 +92,12 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
         return announce(case, TransitionKind::Failover, from, why).rejecting(ranking.rejected);
     }
     let frozen = frozen_members(case, from, &ranking);
-    let target = safety::target(&basis, &frozen);
+    let acknowledged = match basis {
+        // Also what those have that cannot be candidates: it may have been acknowledged.
+        Basis::Ackers => safety::received_by_ackers(case.rules, case.record, case.seen).unwrap_or_default(),
+        Basis::Salvage { .. } => GtidPosition::empty(),
+    };
+    let target = safety::target(&basis, &frozen).union(&acknowledged);
     match case.seen.member(best) {
         Some(candidate) => equalise(case, from, candidate, &basis, &target),
         None => Decision::blocked("the candidate is no member any more"),
@@ -119,10 +124,7 @@ fn is_freezable(case: &Case<'_>, member: &MemberView) -> bool {
 /// True while an answer is still to come that could change the outcome. One failure is answer enough: the order is given
 /// again, but nobody waits for it. The failure of another order is none: who is frozen once more because of it is waited for.
 fn is_gathering(case: &Case<'_>, from: Ordinal) -> bool {
-    let failed = |member: &MemberView, order: &Order| {
-        let failure = member.progress.failure.as_ref();
-        failure.is_some_and(|failure| failure.order == order.name())
-    };
+    let failed = |member: &MemberView, order: &Order| member.progress.has_failed(order);
     let fencing = case
         .seen
         .member(from)
@@ -139,7 +141,7 @@ fn failures(case: &Case<'_>) -> Option<String> {
         .members
         .iter()
         .filter_map(|member| {
-            let failure = member.progress.failure.as_ref()?;
+            let failure = member.progress.failure()?;
             Some(format!("member {}: {} failed: {}", member.ordinal, failure.order, failure.error))
         })
         .collect();
@@ -176,7 +178,7 @@ fn lost_donor(case: &Case<'_>, from: Ordinal) -> Option<String> {
     if let Some(trouble) = volume_trouble(case.record, &case.policy.cluster, old) {
         return Some(format!("member {from}: {}", trouble.message()));
     }
-    let failure = old.progress.failure.as_ref().filter(|failure| failure.count >= FAILURES_TO_REJECT)?;
+    let failure = old.progress.failure().filter(|failure| failure.count >= FAILURES_TO_REJECT)?;
     Some(format!("member {from}: {} failed {} times: {}", failure.order, failure.count, failure.error))
 }
 
@@ -194,7 +196,7 @@ fn recovery(case: &Case<'_>, missing: &str) -> Option<Decision> {
     let mut ackers = safety::recoverable(case.rules, case.record, case.seen);
     // Long relay logs take more than one go.
     let given_up = |member: &MemberView| {
-        let failure = member.progress.failure.as_ref();
+        let failure = member.progress.failure();
         failure.is_some_and(|failure| failure.count >= FAILURES_TO_REJECT && failure.error.reason != Reason::Expired)
     };
     if ackers.is_empty() || ackers.iter().any(|(member, _)| given_up(member)) {
@@ -247,8 +249,10 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
     let applied = candidate.progress.applied.as_ref().unwrap_or(&frozen.applied);
     // What it received is in its relay logs as long as it was not ordered to follow somebody else.
     let stayed = !frozen.killed && candidate.progress.following.is_none();
-    if stayed && frozen.received.covers(target) && !needs_a_source(candidate) {
-        return Decision::acts(order(candidate, Order::Await { position: target.clone() }).into_iter().collect());
+    let has_all = stayed && frozen.received.covers(target);
+    let wait = || order(candidate, Order::Await { position: target.clone() });
+    if has_all && !candidate.progress.needs_a_source {
+        return Decision::acts(wait().into_iter().collect());
     }
     let act = match basis {
         Basis::Salvage { end } if end.covers(target) && lost_donor(case, from).is_none() => {
@@ -268,14 +272,10 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
             progress: CatchUp::of(candidate, target, case.seen.member(from).and_then(MemberView::tail_bytes)),
             ..Decision::acts(route.into_iter().chain(act).collect())
         },
+        // What only a source can mend, nobody can: it fails again, until another member is the candidate.
+        Err(_) if has_all => Decision::acts(wait().into_iter().collect()),
         Err(missing) => Decision::blocked(missing),
     }
-}
-
-/// A crash has left something half done in it that only a source can mend.
-fn needs_a_source(candidate: &MemberView) -> bool {
-    let failure = candidate.progress.failure.as_ref();
-    failure.is_some_and(|failure| failure.error.reason == Reason::MissingTransactions)
 }
 
 /// True when `candidate` was ordered to follow the old primary's binlog server, which is lost: frozen once more it tells what

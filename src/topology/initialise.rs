@@ -85,7 +85,7 @@ fn next(case: &Case<'_>, member: &MemberView) -> Next {
         Identity { cluster: case.policy.cluster.clone(), data_uid: data_uid.clone(), ordinal: member.ordinal };
     match order(member, Order::Init { identity }) {
         Some(act) => Next::Order(act),
-        None => Next::Wait(match &member.progress.failure {
+        None => Next::Wait(match member.progress.failure() {
             Some(failure) => format!("member {}: init failed: {}", member.ordinal, failure.error),
             None => format!("member {}: its datadir is being created", member.ordinal),
         }),

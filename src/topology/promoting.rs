@@ -30,7 +30,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     }
     acts.extend(promote(case, primary));
     acts.extend(case.others(primary.ordinal).filter_map(|member| follow(case, member, primary)));
-    let failure = primary.progress.failure.as_ref();
+    let failure = primary.progress.failure();
     Decision {
         blocked: failure
             .map(|failure| format!("member {}: {} failed: {}", primary.ordinal, failure.order, failure.error)),

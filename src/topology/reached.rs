@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::candidate::FAILURES_TO_REJECT;
 use super::observation::Millis;
 use crate::gtid::GtidPosition;
-use crate::orders::{Answer, Frozen, Incarnation, LogEvidence, Order, OrderError, Ordinal, Source};
+use crate::orders::{Answer, Frozen, Incarnation, LogEvidence, Order, OrderError, Ordinal, Reason, Source};
 
 /// True when this outcome shows that a member that stumbled is as good a candidate as any: it caught up, or follows the new
 /// primary.
@@ -28,7 +28,7 @@ pub struct Serving {
     pub bytes: Option<u64>,
 }
 
-/// The last order of a member that failed, until one succeeds.
+/// An order of a member that failed, until it succeeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Name of the order.
@@ -62,15 +62,20 @@ pub struct Progress {
     pub initialised: bool,
     /// Members whose replication account was locked on it, and when the answer came.
     pub evicted: BTreeMap<Ordinal, Millis>,
-    /// The last order failed.
-    pub failure: Option<Failure>,
+    /// What a crash has left half done in it, only a source can mend: it said so.
+    pub needs_a_source: bool,
+    /// Orders that failed, by name. Each counts for itself: a failover may go round in a circle of several.
+    failures: BTreeMap<&'static str, Failure>,
 }
 
 impl Progress {
     /// An order was carried out.
     pub fn note(&mut self, order: &Order, answer: &Answer, now: Millis) {
-        // A freeze that succeeds says nothing of the order that failed before it.
-        self.failure.take_if(|failure| failure.order == order.name() || !matches!(answer, Answer::Frozen(_)));
+        self.failures.remove(order.name());
+        if is_fit_again(order, answer) || matches!(answer, Answer::Promoted { .. } | Answer::Recovered { .. }) {
+            self.failures.clear();
+            self.needs_a_source = false;
+        }
         match answer {
             Answer::Done => {}
             Answer::Fenced { logs } => self.fenced = Some(logs.clone()),
@@ -104,9 +109,9 @@ impl Progress {
 
     /// An order failed, or nobody knows what became of it; returns how often in a row.
     pub fn note_failure(&mut self, order: &Order, error: OrderError) -> u32 {
-        let again = self.failure.as_ref().filter(|failure| failure.order == order.name());
-        let count = again.map_or(1, |failure| failure.count.saturating_add(1));
-        self.failure = Some(Failure { order: order.name(), error, count });
+        self.needs_a_source |= error.reason == Reason::MissingTransactions && !matches!(order, Order::Promote { .. });
+        let count = self.failures.get(order.name()).map_or(1, |failure| failure.count.saturating_add(1));
+        self.failures.insert(order.name(), Failure { order: order.name(), error, count });
         // It may have been carried out in part: relay logs that were counted on may be thrown away.
         if matches!(order, Order::Follow { .. } | Order::Recover { .. } | Order::Unstick) {
             self.frozen = None;
@@ -121,9 +126,21 @@ impl Progress {
         (self.following, self.applied, self.settled) = (None, None, false);
     }
 
+    /// The order that failed most often in a row.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failures.values().max_by_key(|failure| failure.count)
+    }
+
+    /// True when this order failed when it was given last.
+    #[must_use]
+    pub fn has_failed(&self, order: &Order) -> bool {
+        self.failures.contains_key(order.name())
+    }
+
     /// True when its orders failed too often for it to be a candidate in this term.
     #[must_use]
     pub fn is_passed_over(&self) -> bool {
-        self.failure.as_ref().is_some_and(|failure| failure.count >= FAILURES_TO_REJECT)
+        self.failure().is_some_and(|failure| failure.count >= FAILURES_TO_REJECT)
     }
 }

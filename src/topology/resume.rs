@@ -46,7 +46,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
 }
 
 fn start(case: &Case<'_>, old: &MemberView) -> Decision {
-    if let Some(failure) = &old.progress.failure {
+    if let Some(failure) = old.progress.failure() {
         if failure.count >= STARTS_TO_GIVE_UP && can_fail_over(case, old) {
             let why = format!("member {} does not start: {}", old.ordinal, failure.error);
             return failover::announce(case, TransitionKind::Failover, old.ordinal, why);

@@ -4,10 +4,11 @@ use super::decide::{Act, Decision, decide};
 use super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
 use super::observation::{AgentSight, MemberView, Millis, Observation};
 use super::policy::Policy;
-use super::reached::{Failure, Serving};
+use super::reached::Serving;
 use super::record::{Durability, Record, Step, TransitionKind};
 use crate::orders::{
-    Answer, Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Term, Volume,
+    Answer, Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Secret, Source, Term,
+    Volume,
 };
 
 /// A cluster that is asked again and again, as the operator does it.
@@ -241,6 +242,52 @@ fn what_a_crash_left_half_done_is_mended_before_the_point_of_no_return() {
 }
 
 #[test]
+fn what_only_a_rejected_acker_received_is_not_passed_over() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.freeze(1, "0-17-11", "0-17-10");
+    story.freeze(2, "0-17-10", "0-17-10");
+    story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "Input/output error".to_owned() });
+    let error = OrderError { reason: Reason::Sql, message: "the SQL thread stopped: error 1062".to_owned() };
+    let wait = Order::Await { position: "0-17-11".parse().unwrap() };
+    let counts = [1, 2, 3].map(|_| story.member(1).progress.note_failure(&wait, error.clone()));
+    assert_eq!(counts, [1, 2, 3]);
+    let decision = story.next();
+    let writes = decision.acts.iter().any(|act| matches!(act, Act::Write { .. }));
+    assert!(!writes, "0-17-11 may be acknowledged: {decision:?}");
+    story.settles(1, "0-17-11");
+    assert!(story.acts().contains(&"follow 2".to_owned()), "it has applied it after all, and gives it on");
+}
+
+#[test]
+fn orders_that_fail_in_a_circle_are_counted() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-10");
+    story.seen.routed = Some(Ordinal(1));
+    story.freeze(2, "0-17-9", "0-17-9");
+    story.serves(0, "0-17-10");
+    let wait = Order::Await { position: "0-17-10".parse().unwrap() };
+    let lacks = OrderError { reason: Reason::MissingTransactions, message: "not in its tables".to_owned() };
+    let source = Source::Member { host: "h".to_owned(), port: 1 };
+    let follow = Order::Follow { source, acker: None, wait: Some("0-17-10".parse().unwrap()) };
+    let beyond = OrderError { reason: Reason::Sql, message: "rebuild the member".to_owned() };
+    for round in 0..3 {
+        story.freeze(1, "0-17-10", "0-17-10");
+        story.member(1).progress.frozen.as_mut().unwrap().settled = false;
+        if round == 0 {
+            assert_eq!(story.acts(), ["await 1"]);
+            story.member(1).progress.note_failure(&wait, lacks.clone());
+        }
+        assert_eq!(story.acts(), ["follow 1"]);
+        story.member(1).progress.note_failure(&follow, beyond.clone());
+        assert_eq!(story.acts(), ["freeze 1"], "nobody knows what it has now");
+    }
+    story.freeze(1, "0-17-10", "0-17-10");
+    assert!(story.acts().contains(&"follow 2".to_owned()), "the next one: {:?}", story.next());
+}
+
+#[test]
 fn frozen_ackers_do_when_the_tail_cannot_be_served_after_all() {
     let mut story = Story::at_rest().primary_dies();
     story.written();
@@ -249,9 +296,15 @@ fn frozen_ackers_do_when_the_tail_cannot_be_served_after_all() {
     story.freeze(2, "0-17-10", "0-17-10");
     story.seen.routed = Some(Ordinal(1));
     let error = OrderError { reason: Reason::Volume, message: "Input/output error".to_owned() };
-    story.member(0).progress.failure = Some(Failure { order: "serve-binlog", error, count: 2 });
+    let serve = Order::ServeBinlog {
+        user: "u".to_owned(),
+        password: Secret("p".to_owned()),
+        after: "0-17-10".parse().unwrap(),
+    };
+    story.member(0).progress.note_failure(&serve, error.clone());
+    story.member(0).progress.note_failure(&serve, error.clone());
     assert_eq!(story.acts(), ["serve-binlog 0"]);
-    story.member(0).progress.failure.as_mut().unwrap().count = 3;
+    story.member(0).progress.note_failure(&serve, error);
     assert_eq!(story.written(), "member 1 has everything up to 0-17-10");
 }
 

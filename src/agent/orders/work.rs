@@ -237,14 +237,14 @@ impl<'a> Work<'a> {
         self.keep_relay_logs(received.as_ref())
     }
 
-    /// What its relay logs hold at most; `None` when it replicates from nobody, or without GTID: then the server does not
-    /// count on.
+    /// What its relay logs hold at most. `None` when it replicates from nobody, or without GTID, where the server does not count
+    /// on; or has heard nothing from its source yet: until then the server may say what it had from the one before.
     ///
     /// # Errors
     /// As [`Self::execute`].
     pub async fn received(&mut self) -> Result<Option<GtidPosition>, OrderError> {
-        let slave = self.slave().await?.map(|slave| slave.status);
-        Ok(slave.filter(|status| status.by_gtid).map(|status| status.io_position))
+        let slave = self.slave().await?.filter(|slave| slave.status.by_gtid && !slave.read.0.is_empty());
+        Ok(slave.map(|slave| slave.status.io_position))
     }
 
     /// True when relay logs of this run were thrown away that held more than `received`, or nobody knows what.

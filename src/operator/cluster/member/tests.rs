@@ -122,15 +122,15 @@ fn failures_are_counted_and_pause_the_member_for_longer_each_time() {
     for (count, pause) in [(1, 100), (2, 200), (3, 400)] {
         member.ordered("x".to_owned(), Order::Start, Millis(1_000));
         member.heard(answer("x", refused(), running(4)), Millis(1_000));
-        let failure = member.view(Millis(1_000)).progress.failure.unwrap();
-        assert_eq!((failure.order, failure.count), ("start", count));
+        let progress = member.view(Millis(1_000)).progress;
+        assert_eq!(progress.failure().map(|failure| (failure.order, failure.count)), Some(("start", count)));
         assert_eq!(member.view(Millis(1_000 + pause - 1)).busy, Some("start"));
         assert_eq!(member.wakes_at(Millis(1_000)), Some(Millis(1_000 + pause)));
         assert_eq!(member.view(Millis(1_000 + pause)).busy, None);
     }
     member.ordered("y".to_owned(), Order::Start, Millis(5_000));
     member.heard(answer("y", ok(Answer::Done), running(4)), Millis(5_000));
-    assert_eq!(member.view(Millis(5_000)).progress.failure, None);
+    assert_eq!(member.view(Millis(5_000)).progress.failure(), None);
 }
 
 #[test]
