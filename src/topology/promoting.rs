@@ -1,11 +1,12 @@
 //! Behind the point of no return: the Service flips, the new primary is promoted and the others follow, side by side.
 
 use super::ackers::{self, recorded_run, waits};
+use super::candidate::rank;
 use super::decide::{Act, Case, Decision, order};
 use super::failover;
 use super::member::sql_or_volume_trouble;
 use super::observation::MemberView;
-use super::record::{Record, server_id};
+use super::record::{Record, TransitionKind, server_id};
 use crate::gtid::GtidPosition;
 use crate::orders::{Order, Source};
 
@@ -18,6 +19,9 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     };
     if primary.is_proven_dead() {
         return failover::after_promotion_failed(case, primary);
+    }
+    if let Some(decision) = without_source(case, primary) {
+        return decision;
     }
     let routed = case.seen.routed == Some(primary.ordinal);
     if routed && primary.progress.promoted.is_some() {
@@ -37,6 +41,27 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
         acts,
         ..Decision::default()
     }
+}
+
+/// The member crashed on its way, and what that left half done only a source can mend: it gives what it has to another one and
+/// follows that.
+fn without_source(case: &Case<'_>, primary: &MemberView) -> Option<Decision> {
+    let stuck = primary.progress.needs_a_source && primary.progress.is_passed_over();
+    if !stuck || !case.policy.failover_enabled || case.policy.paused {
+        return None;
+    }
+    let ranking = rank(case.policy, case.record, case.seen, primary.ordinal, None);
+    let why = primary.progress.failure().map(|failure| failure.error.to_string()).unwrap_or_default();
+    let why = format!("member {} cannot be promoted: {why}", primary.ordinal);
+    let decision = match ranking.best() {
+        Some(_) => failover::announce(case, TransitionKind::Failover, primary.ordinal, why),
+        // One that is down may do; meanwhile it is tried again.
+        None => Decision {
+            acts: failover::start_idle(case, primary.ordinal).into_iter().chain(promote(case, primary)).collect(),
+            ..Decision::blocked(why)
+        },
+    };
+    Some(decision.rejecting(ranking.rejected))
 }
 
 fn promote(case: &Case<'_>, primary: &MemberView) -> Option<Act> {

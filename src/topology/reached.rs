@@ -109,7 +109,7 @@ impl Progress {
 
     /// An order failed, or nobody knows what became of it; returns how often in a row.
     pub fn note_failure(&mut self, order: &Order, error: OrderError) -> u32 {
-        self.needs_a_source |= error.reason == Reason::MissingTransactions && !matches!(order, Order::Promote { .. });
+        self.needs_a_source |= error.reason == Reason::MissingTransactions;
         let count = self.failures.get(order.name()).map_or(1, |failure| failure.count.saturating_add(1));
         self.failures.insert(order.name(), Failure { order: order.name(), error, count });
         // It may have been carried out in part: relay logs that were counted on may be thrown away.

@@ -257,8 +257,13 @@ impl World {
             return (used && !started).then(|| "volumes hold data, but no status does".to_owned());
         }
         let primary = record.primary?;
+        let half_done = |host: &HostId| self.hosts[*host].volume.half_done;
+        let unfit = |ordinal: Ordinal| lost(ordinal) || self.policy.member(ordinal).never_primary;
         if !lost(primary) {
-            return None;
+            let others = self.current.iter().flatten().map(|host| self.hosts[*host].ordinal);
+            let alone = others.filter(|ordinal| *ordinal != primary).all(unfit);
+            let stuck = alone && self.host_of(primary).as_ref().is_some_and(half_done);
+            return stuck.then(|| format!("primary {primary} has something half done, and nobody else may be primary"));
         }
         let fit = |host: &HostId| {
             let there = &self.hosts[*host];
@@ -266,6 +271,9 @@ impl World {
         };
         if !self.current.iter().flatten().any(fit) {
             return Some("every volume of a member that may be primary is lost".to_owned());
+        }
+        if self.current.iter().flatten().any(half_done) {
+            return Some(format!("the volume of primary {primary} is lost, and so is the source of what is half done"));
         }
         let present = |acker: &Acker| {
             (0..self.hosts.len()).any(|host| self.hosts[host].alive && self.identity(host).as_ref() == Some(acker))

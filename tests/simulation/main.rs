@@ -107,18 +107,20 @@ fn ten_thousand_histories_keep_every_invariant() {
     let sum = |of: fn(&Stats) -> u64| stats.iter().map(of).sum::<u64>();
     let crashed = stats.iter().filter(|stats| stats.crashes_in_failover > 0).count() as u64;
     println!(
-        "{} histories: {} failovers, {} resumes, {} relay logs recovered, {} operator crashes inside a failover in {crashed} histories, \
+        "{} histories: {} failovers, {} resumes, {} relay logs recovered, {} members mended, {} operator crashes inside a failover in {crashed} histories, \
          {} transactions acknowledged ({} times by a pod deleted by force), {} orders, {} rest blocked rightly",
         stats.len(),
         sum(|stats| stats.failovers),
         sum(|stats| stats.resumes),
         sum(|stats| stats.recovered),
+        sum(|stats| stats.mended),
         sum(|stats| stats.crashes_in_failover),
         sum(|stats| stats.acked),
         sum(|stats| stats.by_deleted_pods),
         sum(|stats| stats.orders),
         sum(|stats| stats.blocked),
     );
+    assert!(sum(|stats| stats.mended) > 0, "no history leaves anything half done");
     assert!(sum(|stats| stats.recovered) > 0, "no history lets an acker apply its kept relay logs");
     assert!(crashed * 2 >= count, "only {crashed} of {count} histories have an operator crash inside a failover");
 }

@@ -43,6 +43,8 @@ pub struct Volume {
     pub locked: BTreeSet<u8>,
     /// False: the datadir cannot be read.
     pub readable: bool,
+    /// A crash left a group in the binary log that is not in the tables: only a source has it.
+    pub half_done: bool,
 }
 
 impl Volume {
@@ -54,6 +56,7 @@ impl Volume {
             kept: Vec::new(),
             locked: BTreeSet::new(),
             readable: true,
+            half_done: false,
         }
     }
 

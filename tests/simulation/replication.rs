@@ -18,6 +18,8 @@ const ACCOUNT_LOCKED: u32 = 4151;
 const POSITION_REFUSED: u32 = 1236;
 /// Transactions moved by one step of the model.
 const BATCH: usize = 16;
+/// Crashes of replicas around XA or DDL.
+const HALF_DONE_PERCENT: u64 = 10;
 
 impl World {
     /// A connection that is gone: the replica tries again, the source forgets it.
@@ -83,14 +85,14 @@ impl World {
         Some(slave.from)
     }
 
-    fn set_io_errno(&mut self, host: HostId, errno: u32) {
+    pub fn set_io_errno(&mut self, host: HostId, errno: u32) {
         if let Some(slave) = self.hosts[host].server.as_mut().and_then(|server| server.slave.as_mut()) {
             slave.io_errno = errno;
         }
     }
 
     /// The pod that answers under the source's name, when it lets this replica in; else the error.
-    fn source_of(&self, host: HostId, from: From) -> Result<HostId, u32> {
+    pub fn source_of(&self, host: HostId, from: From) -> Result<HostId, u32> {
         let source = match from {
             From::Member(ordinal) => self.current.get(usize::from(ordinal)).copied().flatten(),
             From::Donor(host) => Some(host),
@@ -285,11 +287,16 @@ impl World {
     /// SIGKILL, crash or exit of a member's mariadbd. `kept` is what is left of its relay logs.
     pub fn kill(&mut self, host: HostId, keeps_relay_logs: bool) {
         let Some(server) = self.hosts[host].server.take() else { return };
+        let replicated = server.slave.is_some();
         self.say(|| format!("host {host}: mariadbd ended, incarnation {}", server.incarnation));
         if keeps_relay_logs && !server.relay.is_empty() {
             let source = self.source_member(server.slave.as_ref());
             let (of, txs) = (server.incarnation, server.relay.into_iter().collect());
             self.hosts[host].volume.kept.push(Kept { of, source, txs });
+        }
+        if replicated && self.calm.is_none() && self.dice.chance(HALF_DONE_PERCENT) {
+            self.hosts[host].volume.half_done = true;
+            self.say(|| format!("host {host}: something is left half done"));
         }
         self.hosts[host].exited = Some((server.incarnation, ExitStatus { code: None, signal: Some(9) }));
         let ends: Vec<u64> =

@@ -245,7 +245,7 @@ impl World {
         let (received, applied) = (there.received(), there.volume.position());
         let more = |kept: &Kept| kept.of >= incarnation && !received.covers(&position_of(kept.txs.last()));
         let dropped = there.volume.kept.iter().any(more);
-        Frozen { incarnation, received, applied, killed, dropped, settled: true }
+        Frozen { incarnation, received, applied, killed, dropped, settled: !there.volume.half_done }
     }
 
     fn stop_time(&mut self, host: HostId) -> u64 {
@@ -266,6 +266,9 @@ impl World {
             0 => Next::Step(1, 2),
             1 => {
                 self.stop_replica(host);
+                if self.hosts[host].volume.half_done && !self.mend(host, from) {
+                    return Next::failed(Reason::Sql, "the source does not have it");
+                }
                 Next::Step(2, 2)
             }
             2 => {
@@ -278,6 +281,25 @@ impl World {
             }
             _ => self.after_start(host, run, wait),
         }
+    }
+
+    /// The source sends what is in the binary log and not in the tables once more; true when it could.
+    fn mend(&mut self, host: HostId, from: From) -> bool {
+        let last = self.hosts[host].volume.binlog.last().copied();
+        let source = match self.source_of(host, from) {
+            Ok(source) => source,
+            Err(errno) => {
+                // It tried to replicate, and everybody can see what came of it.
+                self.change_master(host, from, false);
+                self.set_io_errno(host, errno);
+                return false;
+            }
+        };
+        let has =
+            last.is_none_or(|last| self.hosts[source].volume.has(self.hosts[host].volume.binlog.len() - 1, last.gtid));
+        self.hosts[host].volume.half_done &= !has;
+        self.stats.mended += u64::from(has);
+        has
     }
 
     fn after_start(&mut self, host: HostId, run: &Run, wait: Option<&GtidPosition>) -> Next {
@@ -337,6 +359,9 @@ impl World {
     fn wait_for(&mut self, host: HostId, run: &Run, step: u32, position: &GtidPosition) -> Next {
         let there = &self.hosts[host];
         let applied = there.volume.position();
+        if applied.covers(position) && there.volume.half_done {
+            return Next::failed(Reason::MissingTransactions, "not in its tables");
+        }
         if applied.covers(position) {
             return Next::answered(Answer::Applied { position: applied, reached: true });
         }
@@ -361,6 +386,10 @@ impl World {
         let there = &mut self.hosts[host];
         if !there.volume.position().covers(min) {
             return Next::failed(Reason::MissingTransactions, "the binary log does not cover the minimum");
+        }
+        let was_primary = there.volume.record.as_ref().is_some_and(|record| record.role == MemberRole::Primary);
+        if run.step == 0 && there.volume.half_done && !was_primary {
+            return Next::failed(Reason::MissingTransactions, "not in its tables");
         }
         let Some(server) = there.server.as_mut() else { return Next::failed(Reason::NotRunning, "") };
         match run.step {

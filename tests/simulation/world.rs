@@ -133,6 +133,8 @@ pub struct Stats {
     pub without_volume: u64,
     pub failovers: u64,
     pub resumes: u64,
+    /// Replicas mended by their source after a crash.
+    pub mended: u64,
     /// Restarted ackers that applied their kept relay logs.
     pub recovered: u64,
     /// Commits released by a pod that had been deleted by force.
