@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::error::SqlError;
 use super::read::{self, ACKER_ACTIVE};
 use super::session::{Address, Login, Session};
-use super::text::quote;
 use crate::api::owned;
 use crate::layout::PROBE_USER;
 use crate::orders::Secret;
@@ -54,10 +53,8 @@ pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Res
 /// Owned settings that somebody changed.
 async fn drift(session: &mut Session, gtid_domain: u32) -> Result<Vec<String>, SqlError> {
     let expected = owned::read_back(gtid_domain);
-    let names: Vec<String> = expected.iter().map(|(name, _)| quote(name)).collect();
-    let query = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(","));
-    let found: std::collections::BTreeMap<String, String> =
-        session.rows::<(String, String)>(&query).await?.into_iter().collect();
+    let names: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
+    let found = read::variables(session, &names).await?;
     let differs = |(name, value): &(&str, String)| found.get(*name).is_some_and(|found| found != value);
     let told = |(name, value): (&str, String)| {
         let found = found.get(name).map_or("", String::as_str);

@@ -1,14 +1,16 @@
 //! Reading a server's state, typed. None of these waits behind commits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use mysql_async::prelude::FromValue;
 use mysql_async::{Row, from_value_opt};
 
 use super::error::SqlError;
 use super::session::Session;
+use super::text::quote;
 use crate::binlog::Xid;
-use crate::gtid::{Gtid, GtidPosition};
+use crate::gtid::{Gtid, GtidError, GtidPosition};
 use crate::topology::observation::{IoThread, SlaveStatus};
 
 /// Global variables that say what a member is.
@@ -65,8 +67,8 @@ pub async fn globals(session: &mut Session) -> Result<Globals, SqlError> {
     Ok(Globals {
         server_id,
         read_only,
-        binlog_position: position("gtid_binlog_pos", &binlog)?,
-        slave_position: position("gtid_slave_pos", &slave)?,
+        binlog_position: parsed("gtid_binlog_pos", &binlog)?,
+        slave_position: parsed("gtid_slave_pos", &slave)?,
         source_enabled,
         wait_no_slave,
         acker_wanted,
@@ -80,13 +82,8 @@ pub async fn globals(session: &mut Session) -> Result<Globals, SqlError> {
 /// As the statement fails.
 pub async fn logged(session: &mut Session) -> Result<Vec<Gtid>, SqlError> {
     let state: String = session.row("SELECT @@global.gtid_binlog_state").await?;
-    let gtid = |text: &str| {
-        text.parse().map_err(|error: crate::gtid::GtidError| SqlError::Unexpected {
-            what: "gtid_binlog_state".to_owned(),
-            message: error.to_string(),
-        })
-    };
-    state.split(',').map(str::trim).filter(|text| !text.is_empty()).map(gtid).collect()
+    let gtids = state.split(',').map(str::trim).filter(|text| !text.is_empty());
+    gtids.map(|gtid| parsed("gtid_binlog_state", gtid)).collect()
 }
 
 /// The default replication connection, when one is configured.
@@ -102,6 +99,16 @@ pub async fn slave(session: &mut Session) -> Result<Option<Slave>, SqlError> {
         }
     }
     Ok(None)
+}
+
+/// Those of these global variables that the server knows.
+///
+/// # Errors
+/// As the statement fails.
+pub async fn variables(session: &mut Session, names: &[&str]) -> Result<BTreeMap<String, String>, SqlError> {
+    let names: Vec<String> = names.iter().map(|name| quote(name)).collect();
+    let query = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(","));
+    Ok(session.rows::<(String, String)>(&query).await?.into_iter().collect())
 }
 
 /// Status variables whose names match `pattern`.
@@ -142,11 +149,9 @@ pub async fn prepared_xa(session: &mut Session) -> Result<BTreeSet<Xid>, SqlErro
 /// Status variable of a replica whose present connection acknowledges.
 pub const ACKER_ACTIVE: &str = "Rpl_semi_sync_slave_status";
 
-fn position(variable: &str, text: &str) -> Result<GtidPosition, SqlError> {
-    text.parse().map_err(|error: crate::gtid::GtidError| SqlError::Unexpected {
-        what: variable.to_owned(),
-        message: error.to_string(),
-    })
+fn parsed<T: FromStr<Err = GtidError>>(variable: &str, text: &str) -> Result<T, SqlError> {
+    text.parse()
+        .map_err(|error: GtidError| SqlError::Unexpected { what: variable.to_owned(), message: error.to_string() })
 }
 
 struct Columns {
@@ -165,7 +170,7 @@ impl Columns {
                 _ => IoThread::Connecting,
             },
             sql: self.get::<String>("Slave_SQL_Running")? == "Yes",
-            io_position: position("Gtid_IO_Pos", &self.get::<String>("Gtid_IO_Pos")?)?,
+            io_position: parsed("Gtid_IO_Pos", &self.get::<String>("Gtid_IO_Pos")?)?,
             io_errno: self.get("Last_IO_Errno")?,
             io_error: self.get("Last_IO_Error")?,
             sql_errno: self.get("Last_SQL_Errno")?,

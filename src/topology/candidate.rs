@@ -75,7 +75,7 @@ fn rejection(policy: &Policy, record: &Record, member: &MemberView, end: Option<
     if !member.is_running() {
         return Some("its mariadbd does not run".to_owned());
     }
-    if let Some(failure) = member.progress.failure().filter(|failure| failure.count >= FAILURES_TO_REJECT) {
+    if let Some(failure) = member.progress.given_up() {
         return Some(format!("{} failed {} times: {}", failure.order, failure.count, failure.error));
     }
     if state.record().is_some_and(|record| record.hold) {

@@ -2,7 +2,7 @@
 //! to that point.
 
 use super::ackers;
-use super::candidate::{FAILURES_TO_REJECT, Ranking, rank, received};
+use super::candidate::{Ranking, rank, received};
 use super::decide::{Act, Case, Decision, order};
 use super::member::volume_trouble;
 use super::observation::{AgentSight, MemberView};
@@ -124,13 +124,11 @@ fn is_freezable(case: &Case<'_>, member: &MemberView) -> bool {
 /// True while an answer is still to come that could change the outcome. One failure is answer enough: the order is given
 /// again, but nobody waits for it. The failure of another order is none: who is frozen once more because of it is waited for.
 fn is_gathering(case: &Case<'_>, from: Ordinal) -> bool {
-    let failed = |member: &MemberView, order: &Order| member.progress.has_failed(order);
-    let fencing = case
-        .seen
-        .member(from)
-        .is_some_and(|old| is_fenceable(old) && old.progress.fenced.is_none() && !failed(old, &Order::Fence));
+    let fencing = case.seen.member(from).is_some_and(|old| {
+        is_fenceable(old) && old.progress.fenced.is_none() && !old.progress.has_failed(&Order::Fence)
+    });
     let freezing = |member: &MemberView| {
-        is_freezable(case, member) && member.frozen().is_none() && !failed(member, &Order::Freeze)
+        is_freezable(case, member) && member.frozen().is_none() && !member.progress.has_failed(&Order::Freeze)
     };
     fencing || case.others(from).any(freezing)
 }
@@ -178,7 +176,7 @@ fn lost_donor(case: &Case<'_>, from: Ordinal) -> Option<String> {
     if let Some(trouble) = volume_trouble(case.record, &case.policy.cluster, old) {
         return Some(format!("member {from}: {}", trouble.message()));
     }
-    let failure = old.progress.failure().filter(|failure| failure.count >= FAILURES_TO_REJECT)?;
+    let failure = old.progress.given_up()?;
     Some(format!("member {from}: {} failed {} times: {}", failure.order, failure.count, failure.error))
 }
 
@@ -195,10 +193,8 @@ fn frozen_members<'a>(case: &Case<'a>, from: Ordinal, ranking: &Ranking) -> Vec<
 fn recovery(case: &Case<'_>, missing: &str) -> Option<Decision> {
     let mut ackers = safety::recoverable(case.rules, case.record, case.seen);
     // Long relay logs take more than one go.
-    let given_up = |member: &MemberView| {
-        let failure = member.progress.failure();
-        failure.is_some_and(|failure| failure.count >= FAILURES_TO_REJECT && failure.error.reason != Reason::Expired)
-    };
+    let given_up =
+        |member: &MemberView| member.progress.given_up().is_some_and(|failure| failure.error.reason != Reason::Expired);
     if ackers.is_empty() || ackers.iter().any(|(member, _)| given_up(member)) {
         return None;
     }

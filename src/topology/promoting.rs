@@ -46,7 +46,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
 /// The member crashed on its way, and what that left half done only a source can mend: it gives what it has to another one and
 /// follows that.
 fn without_source(case: &Case<'_>, primary: &MemberView) -> Option<Decision> {
-    let stuck = primary.progress.needs_a_source && primary.progress.is_passed_over();
+    let stuck = primary.progress.needs_a_source && primary.progress.given_up().is_some();
     if !stuck || !case.policy.failover_enabled || case.policy.paused {
         return None;
     }

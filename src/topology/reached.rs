@@ -138,9 +138,9 @@ impl Progress {
         self.failures.contains_key(order.name())
     }
 
-    /// True when its orders failed too often for it to be a candidate in this term.
+    /// The order that failed too often for the member to count on in this term.
     #[must_use]
-    pub fn is_passed_over(&self) -> bool {
-        self.failure().is_some_and(|failure| failure.count >= FAILURES_TO_REJECT)
+    pub fn given_up(&self) -> Option<&Failure> {
+        self.failure().filter(|failure| failure.count >= FAILURES_TO_REJECT)
     }
 }

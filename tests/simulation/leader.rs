@@ -294,7 +294,7 @@ impl World {
         leader.version = version;
         if record.term != leader.record.term {
             for sight in &mut leader.sights {
-                sight.stumbled |= sight.progress.is_passed_over();
+                sight.stumbled |= sight.progress.given_up().is_some();
                 sight.progress = Progress::default();
             }
             if mine {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::work::Work;
 use super::{durable, repair};
 use crate::agent::access::sql_error;
+use crate::gtid::GtidPosition;
 use crate::mariadb::SqlError;
 use crate::orders::{Answer, Frozen, OrderError};
 
@@ -20,7 +21,7 @@ pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
         Ok(()) => {
             let received = work.received().await?;
             work.keep_relay_logs(received.as_ref())?;
-            Ok(Answer::Frozen(frozen(work).await?))
+            Ok(Answer::Frozen(frozen_at(work, received).await?))
         }
         Err(SqlError::Silent { .. }) => {
             // What came between the reading and the kill is in the kept relay logs.
@@ -33,10 +34,14 @@ pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
 
 /// What it has, while its relay logs are linked and its IO thread stands still.
 pub(super) async fn frozen(work: &mut Work<'_>) -> Result<Frozen, OrderError> {
+    let received = work.received().await?;
+    frozen_at(work, received).await
+}
+
+async fn frozen_at(work: &mut Work<'_>, received: Option<GtidPosition>) -> Result<Frozen, OrderError> {
     let incarnation = work.incarnation()?;
-    let io_position = work.received().await?.unwrap_or_default();
     let applied = work.globals().await?.applied();
-    let received = applied.union(&io_position);
+    let received = applied.union(&received.unwrap_or_default());
     let dropped = work.has_dropped(&received)?;
     let settled = !durable::is_relaxed(work.agent()) && repair::is_examined(work)?;
     Ok(Frozen { incarnation, received, applied, killed: false, dropped, settled })

@@ -13,7 +13,6 @@ use crate::agent::supervisor::unkept;
 use crate::agent::volume::superseded;
 use crate::gtid::GtidPosition;
 use crate::mariadb::read::{self, Globals, Slave};
-use crate::mariadb::text::quote;
 use crate::mariadb::{Session, SqlError};
 use crate::orders::{Incarnation, OrderError, Reason, SignedOrder, Volume};
 
@@ -167,10 +166,7 @@ impl<'a> Work<'a> {
     /// # Errors
     /// As [`Self::execute`].
     pub async fn variables(&mut self, names: &[&str]) -> Result<BTreeMap<String, String>, OrderError> {
-        let list = names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(",");
-        let query = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})");
-        let rows: Vec<(String, String)> = self.sql().await?.rows(&query).await.map_err(sql_error)?;
-        Ok(rows.into_iter().collect())
+        read::variables(self.sql().await?, names).await.map_err(sql_error)
     }
 
     /// Its replica side.

@@ -107,7 +107,7 @@ impl Member {
 
     /// A new term: what was reached in the old one no longer counts, and its orders are superseded.
     pub fn enter_term(&mut self) {
-        self.stumbled |= self.progress.is_passed_over();
+        self.stumbled |= self.progress.given_up().is_some();
         self.progress = Progress::default();
         self.flight = None;
         self.pause = None;
