@@ -45,7 +45,8 @@ const LAST_LOGS: usize = 2;
 /// InnoDB's log, from 10.5 on the only one.
 const ENGINE_LOG: &str = "ib_logfile0";
 
-/// A thread that sends to the disk what mariadbd writes without syncs, while this lives. It answers for nothing: whoever needs everything on disk syncs once more.
+/// A thread that sends to the disk what mariadbd writes without syncs, while this lives. It answers for nothing: whoever
+/// needs everything on disk syncs once more.
 #[derive(Debug)]
 pub struct Writeback(#[expect(dead_code, reason = "dropped, it ends the thread")] Sender<()>);
 

@@ -47,14 +47,14 @@ pub(super) async fn relax(work: &mut Work<'_>, target: &GtidPosition) -> Result<
 
 /// Syncs in the background while the member is relaxed, so that [`restore`] finds little to do.
 pub(super) fn write_back(agent: &Agent) -> Option<Writeback> {
-    is_relaxed(agent).then(|| Writeback::start(agent.config.data_dir(), BINLOGS))
+    agent.supervisor.is_relaxed().then(|| Writeback::start(agent.config.data_dir(), BINLOGS))
 }
 
 /// Makes everything durable that was not: new commits by the settings, earlier ones by syncs of what they are in.
 ///
 /// Not the whole file system while a failover waits: on a shared disk that would wait for the writes of others, too.
 pub(super) async fn restore(work: &mut Work<'_>) -> Result<(), OrderError> {
-    if !is_relaxed(work.agent()) {
+    if !work.agent().supervisor.is_relaxed() {
         return Ok(());
     }
     let data_dir = work.agent().config.data_dir();
@@ -85,14 +85,10 @@ async fn set_back(work: &mut Work<'_>) -> Result<(), OrderError> {
     Ok(())
 }
 
-pub(super) fn is_relaxed(agent: &Agent) -> bool {
-    agent.supervisor.is_relaxed()
-}
-
 /// When the agent ends after its mariadbd has ended: a pod that is moved takes a volume along that can be trusted.
 pub(in crate::agent) fn settle(agent: &Agent) -> io::Result<()> {
     // One that still runs writes without syncs on.
-    if !is_relaxed(agent) || !agent.supervisor.view().is_dead() {
+    if !agent.supervisor.is_relaxed() || !agent.supervisor.view().is_dead() {
         return Ok(());
     }
     sync_file_system(&agent.config.data_dir())?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::repair;
 use super::work::Work;
-use super::{durable, repair};
 use crate::agent::access::sql_error;
 use crate::gtid::GtidPosition;
 use crate::mariadb::SqlError;
@@ -43,6 +43,6 @@ async fn frozen_at(work: &mut Work<'_>, received: Option<GtidPosition>) -> Resul
     let applied = work.globals().await?.applied();
     let received = applied.union(&received.unwrap_or_default());
     let dropped = work.has_dropped(&received)?;
-    let settled = !durable::is_relaxed(work.agent()) && repair::is_examined(work)?;
+    let settled = !work.agent().supervisor.is_relaxed() && repair::is_examined(work)?;
     Ok(Frozen { incarnation, received, applied, killed: false, dropped, settled })
 }
