@@ -11,16 +11,15 @@ use tokio::time::sleep;
 
 use crate::cpu;
 use crate::mariadb::MariaDb;
-use crate::origin::{CHECKSUM, Origin};
+use crate::origin::{CHECKSUM, Origin, default_options};
 use crate::tail::change_master;
 
-/// As the operator starts members; memory for both ways alike.
-const OPTIONS: [&str; 8] = [
+/// As the operator starts members, beside its defaults; memory for both ways alike.
+const OPTIONS: [&str; 7] = [
     "--log-slave-updates",
     "--sync-binlog=1",
     "--innodb-flush-log-at-trx-commit=1",
     "--gtid-strict-mode=1",
-    "--binlog-format=ROW",
     "--skip-slave-start",
     "--innodb-buffer-pool-size=512M",
     "--innodb-log-file-size=512M",
@@ -62,8 +61,10 @@ pub struct Candidates(Vec<MariaDb>);
 
 impl Candidates {
     pub fn start(count: u32, threads: u8) -> Self {
+        let defaults = default_options();
         let threads = format!("--slave-parallel-threads={threads}");
-        let options: Vec<&str> = OPTIONS.into_iter().chain([threads.as_str()]).collect();
+        let defaults = defaults.iter().map(String::as_str);
+        let options: Vec<&str> = OPTIONS.into_iter().chain(defaults).chain([threads.as_str()]).collect();
         Self((0..count).map(|number| MariaDb::start(10 + number, &options)).collect())
     }
 

@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::PathBuf;
 
+use beachmaster::api::owned::DEFAULTS;
+
 use crate::mariadb::MariaDb;
 use crate::tail::{Served, position};
 
-/// As in a server that writes a lot, several files; and no syncs, because nobody measures this server.
-const OPTIONS: [&str; 6] = [
+/// Beside the operator's defaults. As in a server that writes a lot, several files; and no syncs, because nobody measures
+/// this server.
+const OPTIONS: [&str; 5] = [
     "--max-binlog-size=100M",
-    "--binlog-format=ROW",
     "--sync-binlog=0",
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-buffer-pool-size=512M",
@@ -44,10 +46,17 @@ pub struct Origin {
 /// Tells whether a candidate has every row.
 pub const CHECKSUM: &str = "CHECKSUM TABLE d.t";
 
+/// What the operator writes to every member's my.cnf, as options of mariadbd.
+pub fn default_options() -> Vec<String> {
+    DEFAULTS.iter().map(|(name, value)| format!("--{name}={value}")).collect()
+}
+
 impl Origin {
     /// Writes the tail; a candidate that has nothing needs all of it.
     pub fn make(kind: Kind) -> Self {
-        let mut server = MariaDb::start(1, &OPTIONS);
+        let defaults = default_options();
+        let options: Vec<&str> = OPTIONS.into_iter().chain(defaults.iter().map(String::as_str)).collect();
+        let mut server = MariaDb::start(1, &options);
         server.sql(&format!(
             "CREATE DATABASE d;
              CREATE TABLE d.t (a INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR({})) CHARSET=latin1;",
