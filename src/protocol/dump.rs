@@ -19,8 +19,9 @@ use crate::binlog::{
 };
 use crate::gtid::{Gtid, GtidPosition};
 
-/// Bytes asked for at once: large enough for full speed, small enough to hold for many replicas.
-const READ: u64 = 256 * 1024;
+/// Bytes asked for at once, kept twice for each replica. Each piece wakes a thread that reads it: a quarter of it makes two
+/// replicas on two cores a tenth slower.
+const READ: u64 = 1 << 20;
 /// Every file begins with a magic number of 4 bytes.
 const FILE_START: u64 = 4;
 /// Header of an event when the replica asked for semi-sync: magic, and "no acknowledgement wanted".
