@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::cpu;
 use crate::mariadb::MariaDb;
-use crate::origin::{CHECKSUM, Origin, default_options};
+use crate::origin::{CHECKSUM, Origin, start_member};
 use crate::tail::change_master;
 
 /// As the operator starts members, beside its defaults; memory for both ways alike.
@@ -61,11 +61,9 @@ pub struct Candidates(Vec<MariaDb>);
 
 impl Candidates {
     pub fn start(count: u32, threads: u8) -> Self {
-        let defaults = default_options();
         let threads = format!("--slave-parallel-threads={threads}");
-        let defaults = defaults.iter().map(String::as_str);
-        let options: Vec<&str> = OPTIONS.into_iter().chain(defaults).chain([threads.as_str()]).collect();
-        Self((0..count).map(|number| MariaDb::start(10 + number, &options)).collect())
+        let options: Vec<&str> = OPTIONS.into_iter().chain([threads.as_str()]).collect();
+        Self((0..count).map(|number| start_member(10 + number, &options)).collect())
     }
 
     /// Brings the tail to all of them at once; the time until the last one is durable, and the processor time of all.

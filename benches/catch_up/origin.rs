@@ -46,17 +46,17 @@ pub struct Origin {
 /// Tells whether a candidate has every row.
 pub const CHECKSUM: &str = "CHECKSUM TABLE d.t";
 
-/// What the operator writes to every member's my.cnf, as options of mariadbd.
-pub fn default_options() -> Vec<String> {
-    DEFAULTS.iter().map(|(name, value)| format!("--{name}={value}")).collect()
+/// A server with what the operator writes to every member's my.cnf; `options` overrule it.
+pub fn start_member(server_id: u32, options: &[&str]) -> MariaDb {
+    let defaults: Vec<String> = DEFAULTS.iter().map(|(name, value)| format!("--{name}={value}")).collect();
+    let all: Vec<&str> = defaults.iter().map(String::as_str).chain(options.iter().copied()).collect();
+    MariaDb::start(server_id, &all)
 }
 
 impl Origin {
     /// Writes the tail; a candidate that has nothing needs all of it.
     pub fn make(kind: Kind) -> Self {
-        let defaults = default_options();
-        let options: Vec<&str> = OPTIONS.into_iter().chain(defaults.iter().map(String::as_str)).collect();
-        let mut server = MariaDb::start(1, &options);
+        let mut server = start_member(1, &OPTIONS);
         server.sql(&format!(
             "CREATE DATABASE d;
              CREATE TABLE d.t (a INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR({})) CHARSET=latin1;",
