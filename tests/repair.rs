@@ -56,6 +56,12 @@ const CASES: &[(&str, Lost, &str)] = &[
          | XA COMMIT 's'
          | XA START 'u'; INSERT INTO d.t (a) VALUES (6); XA END 'u'; XA PREPARE 'u'",
     ),
+    // The rollback by hand must outlast the kill that executing the other again needs.
+    (
+        "lost XA ROLLBACK, XA PREPARE",
+        Lost::Effect,
+        "XA ROLLBACK 't' | XA START 'v'; INSERT INTO d.t (a) VALUES (7); XA END 'v'; XA PREPARE 'v'",
+    ),
 ];
 
 fn every_kind_is_mended(version: Version) {

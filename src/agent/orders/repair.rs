@@ -110,6 +110,10 @@ async fn carry_out(work: &mut Work<'_>, plan: &Plan, source: Option<&Login>) -> 
     for finish in &plan.finish {
         end_by_hand(work, finish).await?;
     }
+    if !plan.finish.is_empty() {
+        // InnoDB answers XA ROLLBACK before its log is on disk, and what follows kills mariadbd.
+        work.execute("FLUSH ENGINE LOGS").await?;
+    }
     if !plan.again.is_empty() {
         match source {
             Some(source) => execute_again(work, plan, source).await?,
