@@ -153,6 +153,39 @@ fn what_cannot_be_known_is_refused() {
     assert!(pair.refuse().message.contains("was written by this member itself"));
 }
 
+/// mariadbd leaves what was written of a group in the file; a primary that comes to half an event breaks off with error 1236.
+#[test]
+fn a_log_that_a_crash_tore_can_be_served() {
+    for version in Version::ALL {
+        let mut pair = Pair::start(version);
+        for part in ["half a header", "one event", "two events and a half", "all but a byte"] {
+            let engine = pair.snapshot();
+            let (log, start) = pair.last_log();
+            pair.write("INSERT INTO d.t (a) VALUES (1), (2), (3)");
+            pair.catch_up();
+            pair.kill_both();
+            pair.take_back(&engine);
+            let bytes = fs::read(&log).unwrap();
+            let after = |offset: usize| {
+                let length = bytes[offset + 9..offset + 13].try_into().unwrap();
+                offset + usize::try_from(u32::from_le_bytes(length)).unwrap()
+            };
+            let cut = match part {
+                "half a header" => start + 9,
+                "one event" => after(start),
+                "two events and a half" => after(after(start)) + 25,
+                _ => bytes.len() - 1,
+            };
+            println!("{version}: {}, cut at {cut} of {start} to {}: {part}", log.display(), bytes.len());
+            fs::File::options().write(true).open(&log).unwrap().set_len(cut as u64).unwrap();
+            pair.boot();
+            pair.follow();
+            pair.assert_equal();
+        }
+        pair.assert_log_can_be_served();
+    }
+}
+
 /// A candidate whose engine lacks what its binary log has must not become the primary; what can be done is done.
 #[test]
 fn a_candidate_is_mended_before_its_promotion_or_refused() {

@@ -37,6 +37,7 @@ pub mod slots;
 pub mod spliced;
 pub mod stream;
 pub mod supervisor;
+mod torn_log;
 pub mod volume;
 
 pub use config::Config;

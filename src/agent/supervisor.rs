@@ -15,7 +15,9 @@ use super::config::Config;
 use super::ddl_recovery;
 use super::launcher::{Launcher, Seen};
 use super::locks;
+use super::orders::BINLOGS;
 use super::relay_logs::RelayLogs;
+use super::torn_log;
 use super::volume::{Volume, superseded};
 use crate::orders::{
     Event, ExitStatus, Incarnation, Mariadbd, MemberRole, OrderError, Reason, Token, Volume as VolumeView,
@@ -284,7 +286,7 @@ impl Supervisor {
         if !self.config.data_dir().is_dir() {
             return Err(refusal(Reason::Volume, "there is no datadir: give the member `init` first".to_owned()));
         }
-        self.recover_ddl().await;
+        self.mend_logs().await;
         let count = |stored: &mut super::record::Stored| {
             if !stored.record.hold {
                 stored.record.incarnation.0 += 1;
@@ -308,11 +310,17 @@ impl Supervisor {
         self.spawn(stored.record.incarnation, options).await
     }
 
-    /// A former primary's own statement has no other source.
-    async fn recover_ddl(&self) {
-        let stored = self.volume.stored();
-        let starts = stored.is_some_and(|stored| stored.record.role == MemberRole::Replica && !stored.record.hold);
-        if starts && !self.fenced.load(Ordering::SeqCst) {
+    /// What mariadbd itself does not mend as it starts.
+    async fn mend_logs(&self) {
+        let Some(stored) = self.volume.stored().filter(|stored| !stored.record.hold) else { return };
+        if self.fenced.load(Ordering::SeqCst) {
+            return;
+        }
+        if !stored.record.clean_stop {
+            block_in_place(|| torn_log::cut(&self.config.data_dir(), BINLOGS, &self.config.log_keys()));
+        }
+        // A former primary's own statement has no other source.
+        if stored.record.role == MemberRole::Replica {
             ddl_recovery::recover(&self.config, &self.launcher, &self.relay_logs).await;
         }
     }

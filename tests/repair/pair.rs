@@ -92,9 +92,11 @@ impl Pair {
             .wait_for("a new run answers", |state| matches!(state.mariadbd, Mariadbd::Running { sql: true, .. }));
     }
 
-    /// The replica's datadir as a crash leaves it now; then it goes on.
+    /// The replica's datadir as a crash leaves it now, with every commit done in the engine; then it goes on.
     pub fn snapshot(&mut self) -> PathBuf {
         self.catch_up();
+        // Else it takes the binary log to commit the last one.
+        self.replica.sql("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS");
         self.kill_both();
         let engine = self.replica.path("engine");
         copy(&self.data(), &engine);
@@ -125,7 +127,7 @@ impl Pair {
 
     /// The mended binary log holds every transaction once: our reader takes it, and a primary serves it from its start.
     pub fn assert_log_can_be_served(&self) {
-        for name in logs(&self.data()).iter().filter(|name| name.rsplit('.').next().unwrap().parse::<u32>().is_ok()) {
+        for name in binlogs(&self.data()) {
             let mut bytes = Vec::new();
             File::open(self.data().join(name)).unwrap().read_to_end(&mut bytes).unwrap();
             let mut scanner = FileScanner::new(bytes.len() as u64, &Keys::missing("none"));
@@ -138,6 +140,13 @@ impl Pair {
         let end = self.source.position().to_string();
         until("the third has everything", || third.sql("SELECT @@gtid_slave_pos") == end);
         assert_eq!(content(&self.source), content(&third));
+    }
+
+    /// The replica's newest binary log and its length.
+    pub fn last_log(&self) -> (PathBuf, usize) {
+        let log = self.data().join(binlogs(&self.data()).max().unwrap());
+        let length = fs::metadata(&log).unwrap().len();
+        (log, usize::try_from(length).unwrap())
     }
 
     fn data(&self) -> PathBuf {
@@ -164,6 +173,11 @@ pub fn content(member: &Member) -> Vec<String> {
     [vec![listed, sums, member.sql(columns)], xa(member)].concat()
 }
 
+fn binlogs(directory: &Path) -> impl Iterator<Item = String> {
+    logs(directory).into_iter().filter(|name| name.rsplit('.').next().unwrap().parse::<u32>().is_ok())
+}
+
+/// Also their indexes.
 fn logs(directory: &Path) -> Vec<String> {
     let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("bin.")).collect()
