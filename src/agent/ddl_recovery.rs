@@ -33,7 +33,7 @@ pub async fn recover(config: &Config, launcher: &Launcher, relay_logs: &RelayLog
     }
     let statement = match interrupted(config, relay_logs).await {
         Ok(Some(statement)) => statement,
-        Ok(None) => return info!("a crash interrupted DDL that came from no source"),
+        Ok(None) => return info!("a crash interrupted DDL that is not the next transaction of the source"),
         Err(error) => return warn!(%error, "whose DDL a crash interrupted cannot be told"),
     };
     let gtid = statement.gtid;
@@ -55,13 +55,15 @@ fn is_pending(log: &[u8]) -> bool {
     unknown || log.chunks(size).skip(1).any(|entry| entry.first() == Some(&EXECUTE))
 }
 
-/// What the SQL thread was at: the received transaction right behind the end of the binary log, when it is a statement.
+/// What the SQL thread was at: the received transaction right behind the end of the binary log, when it is DDL. Parallel
+/// threads begin with DDL while a group before it commits; when that one is missing, too, the statement's number is not
+/// the next one, and it must not get the number of another transaction.
 async fn interrupted(config: &Config, relay_logs: &RelayLogs) -> io::Result<Option<GtidEvent>> {
     let logs = BinlogServer::open(&config.data_dir(), BINLOGS, config.log_keys()).await.map_err(io::Error::other)?;
     let domain = config.gtid_domain_id;
     let last = logs.end().position.get(domain).map_or(0, |gtid| gtid.sequence);
     let next = block_in_place(|| relay_logs.next_after(domain, last))?;
-    Ok(next.filter(|next| next.gtid.sequence == last + 1 && next.flags.is_standalone()))
+    Ok(next.filter(|next| next.gtid.sequence == last + 1 && next.flags.is_ddl()))
 }
 
 async fn in_closed_room(config: &Config, launcher: &Launcher, server_id: u32) -> Result<(), String> {

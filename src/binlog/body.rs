@@ -102,6 +102,12 @@ impl GtidFlags {
         self.0 & 0x2 != 0
     }
 
+    /// The group is DDL.
+    #[must_use]
+    pub fn is_ddl(self) -> bool {
+        self.0 & 0x20 != 0
+    }
+
     /// The group prepares an XA transaction.
     #[must_use]
     pub fn prepares_xa(self) -> bool {
