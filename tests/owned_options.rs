@@ -11,6 +11,7 @@
 mod mariadb;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 
 use beachmaster::api::cluster::EncryptionAlgorithm::{AesCbc, AesCtr};
@@ -54,6 +55,12 @@ fn takes_the_command_line(version: Version) {
     ] {
         assert_eq!(show(name).trim(), expected, "{name}");
     }
+    assert!(!uses_io_uring(&server), "{version}: its writes would outlive a kill");
+}
+
+fn uses_io_uring(server: &MariaDb) -> bool {
+    let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+    open.filter_map(|file| fs::read_link(file.unwrap().path()).ok()).any(|to| to.to_string_lossy().contains("io_uring"))
 }
 
 /// mariadbd takes every unique beginning of an option's name, so beginnings of owned names are refused, but for those

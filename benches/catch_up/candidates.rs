@@ -15,10 +15,11 @@ use crate::origin::{CHECKSUM, Origin, start_member};
 use crate::tail::change_master;
 
 /// As the operator starts members, beside its defaults; memory for both ways alike.
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 8] = [
     "--log-slave-updates",
     "--sync-binlog=1",
     "--innodb-flush-log-at-trx-commit=1",
+    "--innodb-use-native-aio=OFF",
     "--gtid-strict-mode=1",
     "--skip-slave-start",
     "--innodb-buffer-pool-size=512M",

@@ -112,6 +112,12 @@ pub const OWNED: &[Owned] = &[
     constant("gtid_strict_mode", "ON", SAFETY),
     constant("sync_binlog", "1", SAFETY),
     constant("innodb_flush_log_at_trx_commit", "1", SAFETY),
+    // docs/decisions.md "No io_uring".
+    constant(
+        "innodb_use_native_aio",
+        "OFF",
+        "what a killed mariadbd had begun to write could land in files the next one has read",
+    ),
     constant("rpl_semi_sync_master_wait_point", "AFTER_SYNC", SAFETY),
     constant("rpl_semi_sync_master_wait_no_slave", "ON", SAFETY),
     constant("rpl_semi_sync_master_timeout", NO_TIMEOUT, SAFETY),
