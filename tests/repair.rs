@@ -179,6 +179,7 @@ fn a_log_that_a_crash_tore_can_be_served() {
             println!("{version}: {}, cut at {cut} of {start} to {}: {part}", log.display(), bytes.len());
             fs::File::options().write(true).open(&log).unwrap().set_len(cut as u64).unwrap();
             pair.boot();
+            assert_eq!(fs::read(pair.replica.path("volume/beachmaster/torn-end")).unwrap(), bytes[start..cut], "kept");
             pair.follow();
             pair.assert_equal();
         }

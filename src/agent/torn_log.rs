@@ -5,7 +5,8 @@
 //! group without its end it says "Unexpected break of being relay-logged GTID", error 1595, because the next file begins
 //! with the same GTID. mariadbd has rolled the transaction back, so its part is cut off before mariadbd starts.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use tracing::{info, warn};
@@ -14,23 +15,38 @@ use super::binlog_files::{BinlogError, names, whole};
 use super::log_reader::LogSource;
 use crate::binlog::{Fault, Keys, Torn, TornReason};
 
-/// Looks at the last file of the logs `basename` in `directory`, of which no mariadbd runs. What cannot be read stays as it is.
-pub fn cut(directory: &Path, basename: &str, keys: &Keys) {
-    if let Err(error) = try_to_cut(directory, basename, keys) {
-        warn!(%error, "the end of the binary log cannot be looked at: replicas that read through it may get error 1236");
+/// Looks at the last file of the logs `basename` in `directory`, of which no mariadbd runs. What is cut off is kept as the file
+/// `kept`, which holds the last such part only. What cannot be read or kept stays as it is.
+pub fn cut(directory: &Path, basename: &str, keys: &Keys, kept: &Path) {
+    if let Err(error) = try_to_cut(directory, basename, keys, kept) {
+        warn!(%error, "the end of the binary log was not looked at: replicas that read through it may get error 1236");
     }
 }
 
-fn try_to_cut(directory: &Path, basename: &str, keys: &Keys) -> Result<(), BinlogError> {
+fn try_to_cut(directory: &Path, basename: &str, keys: &Keys, kept: &Path) -> Result<(), BinlogError> {
     let Some(name) = names(directory, basename)?.pop() else { return Ok(()) };
     let path = directory.join(name.as_str());
     let Some((_, scan)) = whole(&LogSource::File { path: path.clone(), cipher: None }, keys)? else { return Ok(()) };
     let Some(torn) = scan.torn.filter(is_rolled_back) else { return Ok(()) };
-    let file = OpenOptions::new().write(true).open(&path);
-    let shortened = file.and_then(|file| file.set_len(scan.events_end).and_then(|()| file.sync_all()));
-    shortened.map_err(|source| BinlogError::Io { path: path.clone(), source })?;
-    info!(file = %path.display(), %torn, end = scan.events_end, "cut a part of a transaction off the end of the binary log");
+    let end = scan.events_end;
+    move_end(&path, end, kept).map_err(|source| BinlogError::Io { path: path.clone(), source })?;
+    info!(
+        file = %path.display(), %torn, end, kept = %kept.display(),
+        "cut a part of a transaction off the end of the binary log"
+    );
     Ok(())
+}
+
+fn move_end(path: &Path, end: u64, kept: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    file.seek(SeekFrom::Start(end))?;
+    let new = kept.with_extension("new");
+    let mut copy = File::create(&new)?;
+    io::copy(&mut Read::by_ref(&mut file), &mut copy)?;
+    copy.sync_all()?;
+    fs::rename(new, kept)?;
+    file.set_len(end)?;
+    file.sync_all()
 }
 
 /// True when mariadbd takes the last transaction for incomplete as well. It does not verify checksums and commits by an
