@@ -98,7 +98,7 @@ struct OneLog {
 
 /// What a file's head tells.
 #[derive(Debug, Clone)]
-pub(super) struct Opened {
+struct Opened {
     head: Arc<Head>,
     cipher: Option<FileCipher>,
 }
@@ -330,7 +330,7 @@ fn head(source: &LogSource, keys: &Keys) -> Result<Option<Opened>, BinlogError> 
     Ok(scanner.head().map(|head| Opened { head: Arc::new(head.clone()), cipher }))
 }
 
-pub(super) fn whole(source: &LogSource, keys: &Keys) -> Result<Option<(Opened, FileScan)>, BinlogError> {
+fn whole(source: &LogSource, keys: &Keys) -> Result<Option<(Opened, FileScan)>, BinlogError> {
     let mut scanner = FileScanner::new(size(source)?, keys);
     feed(source, &mut scanner, SCAN_CHUNK, |_| false)?;
     let cipher = scanner.file_cipher().cloned();

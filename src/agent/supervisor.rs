@@ -15,7 +15,6 @@ use super::config::Config;
 use super::ddl_recovery;
 use super::launcher::{Launcher, Seen};
 use super::locks;
-use super::orders::BINLOGS;
 use super::relay_logs::RelayLogs;
 use super::torn_log;
 use super::volume::{Volume, superseded};
@@ -40,8 +39,6 @@ const LOCK_CHECK: Duration = Duration::from_millis(20);
 const START_TURN: Duration = Duration::from_secs(1);
 /// A killed mariadbd is reaped within 30 ms; more means that a disk holds it.
 const RESTART_KILL: Duration = Duration::from_secs(5);
-/// What was last cut off the binary log, on the volume.
-const TORN_END: &str = "torn-end";
 /// launch tells a spawn or an exit within a millisecond.
 const NOTICE: Duration = Duration::from_secs(2);
 
@@ -319,8 +316,7 @@ impl Supervisor {
             return;
         }
         if !stored.record.clean_stop {
-            let kept = self.config.state_dir().join(TORN_END);
-            block_in_place(|| torn_log::cut(&self.config.data_dir(), BINLOGS, &self.config.log_keys(), &kept));
+            torn_log::cut(&self.config).await;
         }
         // A former primary's own statement has no other source.
         if stored.record.role == MemberRole::Replica {

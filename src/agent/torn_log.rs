@@ -9,27 +9,32 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use tokio::task::block_in_place;
 use tracing::{info, warn};
 
-use super::binlog_files::{BinlogError, names, whole};
-use super::log_reader::LogSource;
-use crate::binlog::{Fault, Keys, Torn, TornReason};
+use super::binlog_files::{BinlogError, BinlogFiles};
+use super::config::Config;
+use super::orders::BINLOGS;
+use crate::binlog::{Fault, Torn, TornReason};
 
-/// Looks at the last file of the logs `basename` in `directory`, of which no mariadbd runs. What is cut off is kept as the file
-/// `kept`, which holds the last such part only. What cannot be read or kept stays as it is.
-pub fn cut(directory: &Path, basename: &str, keys: &Keys, kept: &Path) {
-    if let Err(error) = try_to_cut(directory, basename, keys, kept) {
+/// What was last cut off, in the agent's folder of the volume.
+const KEPT: &str = "torn-end";
+
+/// Looks at the end of the binary log, of which no mariadbd runs. What cannot be read or kept stays as it is.
+pub async fn cut(config: &Config) {
+    if let Err(error) = try_to_cut(config).await {
         warn!(%error, "the end of the binary log was not looked at: replicas that read through it may get error 1236");
     }
 }
 
-fn try_to_cut(directory: &Path, basename: &str, keys: &Keys, kept: &Path) -> Result<(), BinlogError> {
-    let Some(name) = names(directory, basename)?.pop() else { return Ok(()) };
-    let path = directory.join(name.as_str());
-    let Some((_, scan)) = whole(&LogSource::File { path: path.clone(), cipher: None }, keys)? else { return Ok(()) };
-    let Some(torn) = scan.torn.filter(is_rolled_back) else { return Ok(()) };
-    let end = scan.events_end;
-    move_end(&path, end, kept).map_err(|source| BinlogError::Io { path: path.clone(), source })?;
+async fn try_to_cut(config: &Config) -> Result<(), BinlogError> {
+    let logs = BinlogFiles::open(&config.data_dir(), BINLOGS, config.log_keys()).await?;
+    let scan = logs.catalogue().last_scan();
+    let Some(torn) = scan.torn.as_ref().filter(|torn| is_rolled_back(torn)) else { return Ok(()) };
+    let path = config.data_dir().join(logs.catalogue().end().last_file.as_str());
+    let (end, kept) = (scan.events_end, config.state_dir().join(KEPT));
+    let moved = block_in_place(|| move_end(&path, end, &kept));
+    moved.map_err(|source| BinlogError::Io { path: path.clone(), source })?;
     info!(
         file = %path.display(), %torn, end, kept = %kept.display(),
         "cut a part of a transaction off the end of the binary log"
