@@ -18,6 +18,9 @@ pub enum SqlError {
     /// No answer in time. The session is not used again.
     #[error("{what}: no answer within {limit:?}; the server hangs, is overloaded or cannot be reached")]
     Silent { what: String, limit: Duration },
+    /// No way there: that says nothing about the server.
+    #[error("{what}: cannot be reached ({message}); is there a network policy or a broken network between?")]
+    Unreachable { what: String, message: String },
     /// The server said no.
     #[error("{what}: error {code}: {message}")]
     Server { what: String, code: u16, message: String },
@@ -42,6 +45,12 @@ impl SqlError {
         matches!(self, Self::Refused { .. } | Self::Closed { .. })
     }
 
+    /// True when the server refused our own account: its password, its rights, its lock, or its plugin.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.code().is_some_and(|code| DENIED.contains(&code))
+    }
+
     pub(super) fn of_connection(address: &str, error: Error) -> Self {
         match Self::of_statement(address, error) {
             Self::Closed { what, message } => Self::Refused { address: what, message },
@@ -54,7 +63,7 @@ impl SqlError {
         match error {
             Error::Server(error) => Self::Server { what, code: error.code, message: error.message },
             Error::Io(IoError::Io(error)) if is_silence(&error) => {
-                Self::Unexpected { what, message: format!("cannot be reached: {error}") }
+                Self::Unreachable { what, message: error.to_string() }
             }
             Error::Io(error) => Self::Closed { what, message: error.to_string() },
             Error::Driver(DriverError::ConnectionClosed) => {
@@ -65,8 +74,45 @@ impl SqlError {
     }
 }
 
-/// No way to the host says nothing about mariadbd there.
+/// Numbers of errors about an account: ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_HOST_NOT_PRIVILEGED,
+/// ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_PLUGIN_IS_NOT_LOADED, ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ER_MUST_CHANGE_PASSWORD,
+/// ER_MUST_CHANGE_PASSWORD_LOGIN, ER_ACCOUNT_HAS_BEEN_LOCKED, ER_USER_IS_BLOCKED (MariaDB's errmsg-utf8.txt).
+const DENIED: [u16; 10] = [1044, 1045, 1130, 1227, 1524, 1698, 1820, 1862, 4151, 4166];
+
+/// No way to the host, from our own network or by a router's word, says nothing about mariadbd there.
 fn is_silence(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    matches!(error.kind(), Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::TimedOut)
+    let kinds = [Kind::HostUnreachable, Kind::NetworkUnreachable, Kind::NetworkDown, Kind::TimedOut];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(EHOSTDOWN)
+}
+
+/// Linux's errno of a host that does not answer ARP; std has no kind for it.
+const EHOSTDOWN: i32 = 112;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_errno(errno: i32) -> SqlError {
+        SqlError::of_connection("p@10.0.0.1:3306", Error::Io(IoError::Io(io::Error::from_raw_os_error(errno))))
+    }
+
+    #[test]
+    fn no_way_to_a_server_is_no_answer_of_it() {
+        // ENETDOWN, ENETUNREACH, ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH.
+        for errno in [100, 101, 110, 112, 113] {
+            let error = of_errno(errno);
+            assert!(matches!(error, SqlError::Unreachable { .. }), "{errno}: {error:?}");
+            assert!(!error.is_gone());
+        }
+        assert!(of_errno(111).is_gone(), "ECONNREFUSED: nobody listens");
+        assert!(of_errno(104).is_gone(), "ECONNRESET");
+    }
+
+    #[test]
+    fn a_refused_account_is_told_from_other_errors() {
+        let server = |code| SqlError::Server { what: "p".to_owned(), code, message: String::new() };
+        assert!([1045, 1862, 4151].into_iter().all(|code| server(code).is_denied()));
+        assert!(![1040, 1021, 1290].into_iter().any(|code| server(code).is_denied()));
+    }
 }

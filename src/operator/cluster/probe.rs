@@ -30,6 +30,8 @@ pub enum Reading {
     Silent,
     /// An error instead of an answer.
     Sick { message: String },
+    /// The operator's own account is refused.
+    Denied { message: String },
 }
 
 /// Where and how to look.
@@ -138,7 +140,8 @@ impl Probe {
 fn failed(error: &SqlError) -> Reading {
     match error {
         SqlError::Refused { .. } | SqlError::Closed { .. } => Reading::Refused,
-        SqlError::Silent { .. } => Reading::Silent,
+        SqlError::Silent { .. } | SqlError::Unreachable { .. } => Reading::Silent,
+        _ if error.is_denied() => Reading::Denied { message: error.to_string() },
         SqlError::Server { .. } | SqlError::Unexpected { .. } => Reading::Sick { message: error.to_string() },
     }
 }
