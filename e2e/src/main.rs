@@ -44,7 +44,9 @@ enum Command {
     Writer(inside::writer::Options),
     /// Inside a pod: write to every member and look for two that acknowledge at once
     Observer(inside::observer::Options),
-    /// Inside a pod: command the writer or observer that runs there
+    /// Inside a pod: open a new connection through a Service again and again
+    Knocker(inside::knocker::Options),
+    /// Inside a pod: command the writer, observer or knocker that runs there
     Ctl {
         #[arg(long, default_value = "/run/e2e/control.sock")]
         socket: PathBuf,
@@ -75,6 +77,7 @@ async fn dispatch(command: Command) -> Result<bool> {
         Command::Demo => demo::run().await,
         Command::Writer(options) => inside::writer::run(options).await.map(|()| true),
         Command::Observer(options) => inside::observer::run(options).await.map(|()| true),
+        Command::Knocker(options) => inside::knocker::run(options).await.map(|()| true),
         Command::Ctl { socket, words } => inside::control::client(&socket, &words).await.map(|()| true),
     }
 }

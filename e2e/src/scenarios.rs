@@ -6,12 +6,18 @@ mod bad_input;
 mod crash;
 #[path = "../operator-down/mod.rs"]
 mod operator_down;
+#[path = "../paused/mod.rs"]
+mod paused;
+#[path = "../service-deleted/mod.rs"]
+mod service_deleted;
 #[path = "../survive/mod.rs"]
 mod survive;
 #[path = "../tail/mod.rs"]
 mod tail;
 #[path = "../two-members/mod.rs"]
 mod two_members;
+#[path = "../wedge/mod.rs"]
+mod wedge;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -43,6 +49,12 @@ pub enum Scenario {
     Survive,
     /// What users may get wrong is refused or shown with its remedy
     BadInput,
+    /// A replica's connection is cut silently while nobody commits: the primary takes new connections again within seconds
+    Wedge,
+    /// Somebody edits or deletes NAME-primary and other objects of the cluster
+    ServiceDeleted,
+    /// A paused cluster is watched and left alone
+    Paused,
 }
 
 /// Names of all scenarios.
@@ -74,6 +86,9 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::TwoMembers => two_members::run(&mut stage, runs.unwrap_or(two_members::RUNS)).await,
         Scenario::Survive => survive::run(&mut stage).await,
         Scenario::BadInput => bad_input::run(&mut stage).await,
+        Scenario::Wedge => wedge::run(&mut stage, runs.unwrap_or(wedge::RUNS)).await,
+        Scenario::ServiceDeleted => service_deleted::run(&mut stage).await,
+        Scenario::Paused => paused::run(&mut stage).await,
     };
     stage.report.error = outcome.err().map(|error| format!("{error:#}"));
     stage.report.save()?;

@@ -73,6 +73,11 @@ pub enum Order {
     ReadmitAcker { ordinal: Ordinal },
     /// On the primary: waiting for acknowledgements on or off. Off releases all that wait, so it is recorded first.
     SemiSync { on: bool },
+    /// On a replica: restarts its IO thread and nothing else. Since 0.2; an earlier agent answers [`Reason::Unsupported`].
+    Reconnect,
+    /// On a primary that takes no new connections and on which no commit waits: switches waiting for acknowledgements off
+    /// and on again, behind a global read lock, so that nothing commits in between. Since 0.2, as [`Order::Reconnect`].
+    ResetSemiSync,
 }
 
 impl Order {
@@ -94,6 +99,8 @@ impl Order {
             Self::EvictAcker { .. } => "evict-acker",
             Self::ReadmitAcker { .. } => "readmit-acker",
             Self::SemiSync { .. } => "semi-sync",
+            Self::Reconnect => "reconnect",
+            Self::ResetSemiSync => "reset-semi-sync",
         }
     }
 }

@@ -24,4 +24,5 @@ mod steady;
 #[cfg(test)]
 mod transcripts;
 pub mod verdict;
+mod wedged;
 pub mod words;

@@ -130,8 +130,36 @@ pub enum ServerSight {
         /// Since when.
         since: Millis,
     },
-    /// It answered with an error (connections used up, access denied).
+    /// It answered with an error (connections used up, disk full).
     Sick {
+        /// The server's words.
+        message: String,
+    },
+    /// It refused the operator's own account: that says nothing about what other clients meet.
+    Denied {
+        /// The server's words.
+        message: String,
+    },
+}
+
+/// What the last try to open a new connection showed. Clients need new ones, and a server may answer a held session while it
+/// accepts none: it is wedged then.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NewConnection {
+    /// Not tried in this run of mariadbd.
+    #[default]
+    Unknown,
+    /// The server accepted it.
+    Accepted,
+    /// The server took no notice of it within the limit.
+    Hangs {
+        /// Beginning of the first of the tries in a row that hung.
+        since: Millis,
+        /// Beginning of the last one.
+        tried: Millis,
+    },
+    /// The server turned it away with an error (connections used up).
+    TurnedAway {
         /// The server's words.
         message: String,
     },
@@ -172,8 +200,10 @@ pub struct MemberView {
     pub pod: Option<PodView>,
     /// Its agent.
     pub agent: AgentSight,
-    /// Its mariadbd over SQL.
+    /// Its mariadbd over SQL, on a held session.
     pub server: ServerSight,
+    /// Whether its mariadbd takes new connections.
+    pub new_connection: NewConnection,
     /// When this observer first heard that the present incarnation runs (from the agent).
     pub running_since: Option<Millis>,
     /// When the last answer to an order of it came in: readings begun before say nothing about what that order did.
@@ -278,6 +308,13 @@ impl MemberView {
     #[must_use]
     pub fn is_sighted(&self) -> bool {
         self.agent != AgentSight::Unknown && self.server != ServerSight::Unknown
+    }
+
+    /// Since when it takes no new connections, while it answers the held session: the way to it is good, the server is not.
+    #[must_use]
+    pub fn wedged_since(&self) -> Option<Millis> {
+        let NewConnection::Hangs { since, .. } = self.new_connection else { return None };
+        self.view().filter(|view| view.begun >= since).map(|_| since)
     }
 
     /// True when its agent proves that mariadbd does not run, and nothing else answers in its name.

@@ -40,7 +40,7 @@ pub struct Policy {
     pub when_no_acker: WhenNoAcker,
     /// False: a failover is announced, not done. The same primary may still be resumed.
     pub failover_enabled: bool,
-    /// True: nothing but finishing a transition and resuming the same primary.
+    /// True: members are watched and left alone; only a transition that has begun is brought to its end.
     pub paused: bool,
     /// A preferred member may be this many seconds behind and still be chosen.
     pub max_candidate_lag_s: u64,
@@ -55,6 +55,13 @@ impl Policy {
     #[must_use]
     pub fn member(&self, ordinal: Ordinal) -> MemberPolicy {
         self.members.get(usize::from(ordinal.0)).copied().unwrap_or_default()
+    }
+
+    /// The member's name as people know it, `shop-0`.
+    #[must_use]
+    pub fn name(&self, ordinal: Ordinal) -> String {
+        let cluster = self.cluster.rsplit('/').next().unwrap_or_default();
+        format!("{cluster}-{ordinal}")
     }
 
     /// All ordinals of the cluster.

@@ -17,6 +17,9 @@ pub fn is_fit_again(order: &Order, answer: &Answer) -> bool {
     )
 }
 
+/// Orders that say nothing about whether a member can be promoted: an agent of an earlier release does not know them.
+const UPKEEP: [&str; 2] = ["reconnect", "reset-semi-sync"];
+
 /// A binlog server that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serving {
@@ -138,9 +141,16 @@ impl Progress {
         self.failures.contains_key(order.name())
     }
 
+    /// What this order failed with when it was given last.
+    #[must_use]
+    pub fn failure_of(&self, order: &Order) -> Option<&OrderError> {
+        self.failures.get(order.name()).map(|failure| &failure.error)
+    }
+
     /// The order that failed too often for the member to count on in this term.
     #[must_use]
     pub fn given_up(&self) -> Option<&Failure> {
-        self.failure().filter(|failure| failure.count >= FAILURES_TO_REJECT)
+        let counts = self.failures.values().filter(|failure| !UPKEEP.contains(&failure.order));
+        counts.filter(|failure| failure.count >= FAILURES_TO_REJECT).max_by_key(|failure| failure.count)
     }
 }

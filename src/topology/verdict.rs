@@ -1,12 +1,17 @@
 //! What became of the primary. Total: every observation has a verdict, and doubt never leads to action.
 
-use super::observation::{IoThread, MemberView, ServerSight};
+use super::observation::{IoThread, MemberView, Millis, ServerSight};
 
 /// What became of the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It answers SQL.
     Healthy,
+    /// It answers the session that was open, and takes no new ones.
+    Wedged {
+        /// Beginning of the first try to connect that hung.
+        since: Millis,
+    },
     /// Its agent proves that mariadbd does not run.
     Dead {
         /// How it ended, in the agent's words.
@@ -14,6 +19,11 @@ pub enum Verdict {
     },
     /// It answers with errors (connections used up, disk full): a condition, no failover.
     Sick {
+        /// The server's words.
+        message: String,
+    },
+    /// It refuses the operator's own account; what other clients meet is not known.
+    Denied {
         /// The server's words.
         message: String,
     },
@@ -32,8 +42,10 @@ impl Verdict {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Healthy => "Healthy",
+            Self::Wedged { .. } => "Wedged",
             Self::Dead { .. } => "Dead",
             Self::Sick { .. } => "Sick",
+            Self::Denied { .. } => "Denied",
             Self::PathBroken => "PathBroken",
             Self::Suspect { .. } => "Suspect",
         }
@@ -41,12 +53,14 @@ impl Verdict {
 
     /// One of each, for documentation tests.
     #[must_use]
-    pub fn all() -> [Self; 5] {
+    pub fn all() -> [Self; 7] {
         let message = String::new;
         [
             Self::Healthy,
+            Self::Wedged { since: Millis(0) },
             Self::Dead { how: message() },
             Self::Sick { message: message() },
+            Self::Denied { message: message() },
             Self::PathBroken,
             Self::Suspect { message: message() },
         ]
@@ -57,13 +71,15 @@ impl Verdict {
 #[must_use]
 pub fn verdict(primary: &MemberView, host: &str, others: &[&MemberView]) -> Verdict {
     if primary.view().is_some() {
-        return Verdict::Healthy;
+        return primary.wedged_since().map_or(Verdict::Healthy, |since| Verdict::Wedged { since });
     }
     if primary.is_proven_dead() {
         return Verdict::Dead { how: how_it_ended(primary) };
     }
-    if let ServerSight::Sick { message } = &primary.server {
-        return Verdict::Sick { message: message.clone() };
+    match &primary.server {
+        ServerSight::Sick { message } => return Verdict::Sick { message: message.clone() },
+        ServerSight::Denied { message } => return Verdict::Denied { message: message.clone() },
+        _ => {}
     }
     if others.iter().any(|other| receives_from(other, host)) {
         return Verdict::PathBroken;
@@ -89,7 +105,7 @@ fn what_is_known(primary: &MemberView) -> String {
         ServerSight::Refused { .. } => "port 3306 refuses connections",
         ServerSight::Silent { .. } => "SQL does not answer",
         ServerSight::Unknown => "SQL was not tried yet",
-        ServerSight::Sick { .. } | ServerSight::Answers { .. } => "SQL answers",
+        ServerSight::Sick { .. } | ServerSight::Denied { .. } | ServerSight::Answers { .. } => "SQL answers",
     };
     let agent = if primary.state().is_some() { "its agent answers" } else { "its agent cannot be reached" };
     format!("{server}, {agent}, and nothing proves that mariadbd is dead")
@@ -100,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::member::samples::{dead, replica, running};
-    use super::super::observation::{AgentSight, Millis};
+    use super::super::observation::{AgentSight, NewConnection};
     use super::*;
 
     fn sight() -> impl Strategy<Value = ServerSight> {
@@ -110,6 +126,7 @@ mod tests {
             Just(ServerSight::Refused { since: Millis(1) }),
             Just(ServerSight::Silent { since: Millis(1) }),
             Just(ServerSight::Sick { message: "Too many connections".to_owned() }),
+            Just(ServerSight::Denied { message: "Access denied".to_owned() }),
         ]
     }
 
@@ -142,5 +159,18 @@ mod tests {
         };
         assert_eq!(verdict(&primary, "p0", &[&replica(1, "p0")]), Verdict::PathBroken);
         assert!(matches!(verdict(&primary, "p0", &[&replica(1, "elsewhere")]), Verdict::Suspect { .. }));
+    }
+
+    #[test]
+    fn a_primary_that_answers_what_was_open_and_takes_nothing_new_is_wedged() {
+        let hangs = |since| NewConnection::Hangs { since: Millis(since), tried: Millis(since) };
+        let judge = |new_connection| verdict(&MemberView { new_connection, ..running(0) }, "p0", &[]);
+        // The sample's reading began at 10.
+        assert_eq!(judge(hangs(9)), Verdict::Wedged { since: Millis(9) });
+        assert_eq!(judge(hangs(11)), Verdict::Healthy, "the held session has not answered since");
+        assert_eq!(judge(NewConnection::Accepted), Verdict::Healthy);
+        let silent =
+            MemberView { server: ServerSight::Silent { since: Millis(1) }, new_connection: hangs(9), ..running(0) };
+        assert!(matches!(verdict(&silent, "p0", &[]), Verdict::Suspect { .. }), "the way to it may be broken");
     }
 }

@@ -44,6 +44,16 @@ words! {
         PrimaryDead,
         /// The primary answers with an error.
         PrimarySick,
+        /// The primary answers sessions that are open and takes no new ones.
+        PrimaryWedged,
+        /// The primary refuses the operator's own account.
+        ProbeDenied,
+        /// NAME-primary does not lead to the primary.
+        ServiceMisdirected,
+        /// The primary's agent cannot be reached: nobody could prove that its mariadbd died.
+        AgentUnreachable,
+        /// The member that would be promoted does not receive from the primary.
+        HeirNotReceiving,
         /// The operator's way to the primary is broken, the replicas' is not.
         PathBroken,
         /// The primary does not answer, and nothing proves anything.
@@ -130,6 +140,10 @@ words! {
         SqlNotReady,
         /// mariadbd does not answer the operator.
         SqlUnreachable,
+        /// mariadbd refuses the operator's own account.
+        ProbeDenied,
+        /// mariadbd answers the session that is open and takes no new ones.
+        NoNewConnections,
         /// The primary is not writable yet.
         ReadOnly,
         /// Its replica threads are not both connected and running.

@@ -85,6 +85,8 @@ impl World {
                 Next::answered(Answer::Done)
             }
             Order::SemiSync { on } => self.semi_sync(host, *on),
+            // No server of the model is ever wedged.
+            Order::Reconnect | Order::ResetSemiSync => Next::answered(Answer::Done),
         }
     }
 

@@ -61,6 +61,23 @@ pub async fn in_network_of(node: &str, command: &[&str], input: &str) -> Result<
     run("ip", &arguments, input).await
 }
 
+/// Runs a command of this machine in the network of a pod of `make cluster`: the pod of this uid has the process `member`.
+///
+/// # Errors
+/// When the pod does not run here, or the command fails.
+pub async fn in_network_of_pod(pod_uid: &str, member: &[&str], command: &[&str], input: &str) -> Result<String> {
+    let pids = pids_in_pod(pod_uid, member)?;
+    let pid = pids.first().with_context(|| {
+        format!(
+            "no process '{}' of the pod on this machine: this scenario needs the cluster of `make cluster`",
+            member.join(" ")
+        )
+    })?;
+    let target = format!("--target={pid}");
+    let arguments: Vec<&str> = [target.as_str(), "--net"].into_iter().chain(command.iter().copied()).collect();
+    run("nsenter", &arguments, input).await
+}
+
 /// 1, 5 and 15 minutes' load, as the kernel prints it.
 #[must_use]
 pub fn load_average() -> String {

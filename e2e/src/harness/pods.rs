@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::kube::Kube;
 use super::stage::Settings;
 use super::wait;
+use crate::inside::knocker::Knocks;
 use crate::inside::ledger::Ledger;
 use crate::inside::observer::Verdict;
 
@@ -171,6 +172,36 @@ impl Observer {
     /// When the pod does not answer.
     pub async fn resume(&self) -> Result<()> {
         self.0.ask(&["resume"]).await
+    }
+}
+
+/// A client that opens new connections through NAME-primary all the time.
+pub struct Knocker(Commanded);
+
+impl Knocker {
+    /// Starts one; the account of [`prepare`] must exist.
+    ///
+    /// # Errors
+    /// When the pod does not start.
+    pub async fn start(cluster: &Cluster, settings: &Settings) -> Result<Self> {
+        let arguments = ["knocker".to_owned(), format!("--address={}", cluster.primary_service().await?)];
+        Ok(Self(Commanded::start(&cluster.kube, "knocker", &settings.e2e_image, &arguments).await?))
+    }
+
+    /// Forgets what it met so far.
+    ///
+    /// # Errors
+    /// When the pod does not answer.
+    pub async fn begin(&self) -> Result<()> {
+        self.0.ask(&["begin"]).await
+    }
+
+    /// What it met since.
+    ///
+    /// # Errors
+    /// When the pod does not answer.
+    pub async fn report(&self) -> Result<Knocks> {
+        self.0.ask(&["report"]).await
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod control;
 pub mod journal;
+pub mod knocker;
 pub mod ledger;
 pub mod observer;
 pub mod session;

@@ -13,6 +13,7 @@ mod repair;
 mod serve;
 mod start;
 mod wait;
+mod wake;
 mod work;
 
 pub(in crate::agent) use durable::settle;
@@ -89,6 +90,8 @@ async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
         Order::EvictAcker { ordinal } => acker::evict(work, ordinal).await,
         Order::ReadmitAcker { ordinal } => acker::readmit(work, ordinal).await,
         Order::SemiSync { on } => acker::semi_sync(work, on).await,
+        Order::Reconnect => wake::reconnect(work).await,
+        Order::ResetSemiSync => wake::reset_semi_sync(work).await,
     }
 }
 

@@ -9,6 +9,7 @@ use super::input::{Input, LinkEvent};
 use super::limits;
 use super::link::{Command, Link, LinkHandle, Transport};
 use super::member::{Member, News};
+use super::newcomer::{Newcomer, Try};
 use super::pods::PodFacts;
 use super::probe::{Probe, ProbeSettings, ProbeTarget, Reading};
 use crate::orders::{Order, Ordinal, Token};
@@ -41,7 +42,9 @@ impl Crew {
         let seats = (0..size).map(Ordinal).map(|ordinal| {
             let (link, handle) = Link::new(ordinal, Arc::clone(transport), inputs.clone());
             let (probe, target) = Probe::new(ordinal, probes.clone(), inputs.clone());
+            let newcomer = Newcomer::new(ordinal, probes.clone(), target.subscribe(), inputs.clone());
             tasks.spawn(link.run());
+            tasks.spawn(newcomer.run());
             tasks.spawn(probe.run());
             Seat { member: Member::new(ordinal), told: false, link: handle, probe: target }
         });
@@ -92,6 +95,13 @@ impl Crew {
         }
     }
 
+    /// How a try to open a new connection ended.
+    pub fn newcomer(&mut self, ordinal: Ordinal, begun: Millis, outcome: Try) {
+        if let Some(seat) = self.seat(ordinal) {
+            seat.member.newcomer(begun, outcome);
+        }
+    }
+
     /// The cluster's pods as Kubernetes tells them now.
     pub fn pods_seen(&mut self, pods: &[PodFacts], now: Millis) {
         for (index, seat) in self.seats.iter_mut().enumerate() {
@@ -105,10 +115,12 @@ impl Crew {
         }
     }
 
-    /// Looks often, or as usual.
+    /// Looks often, or as usual. Streams to members in doubt are pinged often in any case.
     pub fn watch_closely(&self, eager: bool) {
         for seat in &self.seats {
             seat.probe.send_if_modified(|target| std::mem::replace(&mut target.eager, eager) != eager);
+            let doubt = eager || seat.member.is_in_doubt();
+            seat.link.doubt.send_if_modified(|known| std::mem::replace(known, doubt) != doubt);
         }
     }
 

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use super::newcomer::Try;
 use super::pods::PodFacts;
 use super::probe::Reading;
+use super::router::Led;
 use super::wish::Wish;
 use crate::orders::{AgentState, Ordinal, Up};
+use crate::topology::observation::Millis;
 
 /// Something happened.
 #[derive(Debug)]
@@ -14,12 +17,18 @@ pub enum Input {
     Link { ordinal: Ordinal, event: LinkEvent },
     /// A member's mariadbd answered, or did not.
     Probe { ordinal: Ordinal, reading: Reading },
+    /// A new connection to a member's mariadbd was tried, beginning at `begun`.
+    Newcomer { ordinal: Ordinal, begun: Millis, outcome: Try },
     /// The cluster's pods changed.
     Pods(Vec<PodFacts>),
     /// The user changed the object.
     Wish(Arc<Wish>),
     /// The primary's Service was written, or could not be.
     Routed(Result<Ordinal, String>),
+    /// Somebody changed or deleted the primary's Service.
+    ServiceChanged,
+    /// The primary's Service was read, or could not be.
+    Led(Result<Led, String>),
 }
 
 /// What a link tells.

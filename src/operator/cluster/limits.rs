@@ -22,6 +22,8 @@ pub fn work_limit(order: &Order) -> Duration {
         Order::Freeze => Duration::from_millis(4_500),
         // mariadb-install-db on a slow disk.
         Order::Init { .. } => Duration::from_secs(120),
+        // The same stop; or a lock that is given up after a second, and three statements.
+        Order::Reconnect | Order::ResetSemiSync => Duration::from_millis(4_500),
         // What is not applied by then is gone on with.
         Order::Recover { .. } => Duration::from_secs(120),
         // InnoDB's recovery.

@@ -2,12 +2,13 @@
 
 use super::input::LinkEvent;
 use super::limits;
+use super::newcomer::Try;
 use super::pods::{PodFacts, Trouble};
 use super::probe::Reading;
 use crate::orders::{
     AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
 };
-use crate::topology::observation::{AgentSight, MemberView, Millis, PodView, ServerSight};
+use crate::topology::observation::{AgentSight, MemberView, Millis, NewConnection, PodView, ServerSight};
 use crate::topology::reached::{Progress, is_fit_again};
 
 /// An order that was given and not yet answered.
@@ -39,6 +40,7 @@ pub struct Member {
     pod: Option<PodFacts>,
     agent: AgentSight,
     server: ServerSight,
+    new_connection: NewConnection,
     progress: Progress,
     flight: Option<Flight>,
     pause: Option<(&'static str, Millis)>,
@@ -71,6 +73,7 @@ impl Member {
             }),
             agent: self.agent.clone(),
             server: self.server.clone(),
+            new_connection: self.new_connection.clone(),
             running_since: self.runs.map(|(_, since)| since),
             answered_at: self.answered_at,
             busy: self.busy(now),
@@ -78,6 +81,13 @@ impl Member {
             stumbled: self.stumbled,
             progress: self.progress.clone(),
         }
+    }
+
+    /// True when its mariadbd does not answer as it should: whether its agent does matters now.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        let hangs = matches!(self.new_connection, NewConnection::Hangs { .. });
+        hangs || self.runs.is_some() && !matches!(self.server, ServerSight::Answers { .. })
     }
 
     fn busy(&self, now: Millis) -> Option<&'static str> {
@@ -175,6 +185,7 @@ impl Member {
         if state.serving.is_none() {
             self.progress.serving = None;
         }
+        let run = self.runs.map(|(run, _)| run);
         self.runs = match state.mariadbd {
             Mariadbd::Running { incarnation, .. } => {
                 let known = self.runs.filter(|(known, _)| *known == incarnation);
@@ -182,6 +193,9 @@ impl Member {
             }
             _ => None,
         };
+        if self.runs.map(|(run, _)| run) != run {
+            self.new_connection = NewConnection::Unknown;
+        }
         let news = match &state.mariadbd {
             Mariadbd::Exited { status, message, .. } if ran => {
                 Some(News::Exited { status: *status, message: message.clone() })
@@ -253,6 +267,22 @@ impl Member {
             (Reading::Silent, ServerSight::Silent { since }) => ServerSight::Silent { since },
             (Reading::Silent, _) => ServerSight::Silent { since: now },
             (Reading::Sick { message }, _) => ServerSight::Sick { message },
+            (Reading::Denied { message }, _) => ServerSight::Denied { message },
+        };
+    }
+
+    /// How a try to open a new connection ended that began at `begun`.
+    pub fn newcomer(&mut self, begun: Millis, outcome: Try) {
+        if self.runs.is_some_and(|(_, since)| begun <= since) {
+            // Begun before this run was known: it may have met the one before.
+            return;
+        }
+        self.new_connection = match (outcome, &self.new_connection) {
+            (Try::Accepted, _) => NewConnection::Accepted,
+            (Try::Hung, NewConnection::Hangs { since, .. }) => NewConnection::Hangs { since: *since, tried: begun },
+            (Try::Hung, _) => NewConnection::Hangs { since: begun, tried: begun },
+            (Try::TurnedAway { message }, _) => NewConnection::TurnedAway { message },
+            (Try::Unknown, _) => NewConnection::Unknown,
         };
     }
 }
