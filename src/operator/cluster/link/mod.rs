@@ -26,6 +26,8 @@ use crate::orders::{Order, Ordinal, Token};
 
 /// Longest the opening of a stream may take: through API server and kubelet it takes about 0.1 s.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// The same while the member is in doubt: another try may take another way.
+const DOUBT_OPEN_LIMIT: Duration = Duration::from_secs(1);
 /// First pause before a stream is opened again, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Orders must work again within 3 s after an agent was killed, and the kubelet takes one or two of them.
@@ -77,6 +79,8 @@ pub struct LinkHandle {
     pub orders: mpsc::UnboundedSender<Command>,
     /// The pod to hold a stream to. Nothing is told before the first word about it.
     pub pod: watch::Sender<Option<PodTarget>>,
+    /// True while the member is in doubt: the stream is pinged often.
+    pub doubt: watch::Sender<bool>,
 }
 
 /// Keeps a stream to one member open.
@@ -86,6 +90,7 @@ pub struct Link {
     inputs: mpsc::UnboundedSender<Input>,
     orders: mpsc::UnboundedReceiver<Command>,
     pod: watch::Receiver<Option<PodTarget>>,
+    doubt: watch::Receiver<bool>,
 }
 
 impl Link {
@@ -98,7 +103,9 @@ impl Link {
     ) -> (Self, LinkHandle) {
         let (orders, received) = mpsc::unbounded_channel();
         let (pod, target) = watch::channel(None);
-        (Self { ordinal, transport, inputs, orders: received, pod: target }, LinkHandle { orders, pod })
+        let (doubt, doubted) = watch::channel(false);
+        let link = Self { ordinal, transport, inputs, orders: received, pod: target, doubt: doubted };
+        (link, LinkHandle { orders, pod, doubt })
     }
 
     /// Works until the handle is dropped.
@@ -135,10 +142,11 @@ impl Link {
 
     /// Opens a stream and holds it to its end: whether the agent had greeted, and why it ended.
     async fn hold(&mut self, pod: &PodTarget) -> (bool, String) {
-        let stream = match timeout(OPEN_LIMIT, self.transport.open(pod)).await {
+        let limit = if *self.doubt.borrow() { DOUBT_OPEN_LIMIT } else { OPEN_LIMIT };
+        let stream = match timeout(limit, self.transport.open(pod)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return (false, error.to_string()),
-            Err(_) => return (false, format!("not opened within {OPEN_LIMIT:?}")),
+            Err(_) => return (false, format!("not opened within {limit:?}")),
         };
         // Orders from before this stream were reported as unanswered already.
         while self.orders.try_recv().is_ok() {}

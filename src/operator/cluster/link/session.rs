@@ -15,6 +15,10 @@ use crate::orders::{AgentState, BootMillis, Down, PROTOCOL_VERSION, SignedOrder,
 const PING: Duration = Duration::from_secs(5);
 /// Two missed pings: the stream is gone.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Time between two pings while the member is in doubt: a stream whose other end stopped must not hide a death.
+const DOUBT_PING: Duration = Duration::from_millis(500);
+/// Three missed pings of a member in doubt.
+const DOUBT_SILENCE: Duration = Duration::from_millis(1_500);
 /// The agent greets as soon as it is connected.
 const GREETING: Duration = Duration::from_secs(3);
 /// A line is taken by the kernel or the API server at once, or the stream is stuck.
@@ -85,8 +89,10 @@ async fn converse(
     mut down: Box<dyn AsyncWrite + Send + Unpin>,
     mut clock: AgentClock,
 ) -> io::Result<&'static str> {
-    let mut pings = pings();
+    let mut doubt = *link.doubt.borrow_and_update();
+    let mut pings = pings(doubt);
     let mut n = 0;
+    // When something was heard, or silence began to count in the present pace.
     let mut heard = Instant::now();
     loop {
         tokio::select! {
@@ -101,11 +107,23 @@ async fn converse(
                 write(&mut down, &Down::Order(sign(command, clock))).await?;
             }
             _ = pings.tick() => {
-                if heard.elapsed() > SILENCE {
-                    return Ok("two pings were not answered");
+                let (limit, why) = silence(doubt);
+                if heard.elapsed() > limit {
+                    return Ok(why);
                 }
                 n += 1;
                 write(&mut down, &Down::Ping { n }).await?;
+            }
+            changed = link.doubt.changed() => {
+                if changed.is_err() {
+                    return Ok("no longer needed");
+                }
+                let now = *link.doubt.borrow_and_update();
+                if now != doubt {
+                    doubt = now;
+                    // The first ping goes out at once; only what it and the next ones meet counts.
+                    (pings, heard) = (self::pings(doubt), Instant::now());
+                }
             }
             changed = link.pod.changed() => {
                 if changed.is_err() {
@@ -119,8 +137,13 @@ async fn converse(
     }
 }
 
-fn pings() -> Interval {
-    let mut pings = interval(PING);
+/// For how long the agent may say nothing, and what is said of a stream that it ends.
+fn silence(doubt: bool) -> (Duration, &'static str) {
+    if doubt { (DOUBT_SILENCE, "three pings were not answered") } else { (SILENCE, "two pings were not answered") }
+}
+
+fn pings(doubt: bool) -> Interval {
+    let mut pings = interval(if doubt { DOUBT_PING } else { PING });
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings
 }

@@ -98,6 +98,15 @@ impl Agent {
     }
 }
 
+impl Agent {
+    async fn answer_ping(&mut self) {
+        let mut line = String::new();
+        timeout(DEADLINE, self.0.read_line(&mut line)).await.unwrap().unwrap();
+        let Ok(Down::Ping { n }) = serde_json::from_str(&line) else { panic!("{line}") };
+        self.say(&Up::Pong { n, state: state("p", 1_000_000) }).await;
+    }
+}
+
 fn state(pod_uid: &str, boot_ms: u64) -> AgentState {
     AgentState {
         version: "0.1.0".to_owned(),
@@ -235,5 +244,34 @@ async fn two_unanswered_pings_end_the_stream() {
         if let LinkEvent::Away { why } = bench.event().await {
             break assert_eq!(why, "two pings were not answered");
         }
+    }
+}
+
+/// The other end is there and says nothing, as a process that was stopped.
+#[tokio::test]
+async fn a_stream_to_a_member_in_doubt_that_says_nothing_is_given_up_within_two_seconds() {
+    /// At rest it takes two pings of 5 s.
+    const LIMIT: Duration = Duration::from_secs(4);
+    let mut bench = bench();
+    bench.pod("p", "1");
+    let mut agent = bench.agent().await;
+    agent.greet("p").await;
+    bench.greeted().await;
+    bench.handle.doubt.send_replace(true);
+    let ended = timeout(LIMIT, bench.event()).await.expect("the stream is still held");
+    assert!(matches!(ended, LinkEvent::Away { .. }), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_stream_to_a_member_in_doubt_that_answers_is_kept() {
+    let mut bench = bench();
+    bench.pod("p", "1");
+    let mut agent = bench.agent().await;
+    agent.greet("p").await;
+    bench.greeted().await;
+    bench.handle.doubt.send_replace(true);
+    for _ in 0..5 {
+        agent.answer_ping().await;
+        assert!(matches!(bench.event().await, LinkEvent::Told { .. }));
     }
 }
