@@ -130,6 +130,16 @@ impl<'a> Case<'a> {
         self.policy.hosts.get(usize::from(ordinal.0)).cloned().unwrap_or_default()
     }
 
+    /// True when a failover may be announced: the user allows it, or it is what a transition that has begun needs to end.
+    pub fn may_fail_over(&self) -> bool {
+        self.policy.failover_enabled && !self.rests_paused()
+    }
+
+    /// True when members are to be left alone: the user paused the cluster, and no transition has begun.
+    pub fn rests_paused(&self) -> bool {
+        self.policy.paused && self.record.transition.is_none()
+    }
+
     /// How long `since` has lasted, in milliseconds.
     pub fn lasted(&self, since: Millis) -> u64 {
         self.seen.now.since(since)

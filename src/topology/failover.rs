@@ -24,8 +24,14 @@ pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decisio
     if !case.seen.members.iter().all(MemberView::is_sighted) {
         return Decision::blocked("not every member was looked at yet");
     }
+    if case.rests_paused() {
+        let name = case.policy.name(primary.ordinal);
+        return Decision::blocked(format!(
+            "{name} is dead ({how}) and spec.paused is true: set it to false, and a failover follows"
+        ));
+    }
     let ranking = rank(case.policy, case.record, case.seen, primary.ordinal, None);
-    let allowed = case.policy.failover_enabled && !case.policy.paused;
+    let allowed = case.may_fail_over();
     let safe = safety::feasible(case.rules, case.record, case.seen, primary.ordinal);
     if allowed && safe.is_ok() && ranking.best().is_some() {
         let why = format!("member {} is dead: {how}", primary.ordinal);

@@ -47,7 +47,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
 /// follows that.
 fn without_source(case: &Case<'_>, primary: &MemberView) -> Option<Decision> {
     let stuck = primary.progress.needs_a_source && primary.progress.given_up().is_some();
-    if !stuck || !case.policy.failover_enabled || case.policy.paused {
+    if !stuck || !case.may_fail_over() {
         return None;
     }
     let ranking = rank(case.policy, case.record, case.seen, primary.ordinal, None);

@@ -4,7 +4,7 @@ use super::ackers;
 use super::candidate::rank;
 use super::decide::Decision;
 use super::member::{follows, trouble};
-use super::observation::{MemberView, Observation};
+use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight};
 use super::policy::Policy;
 use super::record::{Durability, Record, TransitionKind};
 use super::verdict::{Verdict, verdict};
@@ -66,7 +66,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
         seen.members.iter().map(|member| of_member(policy, record, seen, member)).collect();
     let conditions = vec![
         ready(policy, record, seen, decision),
-        failover_ready(policy, record, seen, &members),
+        failover_ready(policy, record, seen, (&members, decision)),
         reconciling(record, decision),
         stalled(record, decision),
         paused(policy),
@@ -87,23 +87,27 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) else {
         return not(Reason::NotInitialised, decision.blocked.clone().unwrap_or_else(|| "no primary yet".to_owned()));
     };
-    let others: Vec<&MemberView> = seen.members.iter().filter(|member| member.ordinal != primary.ordinal).collect();
-    let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
-    let verdict = verdict(primary, host, &others);
-    let Some(view) = primary.view() else {
-        let reason = match verdict {
-            Verdict::Dead { .. } => Reason::PrimaryDead,
-            Verdict::Sick { .. } => Reason::PrimarySick,
-            Verdict::PathBroken => Reason::PathBroken,
-            Verdict::Healthy | Verdict::Suspect { .. } => Reason::PrimarySuspect,
-        };
-        return not(reason, decision.blocked.clone().unwrap_or_else(|| "the primary does not answer".to_owned()));
+    let verdict = judge(policy, seen, primary);
+    let why = || decision.blocked.clone().unwrap_or_else(|| "the primary does not answer".to_owned());
+    let (Some(view), None) = (primary.view(), unhealthy(&verdict)) else {
+        return not(unhealthy(&verdict).unwrap_or(Reason::PrimarySuspect), why());
     };
+    if let NewConnection::TurnedAway { message } = &primary.new_connection {
+        let name = policy.name(primary.ordinal);
+        return not(
+            Reason::PrimarySick,
+            format!("{name} turns new connections away ({message}): raise max_connections, or close what holds them"),
+        );
+    }
     if view.read_only {
         return not(
             Reason::PrimaryReadOnly,
             format!("member {} is read-only: somebody set read_only by hand", primary.ordinal),
         );
+    }
+    if seen.routed != Some(primary.ordinal) {
+        let misdirected = misdirected(policy, seen, primary);
+        return not(Reason::ServiceMisdirected, misdirected);
     }
     if ackers::waits(record.durability) && !ackers::any_active(record, seen) {
         return not(Reason::NoAcker, "writes wait until a replica acknowledges them, and none is connected".to_owned());
@@ -111,8 +115,40 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     condition("Ready", true, Reason::PrimaryAcceptsWrites, format!("member {} accepts writes", primary.ordinal))
 }
 
-fn failover_ready(policy: &Policy, record: &Record, seen: &Observation, members: &[MemberReport]) -> Condition {
-    let blockers = blockers(policy, record, seen, members);
+/// What became of the primary.
+fn judge(policy: &Policy, seen: &Observation, primary: &MemberView) -> Verdict {
+    let others: Vec<&MemberView> = seen.members.iter().filter(|member| member.ordinal != primary.ordinal).collect();
+    let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
+    verdict(primary, host, &others)
+}
+
+/// The reason a verdict gives; none for a healthy primary.
+fn unhealthy(verdict: &Verdict) -> Option<Reason> {
+    match verdict {
+        Verdict::Healthy => None,
+        Verdict::Wedged { .. } => Some(Reason::PrimaryWedged),
+        Verdict::Dead { .. } => Some(Reason::PrimaryDead),
+        Verdict::Sick { .. } => Some(Reason::PrimarySick),
+        Verdict::Denied { .. } => Some(Reason::ProbeDenied),
+        Verdict::PathBroken => Some(Reason::PathBroken),
+        Verdict::Suspect { .. } => Some(Reason::PrimarySuspect),
+    }
+}
+
+fn misdirected(policy: &Policy, seen: &Observation, primary: &MemberView) -> String {
+    let leads = seen.routed.map_or_else(|| "no member".to_owned(), |other| policy.name(other));
+    let next = if policy.paused { "spec.paused is true, so it is left as it is" } else { "it is put back" };
+    let cluster = policy.cluster.rsplit('/').next().unwrap_or_default();
+    format!("Service {cluster}-primary leads to {leads}, not to {}: {next}", policy.name(primary.ordinal))
+}
+
+fn failover_ready(
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    (members, decision): (&[MemberReport], &Decision),
+) -> Condition {
+    let blockers = blockers(policy, record, seen, (members, decision));
     let Some(primary) = record.primary else {
         return condition("FailoverReady", false, Reason::NotInitialised, "no primary yet");
     };
@@ -130,10 +166,22 @@ fn failover_ready(policy: &Policy, record: &Record, seen: &Observation, members:
     }
 }
 
-fn blockers(policy: &Policy, record: &Record, seen: &Observation, members: &[MemberReport]) -> Vec<(Reason, String)> {
+/// Everything that keeps a failover from happening, or from succeeding, should the primary's mariadbd die now.
+fn blockers(
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    (members, decision): (&[MemberReport], &Decision),
+) -> Vec<(Reason, String)> {
     let mut blockers = Vec::new();
     if record.transition.is_some() {
         blockers.push((Reason::InTransition, "a transition is under way".to_owned()));
+    } else if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
+        blockers.extend(of_primary(policy, seen, primary, decision));
+        blockers.extend(of_heir(policy, record, seen, primary));
+    }
+    if policy.paused {
+        blockers.push((Reason::SpecPaused, "spec.paused is true: no failover is begun".to_owned()));
     }
     if !policy.failover_enabled {
         blockers.push((Reason::FailoverDisabled, "spec.failover.enabled is false".to_owned()));
@@ -163,6 +211,41 @@ fn blockers(policy: &Policy, record: &Record, seen: &Observation, members: &[Mem
         blockers.push((Reason::OwnedSettingChanged, format!("owned settings were changed: {}", view.drift.join(", "))));
     }
     blockers
+}
+
+/// What about the primary itself keeps it from being replaced.
+fn of_primary(
+    policy: &Policy,
+    seen: &Observation,
+    primary: &MemberView,
+    decision: &Decision,
+) -> Option<(Reason, String)> {
+    if let Some(reason) = unhealthy(&judge(policy, seen, primary)) {
+        let why = decision.blocked.clone().unwrap_or_else(|| "the primary is not healthy".to_owned());
+        return Some((reason, why));
+    }
+    let name = policy.name(primary.ordinal);
+    primary.state().is_none().then(|| {
+        (
+            Reason::AgentUnreachable,
+            format!("the agent of {name} cannot be reached: a death of mariadbd there is not seen"),
+        )
+    })
+}
+
+/// Whether the member to be promoted has what it needs to be a good heir.
+fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
+    let heir = rank(policy, record, seen, primary.ordinal, None).best().and_then(|best| seen.member(best))?;
+    let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
+    let view = heir.view()?;
+    let slave = view.slave.as_ref();
+    let receives = follows(view, host) && slave.is_some_and(|slave| slave.io == IoThread::Yes);
+    (!receives).then(|| {
+        let error = slave.map(|slave| slave.io_error.as_str()).filter(|error| !error.is_empty());
+        let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
+        let (heir, primary) = (policy.name(heir.ordinal), policy.name(primary.ordinal));
+        (Reason::HeirNotReceiving, format!("{heir} would be promoted and does not receive from {primary}{error}"))
+    })
 }
 
 fn reconciling(record: &Record, decision: &Decision) -> Condition {
@@ -197,7 +280,7 @@ fn initialise_reason(message: &str) -> Reason {
 }
 
 fn paused(policy: &Policy) -> Condition {
-    let message = if policy.paused { "spec.paused is true: nothing but resuming the same primary is done" } else { "" };
+    let message = if policy.paused { "spec.paused is true: members are watched and left alone" } else { "" };
     condition("Paused", policy.paused, if policy.paused { Reason::SpecPaused } else { Reason::NotPaused }, message)
 }
 
@@ -262,12 +345,13 @@ fn state_of(policy: &Policy, record: &Record, member: &MemberView, primary: Opti
 
 fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
     let Some(view) = member.view() else {
-        return (
-            MemberState::Starting,
-            Some(MemberReason::SqlUnreachable),
-            Some("SQL does not answer the operator".to_owned()),
-        );
+        let (reason, message) = unanswered(member);
+        return (MemberState::Starting, Some(reason), Some(message));
     };
+    if member.wedged_since().is_some() {
+        let message = "it answers open sessions and takes no new connections".to_owned();
+        return (MemberState::Starting, Some(MemberReason::NoNewConnections), Some(message));
+    }
     let Some(primary) = record.primary else { return (MemberState::Starting, None, None) };
     if primary == member.ordinal {
         return if view.read_only {
@@ -277,7 +361,7 @@ fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
         };
     }
     let host = policy.hosts.get(usize::from(primary.0)).map_or("", String::as_str);
-    let receives = view.slave.as_ref().is_some_and(|slave| slave.io == super::observation::IoThread::Yes);
+    let receives = view.slave.as_ref().is_some_and(|slave| slave.io == IoThread::Yes);
     if follows(view, host) && receives {
         return (MemberState::Ready, None, None);
     }
@@ -285,6 +369,20 @@ fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
     (MemberState::Starting, Some(MemberReason::NotReplicating), error)
 }
 
+/// Why the operator reads nothing of a member whose mariadbd runs.
+fn unanswered(member: &MemberView) -> (MemberReason, String) {
+    match &member.server {
+        ServerSight::Denied { message } => {
+            (MemberReason::ProbeDenied, format!("it refuses the operator's account: {message}"))
+        }
+        ServerSight::Sick { message } => (MemberReason::SqlUnreachable, message.clone()),
+        _ => (MemberReason::SqlUnreachable, "SQL does not answer the operator".to_owned()),
+    }
+}
+
 fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

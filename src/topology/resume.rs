@@ -69,8 +69,7 @@ fn without_data(case: &Case<'_>, old: &MemberView) -> Decision {
 }
 
 fn can_fail_over(case: &Case<'_>, old: &MemberView) -> bool {
-    case.policy.failover_enabled
-        && !case.policy.paused
+    case.may_fail_over()
         && safety::feasible(case.rules, case.record, case.seen, old.ordinal).is_ok()
         && rank(case.policy, case.record, case.seen, old.ordinal, None).best().is_some()
 }
@@ -80,7 +79,7 @@ fn can_fail_over(case: &Case<'_>, old: &MemberView) -> bool {
 fn someone_is_ahead(case: &Case<'_>, old: &MemberView, ahead: &MemberView) -> Decision {
     let missing = format!("member {} has transactions that member {} lost", ahead.ordinal, old.ordinal);
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
-    if case.policy.failover_enabled && !case.policy.paused && ranking.best().is_some() {
+    if case.may_fail_over() && ranking.best().is_some() {
         return failover::announce(case, TransitionKind::Failover, old.ordinal, missing).rejecting(ranking.rejected);
     }
     Decision::blocked(missing).rejecting(ranking.rejected)

@@ -9,6 +9,8 @@ use super::policy::{Mode, WhenNoAcker};
 use super::promoting::MARIADB_PORT;
 use super::record::{Durability, Record};
 use super::verdict::{Verdict, verdict};
+use super::wedged;
+use crate::layout::PROBE_USER;
 use crate::orders::{Order, Source};
 
 pub(super) fn decide(case: &Case<'_>) -> Decision {
@@ -17,11 +19,18 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     };
     let others: Vec<&MemberView> = case.others(primary.ordinal).collect();
     match verdict(primary, &case.host(primary.ordinal), &others) {
+        Verdict::Healthy | Verdict::Wedged { .. } if case.rests_paused() => watch_only(case, primary),
         Verdict::Healthy => healthy(case, primary),
+        Verdict::Wedged { since } => wedged::decide(case, primary, since, recorded_first(case, primary)),
         Verdict::Dead { how } => failover::begin(case, primary, &how),
         Verdict::Sick { message } => Decision::blocked(format!(
             "member {} answers with an error ({message}): no failover helps; look at its connections and its disk",
             primary.ordinal
+        )),
+        Verdict::Denied { message } => Decision::blocked(format!(
+            "{} refuses the operator's account {PROBE_USER} ({message}), so nothing is known of it: its agent sets the \
+             account up again within seconds; if it does not, look at the agent's log",
+            case.policy.name(primary.ordinal)
         )),
         Verdict::PathBroken => Decision::blocked(format!(
             "the operator cannot reach member {}, but a replica still receives from it: the network between operator and \
@@ -30,6 +39,12 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
         )),
         Verdict::Suspect { message } => Decision::blocked(format!("member {}: {message}", primary.ordinal)),
     }
+}
+
+/// A paused cluster: what weakens an acknowledgement or proves it is recorded, and no member is touched.
+fn watch_only(case: &Case<'_>, primary: &MemberView) -> Decision {
+    let seen = weaken(case, primary).or_else(|| remove_ackers(case, primary)).or_else(|| enforce(case, primary));
+    seen.map_or_else(Decision::default, |(record, why)| Decision::write(record, why))
 }
 
 fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
@@ -179,4 +194,51 @@ fn replicate(case: &Case<'_>, member: &MemberView, view: &ServerView, primary: &
         return order(member, Order::SetAcker { acker });
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decide::decide;
+    use super::super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
+    use super::super::observation::Observation;
+    use super::super::policy::Policy;
+    use super::*;
+
+    fn paused() -> Policy {
+        Policy { paused: true, ..policy(3) }
+    }
+
+    /// A cluster in which everything is to be done: the Service leads nowhere, a member does not follow, another one is down,
+    /// semi-sync is off, nobody acknowledges.
+    fn neglected() -> Observation {
+        let mut primary = running(0);
+        edit(&mut primary, |view| view.read_only = false);
+        let mut idle = replica(1, "p0");
+        edit(&mut idle, |view| view.slave = None);
+        Observation { routed: None, ..cluster(vec![primary, idle, dead(2)]) }
+    }
+
+    #[test]
+    fn nothing_is_done_to_the_members_of_a_paused_cluster() {
+        let record = Record { durability: Durability::CatchingUp, ackers: vec![acker(1, 1)], ..record() };
+        assert!(decide(&policy(3), &record, &neglected()).acts.len() > 2);
+        assert_eq!(decide(&paused(), &record, &neglected()).acts, vec![]);
+    }
+
+    #[test]
+    fn what_weakens_an_acknowledgement_is_recorded_in_a_paused_cluster_too() {
+        let record = Record { ackers: vec![acker(1, 1)], ..record() };
+        let acts = decide(&paused(), &record, &neglected()).acts;
+        let [Act::Write { record, .. }] = acts.as_slice() else { panic!("{acts:?}") };
+        assert_eq!(record.durability, Durability::CatchingUp);
+    }
+
+    #[test]
+    fn a_dead_primary_of_a_paused_cluster_is_told_and_left_alone() {
+        let mut seen = neglected();
+        seen.members[0] = dead(0);
+        let decision = decide(&paused(), &record(), &seen);
+        assert_eq!(decision.acts, vec![]);
+        assert!(decision.blocked.is_some_and(|why| why.contains("spec.paused")));
+    }
 }

@@ -1,0 +1,134 @@
+use super::super::decide::decide;
+use super::super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
+use super::super::observation::{AgentSight, Millis};
+use super::*;
+
+fn primary() -> MemberView {
+    let mut primary = running(0);
+    edit(&mut primary, |view| {
+        (view.read_only, view.semi_sync.enabled, view.semi_sync.wait_no_slave) = (false, true, true);
+    });
+    primary
+}
+
+fn acking(ordinal: u8) -> MemberView {
+    let mut member = replica(ordinal, "p0");
+    edit(&mut member, |view| (view.acker_wanted, view.acker_active) = (true, true));
+    member
+}
+
+fn healthy() -> Vec<MemberView> {
+    vec![primary(), acking(1), acking(2)]
+}
+
+fn told(policy: &Policy, seen: &Observation) -> Report {
+    let record = Record { ackers: vec![acker(1, 1), acker(2, 1)], ..record() };
+    report(policy, &record, seen, &decide(policy, &record, seen))
+}
+
+/// The condition of `kind` in a cluster of `members`.
+fn condition_of(kind: &str, members: Vec<MemberView>) -> (bool, Reason, String) {
+    condition_in(kind, &policy(3), &cluster(members))
+}
+
+fn condition_in(kind: &str, policy: &Policy, seen: &Observation) -> (bool, Reason, String) {
+    let report = told(policy, seen);
+    let found = report.conditions.into_iter().find(|condition| condition.kind == kind).unwrap();
+    (found.status, found.reason, found.message)
+}
+
+fn reasons(members: &[MemberView]) -> (Reason, Reason) {
+    let ready = condition_of("Ready", members.to_vec());
+    let failover = condition_of("FailoverReady", members.to_vec());
+    assert!(!ready.0 && !failover.0, "{ready:?} {failover:?}");
+    (ready.1, failover.1)
+}
+
+#[test]
+fn a_healthy_cluster_is_ready_for_both() {
+    assert_eq!(condition_of("Ready", healthy()).1, Reason::PrimaryAcceptsWrites);
+    let (ready, reason, message) = condition_of("FailoverReady", healthy());
+    assert!(ready && reason == Reason::CandidateReady, "{message}");
+}
+
+#[test]
+fn a_wedged_primary_is_not_ready_though_it_answers() {
+    let mut members = healthy();
+    members[0].new_connection = NewConnection::Hangs { since: Millis(8), tried: Millis(9) };
+    assert_eq!(reasons(&members), (Reason::PrimaryWedged, Reason::PrimaryWedged));
+    let row = told(&policy(3), &cluster(members)).members[0].clone();
+    assert_eq!((row.state, row.reason), (MemberState::Starting, Some(MemberReason::NoNewConnections)));
+}
+
+#[test]
+fn a_primary_that_turns_new_connections_away_is_not_ready() {
+    let mut members = healthy();
+    members[0].new_connection = NewConnection::TurnedAway { message: "error 1040: Too many connections".to_owned() };
+    let (ready, reason, message) = condition_of("Ready", members);
+    assert!(!ready && reason == Reason::PrimarySick && message.contains("max_connections"), "{message}");
+}
+
+#[test]
+fn whatever_keeps_a_primary_from_being_replaced_is_said_in_both_conditions() {
+    let with = |server: ServerSight| {
+        let mut members = healthy();
+        members[0].server = server;
+        members
+    };
+    let message = || "its words".to_owned();
+    let cut_off = |mut members: Vec<MemberView>| {
+        members[0].agent = AgentSight::Away { since: Millis(1) };
+        for member in &mut members[1..] {
+            edit(member, |view| view.slave.as_mut().unwrap().io = IoThread::Connecting);
+        }
+        members
+    };
+    let silent = || with(ServerSight::Silent { since: Millis(1) });
+    assert_eq!(reasons(&cut_off(silent())), (Reason::PrimarySuspect, Reason::PrimarySuspect));
+    assert_eq!(reasons(&silent()), (Reason::PathBroken, Reason::PathBroken));
+    assert_eq!(reasons(&with(ServerSight::Sick { message: message() })), (Reason::PrimarySick, Reason::PrimarySick));
+    assert_eq!(reasons(&with(ServerSight::Denied { message: message() })), (Reason::ProbeDenied, Reason::ProbeDenied));
+}
+
+#[test]
+fn a_primary_without_its_agent_could_not_be_replaced() {
+    let mut members = healthy();
+    members[0].agent = AgentSight::Away { since: Millis(1) };
+    let (ready, reason, message) = condition_of("FailoverReady", members);
+    assert!(!ready && reason == Reason::AgentUnreachable && message.contains("c-0"), "{message}");
+}
+
+#[test]
+fn an_heir_that_receives_nothing_is_named_with_its_error() {
+    let mut members = healthy();
+    for member in &mut members[1..] {
+        edit(member, |view| {
+            let slave = view.slave.as_mut().unwrap();
+            slave.io = IoThread::Connecting;
+            "Access denied, this account is locked".clone_into(&mut slave.io_error);
+        });
+    }
+    let (ready, reason, message) = condition_of("FailoverReady", members);
+    assert!(!ready && reason == Reason::HeirNotReceiving, "{reason} {message}");
+    assert!(message.contains("c-1") && message.contains("account is locked"), "{message}");
+}
+
+#[test]
+fn a_service_that_leads_elsewhere_is_named() {
+    let mut seen = cluster(healthy());
+    seen.routed = None;
+    let (ready, reason, message) = condition_in("Ready", &policy(3), &seen);
+    assert!(!ready && reason == Reason::ServiceMisdirected, "{reason}");
+    assert!(message.contains("c-primary leads to no member") && message.contains("put back"), "{message}");
+}
+
+#[test]
+fn a_paused_cluster_says_that_nothing_would_be_done() {
+    let paused = Policy { paused: true, ..policy(3) };
+    let (ready, reason, _) = condition_in("FailoverReady", &paused, &cluster(healthy()));
+    assert!(!ready && reason == Reason::SpecPaused, "{reason}");
+    let mut members = healthy();
+    members[0] = dead(0);
+    let (ready, reason, message) = condition_in("Ready", &paused, &cluster(members));
+    assert!(!ready && reason == Reason::PrimaryDead && message.contains("spec.paused"), "{message}");
+}
