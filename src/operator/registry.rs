@@ -21,6 +21,7 @@ use super::cluster::pods::PodWatch;
 use super::cluster::probe::ProbeSettings;
 use super::cluster::record::RecordError;
 use super::cluster::router::Router;
+use super::cluster::service_watch;
 use super::cluster::task::ClusterTask;
 use super::cluster::wish::Wish;
 use super::events::Events;
@@ -53,7 +54,7 @@ struct Running {
     wish: Arc<Wish>,
     probes: ProbeSettings,
     inputs: mpsc::UnboundedSender<Input>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Drop for Running {
@@ -147,6 +148,7 @@ fn start(leading: &Leading, wish: Arc<Wish>, probes: ProbeSettings) -> Result<Ru
         book: Book::open(Api::namespaced(act.clone(), namespace), leadership.clone(), wish.object.clone())?,
         router: Router::new(
             Api::namespaced(act.clone(), namespace),
+            Api::namespaced(act.clone(), namespace),
             leadership.clone(),
             name.to_owned(),
             inputs.clone(),
@@ -166,6 +168,8 @@ fn start(leading: &Leading, wish: Arc<Wish>, probes: ProbeSettings) -> Result<Ru
         clock: *clock,
     };
     let watch = PodWatch::new(clients.watch.clone(), namespace.to_owned(), name.to_owned()).run(inputs.clone());
+    let services =
+        service_watch::run(Api::namespaced(clients.watch.clone(), namespace), name.to_owned(), inputs.clone());
     let task = ClusterTask::new(parts, leader, Arc::clone(&wish), received);
-    Ok(Running { wish, probes, inputs, tasks: [tokio::spawn(task.run()), tokio::spawn(watch)] })
+    Ok(Running { wish, probes, inputs, tasks: [tokio::spawn(task.run()), tokio::spawn(watch), tokio::spawn(services)] })
 }

@@ -8,6 +8,8 @@ pub const CLUSTER: &str = "beachmaster.dev/cluster";
 pub const ROLE: &str = "beachmaster.dev/role";
 /// `true` on replicas that NAME-replicas leads to.
 pub const READABLE: &str = "beachmaster.dev/readable";
+/// Annotation of NAME-primary: the term in which its selector was written.
+pub const TERM: &str = "beachmaster.dev/term";
 /// Kubernetes' own label by which NAME-primary selects one pod.
 pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 

@@ -46,7 +46,8 @@ impl World {
                 self.say(|| format!("leader {id}: routes to {member}"));
                 self.leaders[id].routed = Some(member);
                 let (version, delay) = (self.leaders[id].service_version, self.dice.range(2, 25));
-                self.after(delay, Event::Service { leader: id, version, to: member });
+                let term = self.leaders[id].record.term;
+                self.after(delay, Event::Service { leader: id, version, to: member, term });
             }
         }
     }

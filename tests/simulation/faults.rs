@@ -111,6 +111,7 @@ impl World {
                 (world.hosts[host].apply_ms, world.hosts[host].link_ms) = (pace, pace / 2 + 1);
                 world.later(pace * 20, Heal::Pace(host));
             }),
+            Fault::ServiceEdited(to) => self.service_edited(to.map(Ordinal)),
         }
     }
 

@@ -5,7 +5,9 @@
 use beachmaster::orders::{BootMillis, DataUid, Incarnation, Ordinal, Secret, SignedOrder, Term};
 use beachmaster::topology::ackers;
 use beachmaster::topology::decide::{Act, Decision, decide_with};
-use beachmaster::topology::observation::{AgentSight, MemberView, Millis, Observation, PodView, ServerSight};
+use beachmaster::topology::observation::{
+    AgentSight, MemberView, Millis, NewConnection, Observation, PodView, ServerSight,
+};
 use beachmaster::topology::reached::Progress;
 use beachmaster::topology::record::{Record, TransitionKind};
 use beachmaster::topology::safety::Rules;
@@ -19,6 +21,9 @@ const HOT_MS: u64 = 50;
 const HOT_FOR_MS: u64 = 3_000;
 /// Time in which most readings of one look come in.
 const LOOK_TAKES_MS: u64 = 4;
+/// Pause before a read of the Service that failed is tried again.
+const READ_AGAIN_MS: u64 = 200;
+
 /// What reaches a leader.
 #[derive(Debug)]
 pub enum ToLeader {
@@ -31,7 +36,7 @@ pub enum ToLeader {
     Reopen { member: usize },
     Timeout { member: usize, id: String },
     Rested { member: usize },
-    ServiceSeen { to: Option<Ordinal>, version: u64 },
+    ServiceSeen,
 }
 
 /// A held stream to an agent.
@@ -142,9 +147,7 @@ impl World {
             ToLeader::Wrote { record, version } => self.wrote(id, record.map(|record| *record), version),
             ToLeader::Timeout { member, id: order } => self.order_lost(id, member, &order),
             ToLeader::Rested { member } => self.leaders[id].sights[member].resting = None,
-            ToLeader::ServiceSeen { to, version } => {
-                (self.leaders[id].routed, self.leaders[id].service_version) = (to, version);
-            }
+            ToLeader::ServiceSeen => self.read_service(id),
         }
         self.ask(id);
     }
@@ -192,6 +195,7 @@ impl World {
             pod: sight.pod.clone(),
             agent: sight.agent.clone(),
             server: sight.server.clone(),
+            new_connection: NewConnection::Unknown,
             running_since: sight.running.map(|(_, since)| since),
             answered_at: sight.answered_at,
             busy: sight.flight.as_ref().map(|order| order.order.name()).or(sight.resting),
@@ -305,18 +309,40 @@ impl World {
         leader.hot_until = self.now + HOT_FOR_MS;
     }
 
-    /// A patch of the primary Service reaches the API server.
-    pub fn service_write(&mut self, id: usize, version: u64, to: Ordinal) {
-        if version == self.service.version && self.leaders[id].side == 0 {
+    /// A patch of the primary Service reaches the API server. It is refused when another operator wrote the Service in a
+    /// later term.
+    pub fn service_write(&mut self, id: usize, version: u64, (to, term): (Ordinal, Term)) {
+        if version == self.service.version && self.leaders[id].side == 0 && self.service.term <= term {
             self.service.before = self.service.to;
-            (self.service.to, self.service.changed) = (Some(to), self.now);
+            (self.service.to, self.service.changed, self.service.term) = (Some(to), self.now, term);
             self.service.version += 1;
         }
-        let (to, version) = (self.service.to, self.service.version);
+        self.show_service(Some(id));
+    }
+
+    /// Somebody else writes the primary Service.
+    pub fn service_edited(&mut self, to: Option<Ordinal>) {
+        self.service.before = self.service.to;
+        (self.service.to, self.service.changed) = (to, self.now);
+        self.service.version += 1;
+        self.show_service(None);
+    }
+
+    /// Every operator reads the Service when its watch shows a change; who wrote it hears at once.
+    fn show_service(&mut self, writer: Option<usize>) {
         for leader in 0..self.leaders.len() {
-            let delay = if leader == id { 2 } else { self.dice.range(20, 200) };
-            self.after(delay, Event::Leader(leader, ToLeader::ServiceSeen { to, version }));
+            let delay = if Some(leader) == writer { 2 } else { self.dice.range(20, 200) };
+            self.after(delay, Event::Leader(leader, ToLeader::ServiceSeen));
         }
+    }
+
+    /// What a watch showed may be old, so the Service is read; behind a partition that is tried again.
+    fn read_service(&mut self, id: usize) {
+        if self.leaders[id].side != 0 {
+            return self.after(READ_AGAIN_MS, Event::Leader(id, ToLeader::ServiceSeen));
+        }
+        let (to, version) = (self.service.to, self.service.version);
+        (self.leaders[id].routed, self.leaders[id].service_version) = (to, version);
     }
 }
 

@@ -48,6 +48,8 @@ pub enum Fault {
         elects: u64,
     },
     SlowMember(Who, u64),
+    /// Somebody edits NAME-primary, or deletes it and it comes back without a selector.
+    ServiceEdited(Option<u8>),
 }
 
 /// Everything that will go wrong in a history.
@@ -168,7 +170,7 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
     };
     let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
     let short = dice.range(50, 6_000);
-    match dice.range(0, 27) {
+    match dice.range(0, 28) {
         0..=3 => Fault::Kill(who),
         4..=7 => Fault::Kill(any),
         8 => Fault::KillAll,
@@ -195,6 +197,7 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
         },
         24 => Fault::CrashLeader,
         25 | 26 => Fault::StallLeader { wakes: dice.range(300, 6_000), elects: dice.range(100, 2_500) },
-        _ => Fault::SlowMember(any, dice.range(20, 400)),
+        27 => Fault::SlowMember(any, dice.range(20, 400)),
+        _ => Fault::ServiceEdited(dice.chance(50).then(|| u8::try_from(dice.index(members)).unwrap_or(0))),
     }
 }

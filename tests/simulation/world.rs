@@ -75,6 +75,7 @@ pub enum Event {
         leader: usize,
         version: u64,
         to: Ordinal,
+        term: Term,
     },
     Fault(usize),
     Heal(u64),
@@ -117,6 +118,8 @@ pub struct Service {
     pub before: Option<Ordinal>,
     pub changed: At,
     pub version: u64,
+    /// The term of the last operator that wrote it.
+    pub term: Term,
 }
 
 /// An acknowledged transaction.
@@ -273,7 +276,7 @@ impl World {
             Event::Leader(leader, what) => self.leader_gets(leader, what),
             Event::Elect => self.elect(),
             Event::Store { leader, version, record } => self.store_write(leader, version, *record),
-            Event::Service { leader, version, to } => self.service_write(leader, version, to),
+            Event::Service { leader, version, to, term } => self.service_write(leader, version, (to, term)),
             Event::Fault(index) => self.planned_fault(index),
             Event::Heal(what) => self.heal(what),
             Event::Calm => self.calm_down(),

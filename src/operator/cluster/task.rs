@@ -17,6 +17,7 @@ use super::parts::{Leader, Parts};
 use super::people::{self, Scene};
 use super::pod_labels::{SETTLED_MS, Wanted};
 use super::record;
+use super::router::Lead;
 use super::wish::Wish;
 use crate::api::ClusterStatus;
 use crate::operator::passwords;
@@ -129,12 +130,15 @@ impl ClusterTask {
                 }
             }
             Input::Probe { ordinal, reading } => self.parts.crew.probed(ordinal, reading, now),
+            Input::Newcomer { ordinal, begun, outcome } => self.parts.crew.newcomer(ordinal, begun, outcome),
             Input::Pods(pods) => self.parts.crew.pods_seen(&pods, now),
             Input::Wish(wish) => {
                 self.parts.book.refresh(&wish.object);
                 self.wish = wish;
             }
             Input::Routed(result) => self.note_route(result, now),
+            Input::ServiceChanged => self.parts.router.look_soon(),
+            Input::Led(led) => self.parts.router.seen(led),
         }
     }
 
@@ -149,7 +153,7 @@ impl ClusterTask {
     }
 
     fn note_route(&mut self, result: Result<Ordinal, String>, now: Millis) {
-        self.parts.router.ended(&result);
+        self.parts.router.ended(&result, self.parts.book.record().term);
         match result {
             Ok(_) => {
                 self.routed_at = Some(now);
@@ -303,9 +307,23 @@ impl ClusterTask {
             match act {
                 Act::Write { .. } => {}
                 Act::Order { member, order } => self.order(*member, order.clone()),
-                Act::Route { member } => self.parts.router.lead_to(*member),
+                Act::Route { member } => self.lead_to(*member),
             }
         }
+        // What an earlier release wrote does not say its term yet.
+        let record = self.parts.book.record();
+        if record.transition.is_none()
+            && let Some(member) = record.primary.filter(|primary| self.parts.router.routed() == Some(*primary))
+            && self.parts.router.lacks_term()
+        {
+            self.lead_to(member);
+        }
+    }
+
+    fn lead_to(&mut self, member: Ordinal) {
+        let record = self.parts.book.record();
+        let lead = Lead { member, term: record.term, repair: record.transition.is_none() };
+        self.parts.router.lead_to(lead);
     }
 
     fn order(&mut self, ordinal: Ordinal, order: Order) {
