@@ -28,6 +28,9 @@ pub struct ClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
     pub promoted_in: Option<Term>,
+    /// What it had then: whatever an earlier primary wrote beyond was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at_gtid: Option<BeganAt>,
     /// Since when it is the primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_primary_since: Option<Time>,
@@ -89,6 +92,17 @@ words! {
         /// The old primary becomes primary again after everything stopped.
         Resume,
     }
+}
+
+/// Where the reign of the present primary began.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BeganAt {
+    /// The term in which it was promoted.
+    #[schemars(with = "i64")]
+    pub term: Term,
+    /// The last transaction of each domain that it had then.
+    pub gtid: String,
 }
 
 /// A replica that may acknowledge commits: one run of mariadbd in one pod on one boot of a node.

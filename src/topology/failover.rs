@@ -343,6 +343,7 @@ fn point_of_no_return(case: &Case<'_>, from: Ordinal, candidate: &MemberView, ta
     let record = Record {
         primary: Some(candidate.ordinal),
         promoted_in: case.record.term,
+        began: Some(target.clone()),
         durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
         ackers: if semi_sync { next_ackers(case, from, candidate.ordinal) } else { vec![] },
         transition: Some(Transition {

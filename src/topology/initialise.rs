@@ -102,6 +102,7 @@ fn point_of_no_return(case: &Case<'_>) -> Decision {
     let record = Record {
         primary: to,
         promoted_in: case.record.term,
+        began: Some(GtidPosition::empty()),
         durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
         ackers: if semi_sync { ackers.collect() } else { vec![] },
         transition: case.record.transition.clone().map(|transition| Transition {

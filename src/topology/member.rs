@@ -280,6 +280,7 @@ pub mod samples {
             term: Term(3),
             primary: Some(Ordinal(0)),
             promoted_in: Term(1),
+            began: None,
             durability: Durability::Enforced,
             ackers: vec![],
             transition: None,

@@ -3,8 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::api::owned::boot_server_id;
-use crate::gtid::GtidPosition;
+use crate::gtid::{Gtid, GtidPosition};
 use crate::orders::{DataUid, Incarnation, Ordinal, Term};
+
+/// Bit that all ids members boot with have, and no primary's id has.
+const BOOT_ID_BIT: u32 = 0x8000_0000;
+/// Bits of a `server_id` that tell the member; those above tell the reign.
+const MEMBER_BITS: u32 = 4;
 
 /// What an acknowledged commit means now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,6 +102,10 @@ pub struct Record {
     pub primary: Option<Ordinal>,
     /// Term in which that primary was promoted; with the ordinal it makes its `server_id`.
     pub promoted_in: Term,
+    /// What that primary had when its reign began: nothing that was acknowledged in an earlier reign lies beyond. None in a
+    /// status that an earlier release wrote.
+    #[serde(default)]
+    pub began: Option<GtidPosition>,
     /// What an acknowledgement means.
     pub durability: Durability,
     /// Every run that could have acknowledged a commit which no other acker has received yet.
@@ -111,6 +120,19 @@ impl Record {
     pub fn primary_server_id(&self) -> Option<u32> {
         self.primary.map(|primary| server_id(self.promoted_in, primary))
     }
+
+    /// The first transaction in `position` that an earlier reign wrote beyond the beginning of the present one: nobody
+    /// acknowledged it, and it was given up. Only ids of earlier reigns count: a session may write under any other.
+    #[must_use]
+    pub fn given_up(&self, position: &GtidPosition) -> Option<Gtid> {
+        let began = self.began.as_ref()?;
+        let reign = |gtid: &Gtid| Term(u64::from(gtid.server & !BOOT_ID_BIT) >> MEMBER_BITS);
+        let earlier =
+            |gtid: &Gtid| gtid.server & BOOT_ID_BIT == 0 && reign(gtid) > Term(0) && reign(gtid) < self.promoted_in;
+        let kept =
+            |gtid: &Gtid| began.iter().any(|start| start.domain == gtid.domain && start.sequence >= gtid.sequence);
+        position.iter().find(|gtid| earlier(gtid) && !kept(gtid))
+    }
 }
 
 /// `server_id` of a member promoted in `term`: new at every promotion, so that a GTID tells its reign and no member meets
@@ -118,7 +140,7 @@ impl Record {
 #[must_use]
 pub fn server_id(term: Term, ordinal: Ordinal) -> u32 {
     let reign = u32::try_from(term.0 & 0x07ff_ffff).unwrap_or_default();
-    reign << 4 | u32::from(ordinal.0 + 1)
+    reign << MEMBER_BITS | u32::from(ordinal.0 + 1)
 }
 
 /// The member a `server_id` belongs to, whether it booted with it or was promoted with it; plus 1.
@@ -130,6 +152,26 @@ pub fn member_of(server_id: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_earlier_reign_wrote_beyond_the_beginning_of_this_one_is_given_up() {
+        let record = Record {
+            primary: Some(Ordinal(1)),
+            promoted_in: Term(5),
+            began: Some("0-17-153".parse().unwrap()),
+            ..Record::default()
+        };
+        let given_up = |text: &str| record.given_up(&text.parse().unwrap()).map(|gtid| gtid.to_string());
+        assert_eq!(given_up("0-17-153"), None, "what the reign began with");
+        assert_eq!(given_up("0-17-140"), None, "behind");
+        assert_eq!(given_up("0-17-155").as_deref(), Some("0-17-155"));
+        assert_eq!(given_up("0-82-155"), None, "written by this reign");
+        assert_eq!(given_up("0-98-155"), None, "written by a later one");
+        assert_eq!(given_up("0-1-155"), None, "a session's own id");
+        assert_eq!(given_up("0-17-1,7-17-1").as_deref(), Some("7-17-1"), "a domain that was not there yet");
+        let older = Record { began: None, ..record.clone() };
+        assert_eq!(older.given_up(&"0-17-155".parse().unwrap()), None, "an earlier release recorded no beginning");
+    }
 
     #[test]
     fn two_reigns_and_two_members_never_share_a_server_id() {

@@ -36,7 +36,8 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     };
     let ahead = case.others(old.ordinal).find(|member| {
         let theirs = received(member);
-        let clean = written_outside_reigns(&theirs).is_none();
+        // What an earlier reign gave up is no reason to go back to it.
+        let clean = written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none();
         member.view().is_some() && case.is_ours(member) && clean && !view.binlog_position.covers(&theirs)
     });
     match ahead {
@@ -89,6 +90,7 @@ fn point_of_no_return(case: &Case<'_>, old: &MemberView, view: &super::observati
     let semi_sync = case.policy.mode == Mode::SemiSync;
     let record = Record {
         promoted_in: case.record.term,
+        began: Some(view.binlog_position.clone()),
         durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
         transition: Some(Transition {
             kind: TransitionKind::Resume,

@@ -6,8 +6,9 @@ use thiserror::Error;
 
 use super::chronicle::promotion_term;
 use crate::api::failover::record_name;
-use crate::api::status::{self, ClusterStatus};
+use crate::api::status::{self, BeganAt, ClusterStatus};
 use crate::api::validate::{member_name, member_ordinal};
+use crate::gtid::GtidPosition;
 use crate::orders::{Ordinal, Term};
 use crate::topology::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
 
@@ -32,6 +33,7 @@ pub fn read(cluster: &str, status: Option<&ClusterStatus>) -> Result<Record, Rec
         term: status.term.unwrap_or_default(),
         primary: optional(cluster, "currentPrimary", status.current_primary.as_deref())?,
         promoted_in: status.promoted_in.unwrap_or_default(),
+        began: began(status)?,
         durability: status.durability.as_ref().map_or(Ok(Durability::default()), durability)?,
         ackers: status.ackers.iter().map(|acker| read_acker(cluster, acker)).collect::<Result<_, _>>()?,
         transition: status.transition.as_ref().map(|transition| read_transition(cluster, transition)).transpose()?,
@@ -40,7 +42,7 @@ pub fn read(cluster: &str, status: Option<&ClusterStatus>) -> Result<Record, Rec
 
 /// Writes the record into a status; what does not belong to the record stays.
 pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Timestamp) {
-    let Record { data_uid, term, primary, promoted_in, durability, ackers, transition } = record;
+    let Record { data_uid, term, primary, promoted_in, began, durability, ackers, transition } = record;
     let primary = primary.map(|ordinal| member_name(cluster, ordinal));
     if status.current_primary != primary || status.promoted_in.unwrap_or_default() != *promoted_in {
         status.current_primary_since = primary.is_some().then_some(Time(now));
@@ -49,6 +51,7 @@ pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Ti
     status.term = Some(*term);
     status.current_primary = primary;
     status.promoted_in = (*promoted_in != Term::default()).then_some(*promoted_in);
+    status.began_at_gtid = began.as_ref().map(|position| BeganAt { term: *promoted_in, gtid: position.to_string() });
     status.durability = Some(write_durability(*durability));
     status.ackers = ackers.iter().map(|acker| write_acker(cluster, acker)).collect();
     let before = status.transition.take();
@@ -57,6 +60,13 @@ pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Ti
         let started_at = same.map_or(MicroTime(now), |before| before.started_at);
         write_transition(cluster, record, transition, started_at)
     });
+}
+
+/// An earlier release keeps what it does not know and writes a new `promotedIn` beside it: then it says nothing.
+fn began(status: &ClusterStatus) -> Result<Option<GtidPosition>, RecordError> {
+    let of_this_reign = |began: &&BeganAt| Some(began.term) == status.promoted_in;
+    let began = status.began_at_gtid.as_ref().filter(of_this_reign);
+    began.map(|began| began.gtid.parse().map_err(|_| unknown("beganAtGtid", &began.gtid))).transpose()
 }
 
 fn unknown(field: &'static str, value: &str) -> RecordError {
@@ -184,6 +194,7 @@ mod tests {
             term: Term(9),
             primary: Some(Ordinal(1)),
             promoted_in: Term(7),
+            began: Some("0-17-4700".parse().unwrap()),
             durability: Durability::Enforced,
             ackers: vec![
                 Acker {
@@ -230,6 +241,14 @@ mod tests {
             }
         }
         assert_eq!(read("shop", None).unwrap(), Record::default());
+    }
+
+    #[test]
+    fn the_beginning_of_another_reign_says_nothing() {
+        let mut status = ClusterStatus::default();
+        write("shop", &full(), &mut status, Timestamp::UNIX_EPOCH);
+        status.promoted_in = Some(Term(8));
+        assert_eq!(read("shop", Some(&status)).unwrap().began, None);
     }
 
     #[test]
