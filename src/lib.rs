@@ -2,13 +2,14 @@
 //!
 //! Folders depend on each other in this order only (a later one may use an earlier one):
 //! `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources` are pure: values in, values out, no
-//! clock, no files, no network. `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
+//! clock, no files, no network. `http`, `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
 
 pub mod agent;
 pub mod api;
 pub mod binlog;
 pub mod cli;
 pub mod gtid;
+pub mod http;
 pub mod layout;
 pub mod mariadb;
 pub mod operator;

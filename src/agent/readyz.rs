@@ -3,14 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
+use hyper::StatusCode;
 use tokio::net::TcpListener;
 use tracing::warn;
 
 use super::daemon::Agent;
+use crate::http::{self, Reply};
 use crate::orders::Mariadbd;
 
 /// Serves for ever. An agent that cannot listen works on: its member is then not ready, which is seen.
@@ -21,20 +19,18 @@ pub async fn serve(agent: Arc<Agent>) {
         // A kernel without IPv6.
         Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
     };
-    let routes = Router::new().route("/readyz", get(readyz)).with_state(agent);
-    let served = match listener {
-        Ok(listener) => axum::serve(listener, routes).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        warn!(%error, port, "/readyz cannot be served");
+    match listener {
+        Ok(listener) => match http::serve(listener, move |path| (path == "/readyz").then(|| readyz(&agent))).await {},
+        Err(error) => warn!(%error, port, "/readyz cannot be served"),
     }
 }
 
-async fn readyz(State(agent): State<Arc<Agent>>) -> (StatusCode, &'static str) {
+fn readyz(agent: &Agent) -> Reply {
     match agent.supervisor.view() {
-        Mariadbd::Running { sql: true, .. } => (StatusCode::OK, "mariadbd answers\n"),
-        Mariadbd::Running { sql: false, .. } => (StatusCode::SERVICE_UNAVAILABLE, "mariadbd does not answer\n"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "mariadbd does not run\n"),
+        Mariadbd::Running { sql: true, .. } => Reply::text(StatusCode::OK, "mariadbd answers"),
+        Mariadbd::Running { sql: false, .. } => {
+            Reply::text(StatusCode::SERVICE_UNAVAILABLE, "mariadbd does not answer")
+        }
+        _ => Reply::text(StatusCode::SERVICE_UNAVAILABLE, "mariadbd does not run"),
     }
 }
