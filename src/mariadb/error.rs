@@ -6,6 +6,8 @@ use std::time::Duration;
 use mysql_async::{DriverError, Error, IoError};
 use thiserror::Error as ThisError;
 
+use super::text::cut;
+
 /// A statement or a connection failed. Statements are named by their first words only: they may carry passwords.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub enum SqlError {
@@ -61,7 +63,7 @@ impl SqlError {
     pub(super) fn of_statement(what: &str, error: Error) -> Self {
         let what = what.to_owned();
         match error {
-            Error::Server(error) => Self::Server { what, code: error.code, message: error.message },
+            Error::Server(error) => Self::Server { what, code: error.code, message: cut(&error.message).to_owned() },
             Error::Io(IoError::Io(error)) if is_silence(&error) => {
                 Self::Unreachable { what, message: error.to_string() }
             }
@@ -69,7 +71,7 @@ impl SqlError {
             Error::Driver(DriverError::ConnectionClosed) => {
                 Self::Closed { what, message: "closed by the server".to_owned() }
             }
-            other => Self::Unexpected { what, message: other.to_string() },
+            other => Self::Unexpected { what, message: cut(&other.to_string()).to_owned() },
         }
     }
 }

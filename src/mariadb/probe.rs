@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use super::error::SqlError;
 use super::read::{self, ACKER_ACTIVE};
-use super::session::{Address, Login, Session};
+use super::session::{Address, Bounds, Login, Session};
+use super::text::cut;
 use crate::api::owned;
 use crate::layout::PROBE_USER;
 use crate::orders::Secret;
 use crate::topology::observation::{Millis, SemiSyncSource, ServerView};
+
+/// What one answer to the probe may hold: its longest list are a hundred variables. The member's pod belongs to the
+/// cluster's owner, the operator to everybody.
+const BOUNDS: Bounds = Bounds { rows: 1_000, bytes: 1024 * 1024 };
 
 /// Connects as the probe to a member.
 ///
@@ -17,7 +22,7 @@ use crate::topology::observation::{Millis, SemiSyncSource, ServerView};
 pub async fn connect(host: &str, port: u16, password: Secret, limit: Duration) -> Result<Session, SqlError> {
     let address = Address::Tcp { host: host.to_owned(), port };
     let login = Login { address, user: PROBE_USER.to_owned(), password: Some(password), setup: None };
-    Session::connect(&login, limit).await
+    Ok(Session::connect(&login, limit).await?.bounded(BOUNDS))
 }
 
 /// Reads the server's view. `begun` is the caller's clock before the call, `gtid_domain` the cluster's domain.
@@ -57,7 +62,7 @@ async fn drift(session: &mut Session, gtid_domain: u32) -> Result<Vec<String>, S
     let found = read::variables(session, &names).await?;
     let differs = |(name, value): &(&str, String)| found.get(*name).is_some_and(|found| found != value);
     let told = |(name, value): (&str, String)| {
-        let found = found.get(name).map_or("", String::as_str);
+        let found = found.get(name).map_or("", |value| cut(value));
         format!("{name}={found} (must be {value})")
     };
     Ok(expected.into_iter().filter(differs).map(told).collect())

@@ -8,7 +8,7 @@ use mysql_async::{Row, from_value_opt};
 
 use super::error::SqlError;
 use super::session::Session;
-use super::text::quote;
+use super::text::{cut, quote};
 use crate::binlog::Xid;
 use crate::gtid::{Gtid, GtidError, GtidPosition};
 use crate::topology::observation::{IoThread, SlaveStatus};
@@ -161,7 +161,7 @@ struct Columns {
 impl Columns {
     fn slave(&self) -> Result<Slave, SqlError> {
         let status = SlaveStatus {
-            host: self.get("Master_Host")?,
+            host: cut(&self.get::<String>("Master_Host")?).to_owned(),
             port: self.get("Master_Port")?,
             io: match self.get::<String>("Slave_IO_Running")?.as_str() {
                 "Yes" => IoThread::Yes,
@@ -172,9 +172,9 @@ impl Columns {
             sql: self.get::<String>("Slave_SQL_Running")? == "Yes",
             io_position: parsed("Gtid_IO_Pos", &self.get::<String>("Gtid_IO_Pos")?)?,
             io_errno: self.get("Last_IO_Errno")?,
-            io_error: self.get("Last_IO_Error")?,
+            io_error: cut(&self.get::<String>("Last_IO_Error")?).to_owned(),
             sql_errno: self.get("Last_SQL_Errno")?,
-            sql_error: self.get("Last_SQL_Error")?,
+            sql_error: cut(&self.get::<String>("Last_SQL_Error")?).to_owned(),
             lag_s: self.get("Seconds_Behind_Master")?,
             by_gtid: self.get::<String>("Using_Gtid")? != "No",
         };

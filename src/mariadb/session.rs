@@ -4,8 +4,9 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, OptsBuilder, Row};
+use mysql_async::{Conn, OptsBuilder, Row, Value};
 use tokio::time::timeout;
 
 use super::error::SqlError;
@@ -16,8 +17,24 @@ use crate::orders::Secret;
 pub const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 /// Our statements and answers are small; asking the server for its own limit would cost a round trip.
 const MAX_PACKET: usize = 16 * 1024 * 1024;
+/// What answers over the network may be anything: the longest honest packet is a position of some thousand domains.
+const MAX_PACKET_TCP: usize = 1024 * 1024;
 /// The server's default, for the same reason; a session it closed is opened again.
 const IDLE_SECONDS: usize = 28_800;
+
+/// What an answer may hold at most: whoever answers may not be the server one thinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Rows of a result.
+    pub rows: usize,
+    /// Bytes of its values.
+    pub bytes: usize,
+}
+
+impl Bounds {
+    /// Of our own server, over its socket: prepared XA transactions are the longest list.
+    pub const LOCAL: Self = Self { rows: 100_000, bytes: 16 * 1024 * 1024 };
+}
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +71,10 @@ impl Login {
             .user(Some(&self.user))
             .pass(self.password.as_ref().map(|password| &password.0))
             .prefer_socket(false)
-            .max_allowed_packet(Some(MAX_PACKET))
+            .max_allowed_packet(Some(match &self.address {
+                Address::Socket(_) => MAX_PACKET,
+                Address::Tcp { .. } => MAX_PACKET_TCP,
+            }))
             .wait_timeout(Some(IDLE_SECONDS))
             .stmt_cache_size(0);
         match &self.address {
@@ -69,6 +89,7 @@ impl Login {
 pub struct Session {
     conn: Conn,
     limit: Duration,
+    bounds: Bounds,
     broken: bool,
 }
 
@@ -82,11 +103,17 @@ impl Session {
         let conn = timeout(limit, Conn::new(login.options())).await;
         let conn = conn.map_err(|_| SqlError::Silent { what: name.clone(), limit })?;
         let conn = conn.map_err(|error| SqlError::of_connection(&name, error))?;
-        let mut session = Self { conn, limit, broken: false };
+        let mut session = Self { conn, limit, bounds: Bounds::LOCAL, broken: false };
         if let Some(setup) = login.setup {
             session.execute(setup).await?;
         }
         Ok(session)
+    }
+
+    /// The same session with other bounds of its answers.
+    #[must_use]
+    pub fn bounded(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
     }
 
     /// The server's number for this connection, for KILL.
@@ -121,9 +148,15 @@ impl Session {
     /// All rows of a query.
     ///
     /// # Errors
-    /// As [`SqlError`] says.
+    /// As [`SqlError`] says; [`SqlError::Unexpected`] when there are more than the session's bounds allow.
     pub async fn rows<T: FromRow + Send + 'static>(&mut self, query: &str) -> Result<Vec<T>, SqlError> {
-        let done = limited(query, self.limit, self.conn.query_map(query, |row: Row| row)).await;
+        let bounds = self.bounds;
+        let done = limited(query, self.limit, collect(&mut self.conn, query, bounds)).await;
+        let within = || SqlError::Unexpected {
+            what: summary(query),
+            message: format!("the answer is longer than {} rows or {} bytes", bounds.rows, bounds.bytes),
+        };
+        let done = done.and_then(|rows| rows.ok_or_else(within));
         let rows = self.note(done)?;
         let read = |row| {
             mysql_async::from_row_opt(row).map_err(|error| SqlError::Unexpected {
@@ -149,6 +182,30 @@ impl Session {
     }
 }
 
+/// The rows of a query; none when there are more than `bounds` allow, and the rest is then still to come.
+async fn collect(conn: &mut Conn, query: &str, bounds: Bounds) -> Result<Option<Vec<Row>>, mysql_async::Error> {
+    let mut stream = conn.query_stream::<Row, _>(query).await?;
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = stream.try_next().await? {
+        bytes += size(&row);
+        if rows.len() >= bounds.rows || bytes > bounds.bytes {
+            return Ok(None);
+        }
+        rows.push(row);
+    }
+    Ok(Some(rows))
+}
+
+/// Bytes a row holds, about.
+fn size(row: &Row) -> usize {
+    let value = |index| match row.as_ref(index) {
+        Some(Value::Bytes(bytes)) => bytes.len(),
+        _ => 0,
+    };
+    (0..row.len()).map(|index| size_of::<Value>() + value(index)).sum()
+}
+
 async fn limited<T>(
     statement: &str,
     limit: Duration,
@@ -160,3 +217,6 @@ async fn limited<T>(
     let done = done.map_err(|_| SqlError::Silent { what: summary(statement), limit })?;
     done.map_err(|error| SqlError::of_statement(&summary(statement), error))
 }
+
+#[cfg(test)]
+mod tests;

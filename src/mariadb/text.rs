@@ -12,6 +12,18 @@ pub fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
+/// The beginning of a server's text: it ends in conditions, and the server may not be ours.
+#[must_use]
+pub fn cut(text: &str) -> &str {
+    /// MariaDB's own errors have 512 bytes at most.
+    const LONGEST: usize = 512;
+    let mut end = LONGEST.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// The first words of a statement, up to the first value: what may stand in a log.
 #[must_use]
 pub fn summary(statement: &str) -> String {
@@ -30,6 +42,13 @@ mod tests {
     fn values_cannot_leave_their_quotes() {
         assert_eq!(quote(r"a'b\c"), r"'a''b\\c'");
         assert_eq!(identifier("a`b"), "`a``b`");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        let long = format!("x{}", "ä".repeat(1_000));
+        assert_eq!(cut(&long).len(), 511);
     }
 
     #[test]

@@ -1,0 +1,79 @@
+//! Sessions with a server that is none.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::layout::PROBE_USER;
+
+/// A server's greeting without TLS, its OK to any login, and a result set of one column that never ends.
+async fn answer_for_ever(mut client: TcpStream, row: usize) {
+    let mut greeting = vec![10];
+    greeting.extend(b"11.8.6-MariaDB\0\x01\0\0\0");
+    greeting.extend(b"abcdefgh\0");
+    // Capabilities: long password, protocol 4.1, secure connection; plugin authentication.
+    greeting.extend([0x01, 0x82, 33, 2, 0, 0x08, 0, 21]);
+    greeting.extend([0; 10]);
+    greeting.extend(b"ijklmnopqrst\0mysql_native_password\0");
+    packet(&mut client, 0, &greeting).await;
+    request(&mut client).await;
+    packet(&mut client, 2, &[0, 0, 0, 2, 0, 0, 0]).await;
+    request(&mut client).await;
+    packet(&mut client, 1, &[1]).await;
+    let mut column = b"\x03def\0\0\0\x01a\0".to_vec();
+    column.extend([12, 33, 0, 0, 4, 0, 0, 0xfd, 0, 0, 0, 0, 0]);
+    packet(&mut client, 2, &column).await;
+    packet(&mut client, 3, &[0xfe, 0, 0, 2, 0]).await;
+    let mut number = 4_u8;
+    let mut text = vec![0xfd];
+    text.extend(&u32::try_from(row).unwrap().to_le_bytes()[..3]);
+    text.extend(vec![b'a'; row]);
+    while packet(&mut client, number, &text).await {
+        number = number.wrapping_add(1);
+    }
+}
+
+async fn packet(client: &mut TcpStream, number: u8, payload: &[u8]) -> bool {
+    let mut bytes = u32::try_from(payload.len()).unwrap().to_le_bytes();
+    bytes[3] = number;
+    client.write_all(&[&bytes, payload].concat()).await.is_ok()
+}
+
+async fn request(client: &mut TcpStream) {
+    let mut head = [0; 4];
+    client.read_exact(&mut head).await.unwrap();
+    let length = u32::from_le_bytes([head[0], head[1], head[2], 0]);
+    let mut rest = vec![0; usize::try_from(length).unwrap()];
+    client.read_exact(&mut rest).await.unwrap();
+}
+
+/// What a session says that is bounded to 100 rows and 64 kB, when each row has this many bytes.
+async fn asked(row: usize) -> SqlError {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        answer_for_ever(client, row).await;
+    });
+    let address = Address::Tcp { host: "127.0.0.1".to_owned(), port };
+    let login = Login { address, user: PROBE_USER.to_owned(), password: None, setup: None };
+    let session = Session::connect(&login, Duration::from_secs(20)).await.unwrap();
+    let mut session = session.bounded(Bounds { rows: 100, bytes: 64 * 1024 });
+    let error = session.rows::<(String,)>("SHOW GLOBAL STATUS").await.unwrap_err();
+    assert!(session.is_broken(), "the rest of the answer is still to come");
+    error
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_given_up() {
+    for row in [1, 10_000] {
+        let error = asked(row).await;
+        assert!(error.to_string().contains("longer than 100 rows or 65536 bytes"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_too_long_is_not_read() {
+    let error = asked(2 * MAX_PACKET_TCP).await;
+    assert!(matches!(error, SqlError::Unexpected { .. } | SqlError::Closed { .. }), "{error}");
+}
