@@ -325,7 +325,7 @@ fn processes_may_be_killed_and_tokens_are_remembered(setup: Setup) {
     write(&members[0], 5);
     members[1].kill_mariadbd();
     let exited = stream.event(Event::Exited);
-    assert!(matches!(exited.mariadbd, Mariadbd::Exited { incarnation: Incarnation(1), .. }));
+    assert!(matches!(exited.mariadbd, Mariadbd::Exited { incarnation: Incarnation(1), at: Some(_), .. }), "{exited:?}");
     let restarted = stream.event(Event::Answers);
     assert!(matches!(restarted.mariadbd, Mariadbd::Running { incarnation: Incarnation(2), sql: true }));
     assert_eq!(members[1].sql("SELECT COUNT(*) FROM d.t"), "10", "received, not applied");

@@ -70,8 +70,16 @@ pub enum Server {
     Idle,
     /// Started and not ended.
     Running { pid: i32, run: u64 },
-    /// Ended and reaped: no thread of it is left. `output` has its last lines.
-    Exited { pid: i32, run: u64, exit: ExitStatus, output: Vec<String> },
+    /// Ended and reaped: no thread of it is left. `output` has its last lines. `at_ms` is CLOCK_BOOTTIME in milliseconds
+    /// when it was reaped; an older launch does not tell it.
+    Exited {
+        pid: i32,
+        run: u64,
+        exit: ExitStatus,
+        output: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_ms: Option<u64>,
+    },
 }
 
 /// How a process ended.
@@ -146,8 +154,10 @@ mod tests {
             assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
         }
         let exit = ExitStatus { code: None, signal: Some(9) };
-        let server = Server::Exited { pid: 3, run: 7, exit, output: vec!["last words".to_owned()] };
+        let server = Server::Exited { pid: 3, run: 7, exit, output: vec!["last words".to_owned()], at_ms: Some(9) };
         let reply = Reply::State(State { server, stopping: false, threads: Vec::new() });
         assert_eq!(serde_json::from_str::<Reply>(&serde_json::to_string(&reply).unwrap()).unwrap(), reply);
+        let older = r#"{"server":"exited","pid":3,"run":7,"exit":{"code":null,"signal":9},"output":[]}"#;
+        assert!(matches!(serde_json::from_str(older).unwrap(), Server::Exited { at_ms: None, .. }));
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Pid;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::connection::Connection;
 use crate::process::{Process, reap};
@@ -33,6 +34,14 @@ pub fn serve(socket: &Path) -> io::Result<()> {
         launch.turn()?;
     }
     Ok(())
+}
+
+/// CLOCK_BOOTTIME: the agent's clock in the same pod.
+fn boot_ms() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    // Neither part is negative: the kernel counts from 0 at boot.
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
 /// The socket is for the user launch runs as, nobody else.
@@ -120,7 +129,8 @@ impl Launch {
             mariadbd.output.drain();
             let run = if let Server::Running { run, .. } = self.last { run } else { 0 };
             let output = mariadbd.output.tail();
-            self.last = Server::Exited { pid: pid.as_raw_nonzero().get(), run, exit, output };
+            let at_ms = Some(boot_ms());
+            self.last = Server::Exited { pid: pid.as_raw_nonzero().get(), run, exit, output, at_ms };
             self.tell_subscribers();
         }
         if let Some(mut tool) = self.tool.take_if(|process| process.pid == pid) {

@@ -106,7 +106,9 @@ fn a_killed_child_is_told_at_once_with_its_last_words_and_launch_lives_on() {
 
     let began = Instant::now();
     launch.client().ask(&Request::Signal { signal: 9 }).unwrap();
-    let Server::Exited { run, exit, output, .. } = state(subscriber.next_reply().unwrap()).server else { panic!() };
+    let told = state(subscriber.next_reply().unwrap()).server;
+    let Server::Exited { run, exit, output, at_ms, .. } = told else { panic!() };
+    assert!(at_ms.is_some_and(|at| at > 0), "when it ended: {at_ms:?}");
     println!("kill -9 to notice: {:?}", began.elapsed());
     assert_eq!((run, exit.signal, exit.code), (7, Some(9), None));
     assert_eq!((output.len(), output.last().unwrap().as_str()), (20, "ready"));

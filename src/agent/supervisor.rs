@@ -19,7 +19,7 @@ use super::relay_logs::RelayLogs;
 use super::torn_log;
 use super::volume::{Volume, superseded};
 use crate::orders::{
-    Event, ExitStatus, Incarnation, Mariadbd, MemberRole, OrderError, Reason, Token, Volume as VolumeView,
+    BootMillis, Event, ExitStatus, Incarnation, Mariadbd, MemberRole, OrderError, Reason, Token, Volume as VolumeView,
 };
 
 /// How long a replica waits before each start by itself: at once after a crash, slower while it keeps failing.
@@ -185,8 +185,8 @@ impl Supervisor {
         match seen {
             Seen::Present(state) => match &state.server {
                 Server::Running { run, .. } => self.is_running(Incarnation(*run)),
-                Server::Exited { run, exit, output, .. } => {
-                    self.is_dead(Incarnation(*run), *exit, output.join("\n"));
+                Server::Exited { run, exit, output, at_ms, .. } => {
+                    self.is_dead(Incarnation(*run), *exit, output.join("\n"), at_ms.map(BootMillis));
                 }
                 Server::Idle => self.look_at_locks("launch was restarted, and mariadbd ended with it"),
             },
@@ -203,13 +203,13 @@ impl Supervisor {
         }
     }
 
-    fn is_dead(&self, run: Incarnation, status: ExitStatus, message: String) {
+    fn is_dead(&self, run: Incarnation, status: ExitStatus, message: String, at: Option<BootMillis>) {
         self.note_alive(None);
         if matches!(self.view(), Mariadbd::Exited { incarnation, .. } if incarnation == run) {
             return;
         }
         // Told before anything is written: the disk may be what killed it.
-        self.view.send_replace(Mariadbd::Exited { incarnation: run, status, message });
+        self.view.send_replace(Mariadbd::Exited { incarnation: run, status, message, at });
         self.tell(Event::Exited);
         info!(incarnation = run.0, %status, "mariadbd ended");
         block_in_place(|| {
@@ -236,7 +236,7 @@ impl Supervisor {
             Ok(false) => {
                 let alive = *self.alive.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(run) = alive {
-                    self.is_dead(run, ExitStatus { code: None, signal: None }, why.to_owned());
+                    self.is_dead(run, ExitStatus { code: None, signal: None }, why.to_owned(), None);
                 } else if matches!(self.view(), Mariadbd::Unknown { .. }) {
                     self.view.send_replace(Mariadbd::NotStarted);
                 }

@@ -101,10 +101,13 @@ pub struct FailoverStatus {
     /// What was seen when it was decided, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
-    /// Time from the first sign of the death until the Service led to the new primary.
+    /// Time from the end of the old primary's mariadbd, as its parent process saw it (where that is not known: from the last
+    /// reading it answered), until the new primary accepted writes and the Service was written to lead to it. Not in it is
+    /// what comes after and cannot be seen from here: the time each node takes to follow a changed Service (kube-proxy:
+    /// mostly below 1 s), and what clients need to connect again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<String>,
-    /// When the first sign of the death was seen.
+    /// When the outage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<MicroTime>,
     /// When the failover ended.
@@ -178,7 +181,7 @@ pub struct Lost {
 pub struct TimelineStep {
     /// The step.
     pub step: String,
-    /// Milliseconds since the first sign of the death.
+    /// Milliseconds since the outage began.
     pub ms: i64,
 }
 

@@ -53,8 +53,14 @@ pub enum Mariadbd {
     /// Runs; `sql` when it answered on its socket.
     Running { incarnation: Incarnation, sql: bool },
     /// Proven dead: reaped by launch, or launch is gone and nobody holds mariadbd's file locks. `message` has the last
-    /// lines it printed.
-    Exited { incarnation: Incarnation, status: ExitStatus, message: String },
+    /// lines it printed; `at` is when launch reaped it, where launch could tell.
+    Exited {
+        incarnation: Incarnation,
+        status: ExitStatus,
+        message: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<BootMillis>,
+    },
     /// The agent cannot tell (launch does not answer, yet file locks are held).
     Unknown { message: String },
 }
@@ -97,5 +103,18 @@ impl AgentState {
             Volume::Recorded { record } => Some(record),
             Volume::Blank | Volume::Unusable { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_agent_does_not_tell_when_mariadbd_ended() {
+        let older = r#"{"kind":"exited","incarnation":4,"status":{"code":null,"signal":9},"message":""}"#;
+        let state: Mariadbd = serde_json::from_str(older).unwrap();
+        assert!(matches!(state, Mariadbd::Exited { at: None, .. }));
+        assert_eq!(serde_json::to_string(&state).unwrap(), older);
     }
 }

@@ -226,7 +226,12 @@ pub mod samples {
         let view = view("0-17-10");
         MemberView {
             ordinal: Ordinal(ordinal),
-            pod: Some(PodView { uid: format!("pod-{ordinal}"), ip: None, deleting: false }),
+            pod: Some(PodView {
+                uid: format!("pod-{ordinal}"),
+                ip: None,
+                deleting: false,
+                node: Some(format!("node-{ordinal}")),
+            }),
             agent: AgentSight::Present(Box::new(state(
                 ordinal,
                 Mariadbd::Running { incarnation: Incarnation(1), sql: true },
@@ -320,6 +325,7 @@ pub mod samples {
             incarnation: Incarnation(1),
             status: ExitStatus { code: None, signal: Some(9) },
             message: String::new(),
+            at: None,
         };
         MemberView {
             agent: AgentSight::Present(Box::new(state(ordinal, exited))),

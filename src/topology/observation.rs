@@ -189,6 +189,8 @@ pub struct PodView {
     pub ip: Option<String>,
     /// It has a deletionTimestamp.
     pub deleting: bool,
+    /// Name of its node, once it has one.
+    pub node: Option<String>,
 }
 
 /// One member.

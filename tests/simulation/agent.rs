@@ -22,7 +22,7 @@ impl World {
         let mariadbd = match (&there.server, &there.exited) {
             (Some(server), _) => Mariadbd::Running { incarnation: server.incarnation, sql: server.sql },
             (None, Some((incarnation, status))) => {
-                Mariadbd::Exited { incarnation: *incarnation, status: *status, message: String::new() }
+                Mariadbd::Exited { incarnation: *incarnation, status: *status, message: String::new(), at: None }
             }
             (None, None) => Mariadbd::NotStarted,
         };

@@ -28,6 +28,7 @@ impl World {
                 uid: self.hosts[host].pod_uid.clone(),
                 ip: Some(address(host)),
                 deleting: false,
+                node: None,
             });
             match self.leaders[id].sights[member].link.clone() {
                 Some(link) => self.look_at_link(id, member, &link),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::member::Health;
 use crate::gtid::{GtidPosition, GtidRange, join_ranges};
 use crate::orders::{Answer, Frozen, LogEvidence, Order, Ordinal, Source, Term};
 use crate::topology::observation::Millis;
@@ -74,9 +75,9 @@ pub struct Story {
     pub from: Option<Ordinal>,
     /// The primary after, once known.
     pub to: Option<Ordinal>,
-    /// When the trouble was first seen, by the wall clock.
+    /// When the outage began, by the wall clock.
     pub started_at: Timestamp,
-    /// Milliseconds from the first sign of trouble; each point's last occurrence.
+    /// Milliseconds from the beginning of the outage; each point's last occurrence.
     pub points: BTreeMap<Point, u64>,
     /// What the old primary's files held, once read.
     pub end: Option<GtidPosition>,
@@ -118,7 +119,8 @@ impl Story {
         self.resumed
     }
 
-    /// From the first sign of trouble until clients were led to a primary that accepts writes.
+    /// From the primary's death until clients were led to a primary that accepts writes: until both are so. The time that
+    /// nodes take to follow the Service is not known here.
     #[must_use]
     pub fn outage_ms(&self) -> Option<u64> {
         let promoted = self.points.get(&Point::Promoted)?;
@@ -161,8 +163,29 @@ pub fn promotion_term(record: &Record) -> Term {
 /// Follows what happens to one cluster.
 #[derive(Debug, Default)]
 pub struct Chronicle {
-    trouble: Option<(Millis, Timestamp)>,
+    trouble: Option<Trouble>,
     story: Option<Story>,
+}
+
+/// The primary does not work.
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    /// First sign of it.
+    seen: Millis,
+    /// The same by the wall clock.
+    wall: Timestamp,
+    health: Health,
+}
+
+impl Trouble {
+    /// When clients could write last: when mariadbd died, as its parent process tells; else the last reading that was
+    /// answered; else the first sign of trouble.
+    fn began(&self) -> (Millis, Timestamp) {
+        let Health { died, answered, .. } = self.health;
+        let began = died.or(answered).map_or(self.seen, |at| at.min(self.seen));
+        let ahead = SignedDuration::from_millis(i64::try_from(self.seen.since(began)).unwrap_or(0));
+        (began, self.wall.saturating_sub(ahead).unwrap_or(self.wall))
+    }
 }
 
 /// What a status write meant.
@@ -191,18 +214,18 @@ impl Chronicle {
     }
 
     /// How the primary looks now: remembers since when it is in trouble.
-    pub fn primary_looks(&mut self, healthy: bool, now: Millis, wall: Timestamp) {
-        match (healthy, self.trouble) {
-            (true, _) => self.trouble = None,
-            (false, None) => self.trouble = Some((now, wall)),
-            (false, Some(_)) => {}
-        }
+    pub fn primary_looks(&mut self, health: Health, now: Millis, wall: Timestamp) {
+        self.trouble = match self.trouble {
+            _ if health.good => None,
+            None => Some(Trouble { seen: now, wall, health }),
+            Some(trouble) => Some(Trouble { health, ..trouble }),
+        };
     }
 
     /// Since when the primary is in trouble.
     #[must_use]
     pub fn trouble_since(&self) -> Option<Millis> {
-        self.trouble.map(|(since, _)| since)
+        self.trouble.map(|trouble| trouble.seen)
     }
 
     /// The record was written, or taken over from another leader (`resumed`).
@@ -214,7 +237,8 @@ impl Chronicle {
         let same =
             self.story.as_ref().is_some_and(|story| story.kind == transition.kind && story.from == transition.from);
         if !same {
-            let (began, started_at) = self.trouble.filter(|_| !resumed).unwrap_or((now, wall));
+            let trouble = self.trouble.as_ref().filter(|_| !resumed);
+            let (began, started_at) = trouble.map_or((now, wall), Trouble::began);
             self.story = Some(Story::new(record, transition.kind, began, started_at, resumed));
             chapters.push(Chapter::Began);
         }

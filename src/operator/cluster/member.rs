@@ -45,10 +45,24 @@ pub struct Member {
     flight: Option<Flight>,
     pause: Option<(&'static str, Millis)>,
     runs: Option<(Incarnation, Millis)>,
+    absent: Option<Trouble>,
     troubled_since: Option<Millis>,
     answered_at: Option<Millis>,
     dead_since: Option<Millis>,
+    died: Option<(Incarnation, Millis)>,
+    answered_last: Option<Millis>,
     stumbled: bool,
+}
+
+/// What the length of an outage is told from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Its mariadbd runs, as far as anybody can tell.
+    pub good: bool,
+    /// When its parent process reaped it, where that is known.
+    pub died: Option<Millis>,
+    /// When the last reading that it answered was begun.
+    pub answered: Option<Millis>,
 }
 
 /// A pod's trouble counts when it lasts: volumes and images take their time at every start.
@@ -70,6 +84,7 @@ impl Member {
                 uid: pod.uid.clone(),
                 ip: pod.ip.map(|ip| ip.to_string()),
                 deleting: pod.deleting,
+                node: pod.node.clone(),
             }),
             agent: self.agent.clone(),
             server: self.server.clone(),
@@ -81,6 +96,17 @@ impl Member {
             stumbled: self.stumbled,
             progress: self.progress.clone(),
         }
+    }
+
+    /// How it is and was. A probe that finds no way while the agent sees its mariadbd answer is trouble of the probe's.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let runs = match &self.agent {
+            AgentSight::Present(state) => matches!(state.mariadbd, Mariadbd::Running { sql: true, .. }),
+            AgentSight::Unknown | AgentSight::Away { .. } => false,
+        };
+        let good = runs || matches!(self.server, ServerSight::Answers { .. });
+        Health { good, died: self.died.map(|(_, at)| at), answered: self.answered_last }
     }
 
     /// True when its mariadbd does not answer as it should: whether its agent does matters now.
@@ -108,11 +134,24 @@ impl Member {
         self.pod.as_ref()
     }
 
-    /// What has kept its pod from running for a while.
+    /// Its number.
+    #[must_use]
+    pub fn ordinal(&self) -> Ordinal {
+        self.ordinal
+    }
+
+    /// What has kept its pod from running, or from being there, for a while.
     #[must_use]
     pub fn trouble(&self, now: Millis) -> Option<&Trouble> {
         let since = self.troubled_since?;
-        self.pod.as_ref()?.trouble.as_ref().filter(|_| now.since(since) >= TROUBLE_LASTS_MS)
+        self.present_trouble().filter(|_| now.since(since) >= TROUBLE_LASTS_MS)
+    }
+
+    fn present_trouble(&self) -> Option<&Trouble> {
+        match &self.pod {
+            Some(pod) => pod.trouble.as_ref(),
+            None => self.absent.as_ref(),
+        }
     }
 
     /// A new term: what was reached in the old one no longer counts, and its orders are superseded.
@@ -125,9 +164,19 @@ impl Member {
 
     /// The pod as Kubernetes tells it now.
     pub fn pod_seen(&mut self, pod: Option<PodFacts>, now: Millis) {
-        let troubled = pod.as_ref().is_some_and(|pod| pod.trouble.is_some());
-        self.troubled_since = troubled.then(|| self.troubled_since.unwrap_or(now));
         self.pod = pod;
+        self.note_trouble(now);
+    }
+
+    /// Why it has no pod, when that is known.
+    pub fn absent_seen(&mut self, why: Option<Trouble>, now: Millis) {
+        self.absent = why;
+        self.note_trouble(now);
+    }
+
+    fn note_trouble(&mut self, now: Millis) {
+        let troubled = self.present_trouble().is_some();
+        self.troubled_since = troubled.then(|| self.troubled_since.unwrap_or(now));
     }
 
     /// An order was given.
@@ -202,6 +251,15 @@ impl Member {
             }
             _ => None,
         };
+        self.died = match &state.mariadbd {
+            Mariadbd::Exited { incarnation, at: Some(at), .. } => {
+                // Both are times of the agent's clock; of several messages the fastest tells best.
+                let told = Millis(now.0.saturating_sub(state.boot_ms.0.saturating_sub(at.0)));
+                let known = self.died.filter(|(known, _)| known == incarnation);
+                Some((*incarnation, known.map_or(told, |(_, known)| known.min(told))))
+            }
+            _ => None,
+        };
         if state.mariadbd.is_dead() {
             self.dead_since.get_or_insert(now);
             // Whoever is proven dead does not listen; whatever does in its name is seen by the next look.
@@ -256,6 +314,9 @@ impl Member {
         {
             // Begun while it lived, told after its death.
             return;
+        }
+        if let Reading::Answers { view, .. } = &reading {
+            self.answered_last = Some(view.begun);
         }
         self.server = match (reading, std::mem::take(&mut self.server)) {
             (Reading::Answers { view, first: false }, ServerSight::Answers { view: before, .. }) => {

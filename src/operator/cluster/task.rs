@@ -234,10 +234,8 @@ impl ClusterTask {
         let alone = rests && !ackers::any_active(record, &seen);
         self.no_acker_since = alone.then(|| self.no_acker_since.unwrap_or(now));
         seen.no_acker_since = self.no_acker_since;
-        if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
-            // A probe that finds no way while the agent sees its mariadbd answer is trouble of the probe's.
-            let healthy = primary.view().is_some() || primary.is_running();
-            self.chronicle.primary_looks(healthy, now, Timestamp::now());
+        if let Some(primary) = record.primary.and_then(|primary| self.parts.crew.member(primary)) {
+            self.chronicle.primary_looks(primary.health(), now, Timestamp::now());
         }
         if record.transition.is_some() || self.chronicle.trouble_since().is_some() {
             self.transition_seen = Some(now);

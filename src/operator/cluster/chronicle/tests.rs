@@ -34,11 +34,15 @@ fn freeze(chronicle: &mut Chronicle, member: u8, received: &str, now: u64) {
     chronicle.carried_out(Ordinal(member), &Order::Freeze, &frozen(received), Millis(now)).unwrap();
 }
 
-/// A failover as it usually goes, begun at 1000 ms.
+fn bad(died: Option<u64>, answered: Option<u64>) -> Health {
+    Health { good: false, died: died.map(Millis), answered: answered.map(Millis) }
+}
+
+/// A failover as it usually goes: dead at 1000 ms, seen 5 ms later.
 pub fn told_story() -> Story {
     let mut chronicle = Chronicle::default();
     let wall = Timestamp::UNIX_EPOCH;
-    chronicle.primary_looks(false, Millis(1_000), wall);
+    chronicle.primary_looks(bad(Some(1_000), Some(700)), Millis(1_005), wall);
     chronicle.recorded(&record(Some(Step::Decided)), false, Millis(1_012), wall);
     chronicle.because("signal 9".to_owned());
     let logs = LogEvidence::Readable { end: at("0-10-5007"), torn: None };
@@ -60,7 +64,7 @@ pub fn told_story() -> Story {
 }
 
 #[test]
-fn a_failover_is_told_from_the_first_sign_of_trouble() {
+fn a_failover_is_told_from_the_death_of_the_primary() {
     let story = told_story();
     let points: Vec<(&str, u64)> = story.points.iter().map(|(point, ms)| (point.as_str(), *ms)).collect();
     let expected = [
@@ -107,11 +111,32 @@ fn a_transition_taken_over_is_told_from_the_take_over_and_says_so() {
 #[test]
 fn nothing_is_told_at_rest_and_a_healthy_primary_forgets_trouble() {
     let mut chronicle = Chronicle::default();
-    chronicle.primary_looks(false, Millis(1), Timestamp::UNIX_EPOCH);
-    chronicle.primary_looks(false, Millis(2), Timestamp::UNIX_EPOCH);
+    chronicle.primary_looks(bad(None, None), Millis(1), Timestamp::UNIX_EPOCH);
+    chronicle.primary_looks(bad(None, None), Millis(2), Timestamp::UNIX_EPOCH);
     assert_eq!(chronicle.trouble_since(), Some(Millis(1)));
-    chronicle.primary_looks(true, Millis(3), Timestamp::UNIX_EPOCH);
+    chronicle.primary_looks(Health { good: true, ..bad(None, None) }, Millis(3), Timestamp::UNIX_EPOCH);
     assert_eq!(chronicle.trouble_since(), None);
     assert_eq!(chronicle.recorded(&record(None), false, Millis(4), Timestamp::UNIX_EPOCH), []);
     assert_eq!(chronicle.routed(Millis(4)), None);
+}
+
+#[test]
+fn an_outage_begins_with_the_death_else_with_the_last_good_reading() {
+    // Died and answered last, each with the outage that is told: seen at 1000 ms, decided at 1100 ms.
+    for (died, answered, decided) in [
+        (Some(990), Some(600), 110),
+        (None, Some(600), 500),
+        (None, None, 100),
+        // It hung first and was killed later: clients were out all the while.
+        (Some(1_050), Some(600), 100),
+    ] {
+        let mut chronicle = Chronicle::default();
+        let wall = Timestamp::from_second(100).unwrap();
+        chronicle.primary_looks(bad(None, answered), Millis(1_000), wall);
+        chronicle.primary_looks(bad(died, answered), Millis(1_060), wall);
+        chronicle.recorded(&record(Some(Step::Decided)), false, Millis(1_100), wall);
+        let story = chronicle.story().unwrap();
+        assert_eq!(story.points[&Point::Decided], decided, "{died:?} {answered:?}");
+        assert!(story.started_at <= wall);
+    }
 }

@@ -23,7 +23,8 @@ fn running(incarnation: u64) -> AgentState {
 
 fn exited(incarnation: u64) -> AgentState {
     let status = ExitStatus { code: None, signal: Some(9) };
-    state(Mariadbd::Exited { incarnation: Incarnation(incarnation), status, message: "last words".to_owned() })
+    let incarnation = Incarnation(incarnation);
+    state(Mariadbd::Exited { incarnation, status, message: "last words".to_owned(), at: None })
 }
 
 fn greeted(now: u64) -> Member {
@@ -246,4 +247,19 @@ fn trouble_of_a_pod_counts_when_it_lasts() {
     assert!(member.trouble(Millis(3_100)).is_some());
     member.pod_seen(Some(pod(false)), Millis(3_200));
     assert_eq!(member.trouble(Millis(9_000)), None);
+}
+
+#[test]
+fn the_time_of_death_is_that_of_its_parent_process() {
+    let mut member = greeted(10);
+    let Mariadbd::Exited { incarnation, status, message, .. } = exited(4).mariadbd else { panic!() };
+    let at = Some(BootMillis(9_960));
+    let mariadbd = Mariadbd::Exited { incarnation, status, message, at };
+    let state = AgentState { boot_ms: BootMillis(10_000), mariadbd, ..exited(4) };
+    member
+        .heard(LinkEvent::Told { up: Box::new(Up::Event { event: Event::Exited, state: state.clone() }) }, Millis(500));
+    assert_eq!(member.health().died, Some(Millis(460)));
+    let later = AgentState { boot_ms: BootMillis(12_000), ..state };
+    member.heard(LinkEvent::Greeted { state: Box::new(later) }, Millis(2_530));
+    assert_eq!(member.health().died, Some(Millis(460)), "the shortest way is the best guess");
 }
