@@ -1,5 +1,7 @@
 //! What people are told: conditions and one line for each member, derived from the same values decisions are made from.
 
+mod nodes;
+
 use super::ackers;
 use super::candidate::rank;
 use super::decide::Decision;
@@ -156,6 +158,10 @@ fn failover_ready(
     let heir = match ranking.best() {
         Some(best) => format!("member {best} would be promoted"),
         None => "no member can be promoted".to_owned(),
+    };
+    let heir = match nodes::shared(policy, seen, primary) {
+        Some(shared) => format!("{heir}; {shared}"),
+        None => heir,
     };
     match blockers.first() {
         None => condition("FailoverReady", true, Reason::CandidateReady, heir),

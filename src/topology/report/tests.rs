@@ -132,3 +132,25 @@ fn a_paused_cluster_says_that_nothing_would_be_done() {
     let (ready, reason, message) = condition_in("Ready", &paused, &cluster(members));
     assert!(!ready && reason == Reason::PrimaryDead && message.contains("spec.paused"), "{message}");
 }
+
+#[test]
+fn members_that_share_a_node_are_named_and_the_death_of_a_mariadbd_is_survived_all_the_same() {
+    let on = |nodes: [Option<&str>; 3]| {
+        let mut members = healthy();
+        for (member, node) in members.iter_mut().zip(nodes) {
+            member.pod.as_mut().unwrap().node = node.map(str::to_owned);
+        }
+        condition_of("FailoverReady", members)
+    };
+    let apart = on([Some("n0"), Some("n1"), Some("n2")]);
+    let shared = on([Some("n0"), Some("n0"), Some("n2")]);
+    assert_eq!((shared.0, shared.1), (true, apart.1));
+    let words = "c-0 and c-1 share node n0: losing it takes them all, the primary among them";
+    assert!(shared.2.contains(words), "{}", shared.2);
+    assert!(
+        on([Some("n0"), Some("n1"), Some("n1")]).2.contains("c-1 and c-2 share node n1: losing it takes them all;")
+    );
+    for message in [apart.2, on([None, None, None]).2] {
+        assert!(!message.contains("share"), "{message}");
+    }
+}
