@@ -11,11 +11,13 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::clients::{CallError, call};
+use super::events::Reason;
 use super::lease::Leadership;
 use super::passwords;
 use crate::api::validate::Cluster;
 use crate::layout;
-use crate::resources::{self, Site, names};
+use crate::orders::Secret as Password;
+use crate::resources::{self, Site, names, stranger};
 
 /// Owner of what the operator applies.
 pub const FIELD_MANAGER: &str = "beachmaster";
@@ -24,7 +26,7 @@ pub const FIELD_MANAGER: &str = "beachmaster";
 #[derive(Debug, Error)]
 pub enum ApplyError {
     /// The API server.
-    #[error("{kind} {name}: {source}")]
+    #[error("{kind} {name}: {source}{}", remedy(source))]
     Call {
         /// Kind of the object.
         kind: String,
@@ -34,13 +36,52 @@ pub enum ApplyError {
         source: CallError,
     },
     /// The Secret is not as the operator made it.
-    #[error("Secret {name} has no key {key}: restore it, or add the key with the password of that account")]
-    Key {
+    #[error(
+        "Secret {name} has no password under {}: restore the Secret, or add the keys with the passwords of those accounts",
+        keys.join(", ")
+    )]
+    Keys {
         /// The Secret.
         name: String,
-        /// The missing key.
-        key: String,
+        /// The missing keys.
+        keys: Vec<String>,
     },
+    /// Somebody else has an object of that name.
+    #[error(
+        "{kind} {name} exists and is not this cluster's: {whose}; delete or rename it, or create the ReplicationCluster \
+         under another name; to hand it over, leave it without a controller and label it beachmaster.dev/cluster={cluster}"
+    )]
+    NameTaken {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Whose it is.
+        whose: String,
+        /// The cluster that wants it.
+        cluster: String,
+    },
+}
+
+impl ApplyError {
+    /// Reason for conditions and Events; none when it passes by itself (no answer, a conflict, an API server that asks
+    /// to be left alone for a while).
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Call { source, .. } => source.is_refusal().then_some(Reason::ObjectRefused),
+            Self::Keys { .. } => Some(Reason::SecretIncomplete),
+            Self::NameTaken { .. } => Some(Reason::NameTaken),
+        }
+    }
+}
+
+fn remedy(source: &CallError) -> &'static str {
+    if source.is_refusal() {
+        "; correct what it names in the spec, or the quota, policy, webhook or right that refuses it"
+    } else {
+        ""
+    }
 }
 
 /// Applies objects of one cluster.
@@ -54,48 +95,76 @@ pub struct Applier<'a> {
 }
 
 impl Applier<'_> {
-    /// Applies everything but the Secret, which must exist before.
-    ///
-    /// # Errors
-    /// The first object that was refused.
-    pub async fn objects(&self, site: &Site) -> Result<(), ApplyError> {
+    /// Applies everything but the Secret, which must exist before. Each is tried whatever became of the others. Where
+    /// the cluster has no data yet (`begun` is false) nothing is made beside objects of somebody else.
+    pub async fn objects(&self, site: &Site, begun: bool) -> Vec<ApplyError> {
         let cluster = self.cluster;
-        self.apply(&resources::config_map(cluster)).await?;
-        self.apply(&resources::members_service(cluster)).await?;
-        self.apply(&resources::primary_service(cluster)).await?;
-        self.apply(&resources::replicas_service(cluster)).await?;
-        if let Some(budget) = resources::disruption_budget(cluster) {
-            self.apply(&budget).await?;
+        let config = resources::config_map(cluster);
+        let members = resources::members_service(cluster);
+        let primary = resources::primary_service(cluster);
+        let replicas = resources::replicas_service(cluster);
+        let budget = resources::disruption_budget(cluster);
+        let set = resources::stateful_set(cluster, site);
+        if !begun {
+            let found = [
+                self.found(&config).await,
+                self.found(&members).await,
+                self.found(&primary).await,
+                self.found(&replicas).await,
+                self.found(&set).await,
+            ];
+            let failed: Vec<ApplyError> = found.into_iter().filter_map(Result::err).collect();
+            if !failed.is_empty() {
+                return failed;
+            }
         }
-        self.apply(&resources::stateful_set(cluster, site)).await
+        let mut done = vec![
+            self.apply(config).await,
+            self.apply(members).await,
+            self.apply(primary).await,
+            self.apply(replicas).await,
+        ];
+        if let Some(budget) = budget {
+            done.push(self.apply(budget).await);
+        }
+        done.push(self.apply(set).await);
+        done.into_iter().filter_map(Result::err).collect()
     }
 
-    async fn apply<K>(&self, object: &K) -> Result<(), ApplyError>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync,
-    {
+    /// Applies one object. The uid of what was found keeps an object that takes its place meanwhile from being taken
+    /// over.
+    async fn apply<K: Ours>(&self, mut object: K) -> Result<(), ApplyError> {
+        object.meta_mut().uid = self.found(&object).await?;
         let name = object.name_any();
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(object);
+        let patch = Patch::Apply(&object);
         let done = call(self.leadership, self.api::<K>().patch(&name, &params, &patch)).await;
-        done.map(drop).map_err(|source| ApplyError::Call { kind: K::kind(&()).into_owned(), name, source })
+        done.map(drop).map_err(|source| failed::<K>(name, source))
+    }
+
+    /// Uid of the object of this name; none when there is none.
+    async fn found<K: Ours>(&self, object: &K) -> Result<Option<String>, ApplyError> {
+        let name = object.name_any();
+        let found = call(self.leadership, self.api::<K>().get_metadata_opt(&name)).await;
+        let Some(found) = found.map_err(|source| failed::<K>(name.clone(), source))? else { return Ok(None) };
+        match stranger(self.cluster, &found.metadata) {
+            None => Ok(found.metadata.uid),
+            Some(whose) => {
+                let (kind, cluster) = (K::kind(&()).into_owned(), self.cluster.name.clone());
+                Err(ApplyError::NameTaken { kind, name, whose, cluster })
+            }
+        }
     }
 
     /// Creates the Secret with passwords when there is none; an existing one is never written, because volumes carry
-    /// its passwords. Returns the probe's password.
+    /// its passwords.
     ///
     /// # Errors
-    /// When it can neither be read nor created, or lacks the probe's password.
-    pub async fn accounts(&self) -> Result<String, ApplyError> {
+    /// When it can neither be read nor created.
+    pub async fn accounts(&self) -> Result<Accounts, ApplyError> {
         let name = names::accounts(&self.cluster.name);
         let api: Api<Secret> = self.api();
-        let failed = |source| ApplyError::Call { kind: "Secret".to_owned(), name: name.clone(), source };
+        let failed = |source| failed::<Secret>(name.clone(), source);
         let secret = match call(self.leadership, api.get_opt(&name)).await.map_err(failed)? {
             Some(secret) => secret,
             None => {
@@ -103,9 +172,7 @@ impl Applier<'_> {
                 call(self.leadership, api.create(&PostParams::default(), &fresh)).await.map_err(failed)?
             }
         };
-        let bytes = secret.data.and_then(|mut data| data.remove(layout::PROBE_KEY));
-        let password = bytes.and_then(|bytes| String::from_utf8(bytes.0).ok());
-        password.ok_or(ApplyError::Key { name, key: layout::PROBE_KEY.to_owned() })
+        Ok(Accounts::read(name, &secret, self.cluster.spec.members))
     }
 
     fn api<K>(&self) -> Api<K>
@@ -115,3 +182,52 @@ impl Applier<'_> {
         Api::namespaced(self.client.clone(), &self.cluster.namespace)
     }
 }
+
+/// What we apply.
+trait Ours:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync
+{
+}
+
+impl<K> Ours for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+{
+}
+
+fn failed<K: Resource<DynamicType = ()>>(name: String, source: CallError) -> ApplyError {
+    ApplyError::Call { kind: K::kind(&()).into_owned(), name, source }
+}
+
+/// What the Secret with our accounts' passwords holds.
+pub struct Accounts {
+    /// The probe's password, when it is there.
+    pub probe: Option<Password>,
+    /// Keys without a password.
+    pub missing: Option<ApplyError>,
+}
+
+impl Accounts {
+    fn read(name: String, secret: &Secret, members: u8) -> Self {
+        let password = |key: &str| {
+            let bytes = secret.data.as_ref()?.get(key)?;
+            String::from_utf8(bytes.0.clone()).ok().filter(|text| !text.is_empty())
+        };
+        let keys: Vec<String> = std::iter::once(layout::PROBE_KEY.to_owned())
+            .chain((0..members).map(layout::repl_key))
+            .filter(|key| password(key).is_none())
+            .collect();
+        Self {
+            probe: password(layout::PROBE_KEY).map(Password),
+            missing: (!keys.is_empty()).then_some(ApplyError::Keys { name, keys }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

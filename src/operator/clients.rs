@@ -72,6 +72,14 @@ impl CallError {
         matches!(self, Self::Kube(kube::Error::Api(status)) if status.is_not_found())
     }
 
+    /// True when the API server has refused for good: the same call is refused again until somebody changes something.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        /// Changed meanwhile; too many requests; the API server or its etcd took too long or is not there.
+        const PASSING: [u16; 4] = [409, 429, 503, 504];
+        matches!(self, Self::Kube(kube::Error::Api(status)) if !PASSING.contains(&status.code))
+    }
+
     /// True when the object exists already.
     #[must_use]
     pub fn is_already_exists(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Keeps each cluster's Kubernetes objects as they should be, and one task running for it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::PostParams;
+use kube::api::{ObjectMeta, PostParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -19,18 +19,18 @@ use tokio::time::interval;
 use tracing::{debug, error, info, warn};
 
 use super::applied::Applied;
-use super::apply::{Applier, ApplyError};
+use super::apply::{Accounts, Applier, ApplyError};
 use super::clients::{CallError, call};
 use super::cluster::people;
 use super::cluster::record::RecordError;
 use super::cluster::wish::Wish;
 use super::events::Reason;
+use super::refusal::Refusal;
 use super::registry::{Key, Leading, Registry};
 use crate::api::ReplicationCluster;
-use crate::api::status::ConditionType;
-use crate::api::validate::{Cluster, INVALID_SPEC, Invalid};
+use crate::api::validate::{Cluster, Invalid};
 use crate::orders::{Secret, Term};
-use crate::resources::Site;
+use crate::resources::{Site, labels};
 
 /// A watch that says nothing for this long is asked for again.
 const WATCH_SECONDS: u32 = 20;
@@ -38,6 +38,8 @@ const WATCH_SECONDS: u32 = 20;
 const AGAIN: Duration = Duration::from_secs(30);
 /// Pause after a reconcile that failed.
 const FAILED: Duration = Duration::from_secs(2);
+/// Pause after the API server has refused an object: somebody must mend something first.
+const REFUSED: Duration = Duration::from_secs(5);
 /// Deleted clusters are looked for this often.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -59,8 +61,10 @@ enum ReconcileError {
 struct Context {
     leading: Leading,
     site: Site,
-    registry: Arc<Mutex<Registry>>,
+    registry: Mutex<Registry>,
     applied: Mutex<Applied>,
+    /// What each cluster was last told to be wrong, so that an Event tells each change once.
+    told: Mutex<BTreeMap<Key, Refusal>>,
 }
 
 /// Works as the leader until it is dropped.
@@ -71,22 +75,28 @@ pub async fn run(leading: Leading) {
         operator_image: leading.settings.agent_image.clone(),
         cluster_domain: leading.settings.cluster_domain.clone(),
     };
-    let registry = Arc::new(Mutex::new(Registry::default()));
-    let context =
-        Context { leading: leading.clone(), site, registry: Arc::clone(&registry), applied: Mutex::default() };
-    let controller = Controller::new(clusters, config.clone())
-        .owns(api::<StatefulSet>(&leading), config.clone())
-        .owns(api::<Service>(&leading), config.clone())
-        .owns(api::<ConfigMap>(&leading), config);
+    let context = Arc::new(Context {
+        leading: leading.clone(),
+        site,
+        registry: Mutex::default(),
+        applied: Mutex::default(),
+        told: Mutex::default(),
+    });
+    // Without the label anybody's objects would come by here, however many and large.
+    let ours = config.clone().labels(labels::CLUSTER);
+    let controller = Controller::new(clusters, config)
+        .owns(api::<StatefulSet>(&leading), ours.clone())
+        .owns(api::<Service>(&leading), ours.clone())
+        .owns(api::<ConfigMap>(&leading), ours);
     let store = controller.store();
-    let reconciled = controller.run(reconcile, on_error, Arc::new(context)).for_each(|result| async {
+    let reconciled = controller.run(reconcile, on_error, Arc::clone(&context)).for_each(|result| async {
         if let Err(error) = result {
             debug!(%error, "reconcile");
         }
     });
     tokio::select! {
         () = reconciled => error!("the controller has ended"),
-        () = sweep(store, registry) => {}
+        () = sweep(store, &context) => {}
     }
 }
 
@@ -102,7 +112,7 @@ where
 }
 
 /// Ends the tasks of deleted clusters: nothing is reconciled for them any more.
-async fn sweep(store: Store<Guarded>, registry: Arc<Mutex<Registry>>) {
+async fn sweep(store: Store<Guarded>, context: &Context) {
     if store.wait_until_ready().await.is_err() {
         return;
     }
@@ -110,7 +120,8 @@ async fn sweep(store: Store<Guarded>, registry: Arc<Mutex<Registry>>) {
     loop {
         ticks.tick().await;
         let exists = |(namespace, name): &Key| store.get(&ObjectRef::<Guarded>::new(name).within(namespace)).is_some();
-        lock(&registry).keep(exists);
+        lock(&context.registry).keep(exists);
+        lock(&context.told).retain(|key, _| exists(key));
     }
 }
 
@@ -120,11 +131,18 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn on_error(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Context>) -> Action {
     warn!(cluster = %object.name_any(), %error, "not reconciled; it is tried again");
-    Action::requeue(FAILED)
+    match error {
+        ReconcileError::Apply(error) if error.reason().is_some() => Action::requeue(REFUSED),
+        ReconcileError::Unreadable(_) => Action::requeue(AGAIN),
+        _ => Action::requeue(FAILED),
+    }
 }
 
 async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    let object = object.0.clone().map_err(|error| ReconcileError::Unreadable(error.error))?;
+    let object = match object.0.clone() {
+        Ok(object) => object,
+        Err(error) => return Err(unreadable(&context, &error.metadata, error.error)),
+    };
     let key: Key = (object.namespace().unwrap_or_default(), object.name_any());
     if object.metadata.deletion_timestamp.is_some() {
         lock(&context.registry).end(&key);
@@ -135,29 +153,77 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         Ok(cluster) => cluster,
         Err(invalid) => return refuse(&context, &key, object, invalid).await,
     };
-    let current = lock(&context.applied).current(&key, &object, Instant::now());
-    let probe = match current {
-        Some(probe) => probe,
-        None => {
-            let probe = apply(&context, &cluster).await?;
-            lock(&context.applied).note(key, &object, probe.clone(), Instant::now());
-            probe
+    let Applying { probe, errors } = apply(&context, &key, &object, &cluster).await;
+    let refusal = Refusal::of(&errors);
+    announce(&context, &key, &object, refusal.as_ref());
+    match probe {
+        Some(probe) => {
+            if errors.is_empty() {
+                lock(&context.applied).note(key, &object, probe.clone(), Instant::now());
+            }
+            let wish = Wish::new(object, cluster, &context.site.cluster_domain).refused(refusal);
+            lock(&context.registry).pass(&context.leading, wish, probe)?;
         }
-    };
-    let wish = Wish::new(object, cluster, &context.site.cluster_domain);
-    lock(&context.registry).pass(&context.leading, wish, probe)?;
-    Ok(Action::requeue(AGAIN))
+        None => stand_still(&context, &key, object, refusal).await?,
+    }
+    match errors.into_iter().next() {
+        Some(error) => Err(error.into()),
+        None => Ok(Action::requeue(AGAIN)),
+    }
 }
 
-/// Applies everything a cluster needs; a paused one gets nothing but its Secret.
-async fn apply(context: &Context, cluster: &Cluster) -> Result<Secret, ApplyError> {
+/// What applying a cluster's objects came to.
+struct Applying {
+    /// The probe's password, when a task may run with it.
+    probe: Option<Secret>,
+    errors: Vec<ApplyError>,
+}
+
+/// Applies everything a cluster needs, unless that was done just now; a paused one gets nothing but its Secret. A
+/// cluster that has data is looked after whatever became of its objects; a new one is not begun beside objects of
+/// somebody else.
+async fn apply(context: &Context, key: &Key, object: &ReplicationCluster, cluster: &Cluster) -> Applying {
+    if let Some(probe) = lock(&context.applied).current(key, object, Instant::now()) {
+        return Applying { probe: Some(probe), errors: Vec::new() };
+    }
     let Leading { clients, leadership, .. } = &context.leading;
     let applier = Applier { client: &clients.act, leadership, cluster };
-    let probe = applier.accounts().await?;
+    let Accounts { mut probe, missing } = match applier.accounts().await {
+        Ok(accounts) => accounts,
+        Err(error) => return Applying { probe: None, errors: vec![error] },
+    };
+    let mut errors: Vec<ApplyError> = missing.into_iter().collect();
     if !cluster.spec.paused {
-        applier.objects(&context.site).await?;
+        let begun = object.status.as_ref().is_some_and(|status| status.data_uid.is_some());
+        errors.extend(applier.objects(&context.site, begun).await);
+        let taken = errors.iter().any(|error| matches!(error, ApplyError::NameTaken { .. }));
+        probe = probe.filter(|_| begun || !taken);
     }
-    Ok(Secret(probe))
+    Applying { probe, errors }
+}
+
+/// An object that this version cannot read has no status that it could write; an Event says so.
+fn unreadable(context: &Context, metadata: &ObjectMeta, error: String) -> ReconcileError {
+    let error = ReconcileError::Unreadable(error);
+    let key: Key = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+    let told = Refusal { reason: Reason::Unreadable, message: error.to_string() };
+    if lock(&context.told).insert(key, told.clone()).as_ref() != Some(&told) {
+        context.leading.events.publish_about(metadata, told.reason, (Term::default(), ""), told.message);
+    }
+    error
+}
+
+/// Tells an Event what is wrong, when that has changed.
+fn announce(context: &Context, key: &Key, object: &ReplicationCluster, refusal: Option<&Refusal>) {
+    let mut told = lock(&context.told);
+    let Some(refusal) = refusal else {
+        told.remove(key);
+        return;
+    };
+    if told.insert(key.clone(), refusal.clone()).as_ref() != Some(refusal) {
+        let term = object.status.as_ref().and_then(|status| status.term).unwrap_or_default();
+        context.leading.events.publish(object, refusal.reason, (term, ""), refusal.message.clone());
+    }
 }
 
 /// Makes sure that no other installation manages the object; none when one does.
@@ -185,36 +251,37 @@ async fn replace_status(context: &Context, object: &ReplicationCluster) -> Resul
     call(&context.leading.leadership, api.replace_status(&object.name_any(), &params, object)).await
 }
 
-/// Says what is wrong with a spec. A running task says it itself, because it alone writes the status.
+/// Says what is wrong with a spec.
 async fn refuse(
     context: &Context,
     key: &Key,
     object: ReplicationCluster,
     invalid: Invalid,
 ) -> Result<Action, ReconcileError> {
+    let refusal = Refusal::of_spec(&invalid);
+    announce(context, key, &object, Some(&refusal));
+    stand_still(context, key, object, Some(refusal)).await?;
+    Ok(Action::requeue(AGAIN))
+}
+
+/// Nothing new can be done. A running task goes on with the wish in force and says why, because it alone writes the
+/// status; where none runs it is written here.
+async fn stand_still(
+    context: &Context,
+    key: &Key,
+    object: ReplicationCluster,
+    refusal: Option<Refusal>,
+) -> Result<(), CallError> {
+    let Some(refusal) = refusal else { return Ok(()) };
     let running = lock(&context.registry).wish(key);
     if let Some(wish) = running {
-        let wish = wish.refused(object, invalid);
-        lock(&context.registry).refuse(key, wish);
-        return Ok(Action::requeue(AGAIN));
+        lock(&context.registry).refuse(key, wish.superseded(object, refusal));
+        return Ok(());
     }
     let mut status = object.status.clone().unwrap_or_default();
-    let mut stalled = Condition {
-        type_: ConditionType::Stalled.as_str().to_owned(),
-        status: "True".to_owned(),
-        reason: INVALID_SPEC.to_owned(),
-        message: invalid.to_string(),
-        observed_generation: object.metadata.generation,
-        last_transition_time: Time(Timestamp::now()),
-    };
-    people::since(&mut stalled, &status.conditions);
-    if !status.conditions.contains(&stalled) {
-        let term = status.term.unwrap_or(Term(0));
-        context.leading.events.publish(&object, Reason::InvalidSpec, (term, ""), invalid.to_string());
-        status.conditions.retain(|condition| condition.type_ != stalled.type_);
-        status.conditions.push(stalled);
-        status.observed_generation = object.metadata.generation;
+    people::stand_still(&mut status, &refusal, object.metadata.generation, Timestamp::now());
+    if object.status.as_ref() != Some(&status) {
         replace_status(context, &ReplicationCluster { status: Some(status), ..object }).await?;
     }
-    Ok(Action::requeue(AGAIN))
+    Ok(())
 }

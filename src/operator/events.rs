@@ -1,15 +1,26 @@
 //! The Events users read in `kubectl describe`: every reason is named here, and publishing never holds up an act.
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+mod ledger;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, ObjectReference};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::debug;
 
+use self::ledger::{Ledger, Write};
 use crate::api::ReplicationCluster;
 use crate::orders::Term;
 
-/// Name under which Events are reported.
-const CONTROLLER: &str = "beachmaster";
+/// Events that wait for the API server. A leader that tells more than this at once is in trouble itself, and logs tell
+/// the same; what does not fit is left out.
+const WAITING: usize = 256;
+/// Longest a write of an Event may take: the next one waits for it.
+const WRITE_LIMIT: Duration = Duration::from_secs(3);
 
 /// What an Event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,8 +51,16 @@ pub enum Reason {
     DurabilityChanged,
     /// The spec cannot be used.
     InvalidSpec,
-    /// A pod of the cluster does not start.
+    /// A pod of the cluster does not start, or may not exist.
     MemberPending,
+    /// An object of that name belongs to somebody else.
+    NameTaken,
+    /// The API server refused an object of the cluster.
+    ObjectRefused,
+    /// The Secret with the passwords of our accounts lacks one.
+    SecretIncomplete,
+    /// The object is not one that this version can read.
+    Unreadable,
 }
 
 impl Reason {
@@ -63,54 +82,111 @@ impl Reason {
             Self::DurabilityChanged => "DurabilityChanged",
             Self::InvalidSpec => "InvalidSpec",
             Self::MemberPending => "MemberPending",
+            Self::NameTaken => "NameTaken",
+            Self::ObjectRefused => "ObjectRefused",
+            Self::SecretIncomplete => "SecretIncomplete",
+            Self::Unreadable => "Unreadable",
         }
     }
 
-    fn type_(self) -> EventType {
+    fn type_(self) -> &'static str {
         match self {
             Self::FailoverStarted
             | Self::Blocked
             | Self::MariadbdExited
             | Self::MemberQuarantined
             | Self::InvalidSpec
-            | Self::MemberPending => EventType::Warning,
-            _ => EventType::Normal,
+            | Self::MemberPending
+            | Self::NameTaken
+            | Self::ObjectRefused
+            | Self::SecretIncomplete
+            | Self::Unreadable => "Warning",
+            _ => "Normal",
         }
     }
 }
 
+/// Something to tell.
+#[derive(Debug, Clone)]
+struct Told {
+    about: ObjectReference,
+    reason: Reason,
+    /// What tells this Event from another one of the same reason: term and member.
+    subject: String,
+    note: String,
+    at: Timestamp,
+}
+
 /// Publishes Events about clusters.
 #[derive(Clone)]
-pub struct Events(Recorder);
+pub struct Events(mpsc::Sender<Told>);
 
 impl Events {
-    /// Publishes as the process `instance`.
+    /// Publishes as the process `instance`, in the order in which things happen.
     #[must_use]
-    pub fn new(client: kube::Client, instance: String) -> Self {
-        Self(Recorder::new(client, Reporter { controller: CONTROLLER.to_owned(), instance: Some(instance) }))
+    pub fn new(client: Client, instance: String) -> Self {
+        let (sender, told) = mpsc::channel(WAITING);
+        tokio::spawn(write_all(client, Ledger::new(instance), told));
+        Self(sender)
     }
 
-    /// Publishes in the background. Events of one reason, term and subject are counted, not repeated.
-    pub fn publish(&self, cluster: &ReplicationCluster, reason: Reason, (term, subject): (Term, &str), note: String) {
-        let recorder = self.0.clone();
-        let about: ObjectReference = cluster.object_ref(&());
-        let event = Event {
-            type_: reason.type_(),
-            reason: reason.as_str().to_owned(),
-            note: Some(bounded(note)),
-            // Kubernetes tells Events apart by everything but the note.
-            action: format!("Term{term} {subject}").trim_end().to_owned(),
-            secondary: None,
+    /// Publishes in the background. Events of one reason, term and subject become one that counts, with the newest note
+    /// and time.
+    pub fn publish(&self, cluster: &ReplicationCluster, reason: Reason, about: (Term, &str), note: String) {
+        self.publish_about(&cluster.metadata, reason, about, note);
+    }
+
+    /// The same for a ReplicationCluster of which only the metadata can be read.
+    pub fn publish_about(&self, cluster: &ObjectMeta, reason: Reason, (term, subject): (Term, &str), note: String) {
+        let about = ObjectReference {
+            api_version: Some(ReplicationCluster::api_version(&()).into_owned()),
+            kind: Some(ReplicationCluster::kind(&()).into_owned()),
+            name: cluster.name.clone(),
+            namespace: cluster.namespace.clone(),
+            uid: cluster.uid.clone(),
+            ..ObjectReference::default()
         };
-        tokio::spawn(async move {
-            if let Err(error) = recorder.publish(&event, &about).await {
-                debug!(%error, reason = event.reason, "an Event was not published");
-            }
-        });
+        let subject = format!("Term{term} {subject}").trim_end().to_owned();
+        let told = Told { about, reason, subject, note: bounded(note), at: Timestamp::now() };
+        if self.0.try_send(told).is_err() {
+            debug!(reason = reason.as_str(), "an Event was left out: too many wait for the API server");
+        }
     }
 }
 
-/// The API server refuses longer notes.
+/// Writes one after the other, until nobody can tell anything any more.
+async fn write_all(client: Client, mut ledger: Ledger, mut told: mpsc::Receiver<Told>) {
+    while let Some(told) = told.recv().await {
+        let api: Api<Event> = Api::namespaced(client.clone(), told.about.namespace.as_deref().unwrap_or("default"));
+        let reason = told.reason.as_str();
+        let written = timeout(WRITE_LIMIT, write(&api, ledger.enter(&told))).await;
+        let failed = match written {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {WRITE_LIMIT:?}"),
+        };
+        // Perhaps it was deleted meanwhile: the next one is a new Event.
+        ledger.forget(&told);
+        debug!(error = failed, reason, "an Event was not published");
+    }
+}
+
+async fn write(api: &Api<Event>, write: Write) -> Result<(), kube::Error> {
+    match write {
+        Write::Create(event) => api.create(&PostParams::default(), &event).await.map(drop),
+        Write::Again { name, change, whole } => {
+            match api.patch(&name, &PatchParams::default(), &Patch::Merge(&change)).await {
+                // Events live for an hour.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {
+                    api.create(&PostParams::default(), &whole).await.map(drop)
+                }
+                other => other.map(drop),
+            }
+        }
+    }
+}
+
+/// Longer notes are no notes.
 const MAX_NOTE: usize = 1024;
 
 fn bounded(mut note: String) -> String {

@@ -28,6 +28,14 @@ impl Leadership {
     }
 }
 
+#[cfg(test)]
+impl Leadership {
+    /// Longer than any test takes.
+    pub fn of_an_hour() -> Self {
+        Self(watch::channel(Instant::now() + Duration::from_secs(3_600)).1)
+    }
+}
+
 /// The Lease as seen last, and since when it has looked so.
 struct Seen {
     version: Option<String>,

@@ -15,6 +15,7 @@ pub mod http;
 pub mod lease;
 pub mod metrics;
 pub mod passwords;
+pub mod refusal;
 pub mod registry;
 pub mod settings;
 

@@ -167,7 +167,8 @@ fn start(leading: &Leading, wish: Arc<Wish>, probes: ProbeSettings) -> Result<Ru
         leadership: leadership.clone(),
         clock: *clock,
     };
-    let watch = PodWatch::new(clients.watch.clone(), namespace.to_owned(), name.to_owned()).run(inputs.clone());
+    let pods = PodWatch::new(clients.watch.clone(), namespace.to_owned(), name.to_owned(), cluster.spec.members);
+    let watch = pods.run(inputs.clone());
     let services =
         service_watch::run(Api::namespaced(clients.watch.clone(), namespace), name.to_owned(), inputs.clone());
     let task = ClusterTask::new(parts, leader, Arc::clone(&wish), received);

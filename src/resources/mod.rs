@@ -8,6 +8,7 @@ mod config;
 mod disruption;
 pub mod labels;
 mod meta;
+mod ownership;
 mod pod;
 mod secret;
 mod services;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use config::config_map;
 pub use disruption::disruption_budget;
+pub use ownership::stranger;
 pub use secret::{AccountPasswords, accounts_secret};
 pub use services::{members_service, primary_service, replicas_service};
 pub use stateful_set::stateful_set;

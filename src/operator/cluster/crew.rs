@@ -1,5 +1,6 @@
 //! The members of one cluster with the tasks that watch them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -10,7 +11,7 @@ use super::limits;
 use super::link::{Command, Link, LinkHandle, Transport};
 use super::member::{Member, News};
 use super::newcomer::{Newcomer, Try};
-use super::pods::PodFacts;
+use super::pods::{PodFacts, Trouble};
 use super::probe::{Probe, ProbeSettings, ProbeTarget, Reading};
 use crate::orders::{Order, Ordinal, Token};
 use crate::topology::observation::{MemberView, Millis};
@@ -112,6 +113,14 @@ impl Crew {
             let ip = pod.as_ref().and_then(|pod| pod.ip);
             seat.probe.send_if_modified(|known| std::mem::replace(&mut known.ip, ip) != ip);
             seat.member.pod_seen(pod, now);
+        }
+    }
+
+    /// Why members have no pod, as far as it is known.
+    pub fn absent_seen(&mut self, why: &BTreeMap<Ordinal, Trouble>, now: Millis) {
+        for seat in &mut self.seats {
+            let why = why.get(&seat.member.ordinal()).cloned();
+            seat.member.absent_seen(why, now);
         }
     }
 

@@ -1,9 +1,10 @@
 //! Everything that can happen to a cluster task, as values.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::newcomer::Try;
-use super::pods::PodFacts;
+use super::pods::{PodFacts, Trouble};
 use super::probe::Reading;
 use super::router::Led;
 use super::wish::Wish;
@@ -21,6 +22,8 @@ pub enum Input {
     Newcomer { ordinal: Ordinal, begun: Millis, outcome: Try },
     /// The cluster's pods changed.
     Pods(Vec<PodFacts>),
+    /// Why members have no pod, of those for which that is known.
+    Absent(BTreeMap<Ordinal, Trouble>),
     /// The user changed the object.
     Wish(Arc<Wish>),
     /// The primary's Service was written, or could not be.

@@ -5,6 +5,7 @@
 //! values and rules without I/O. What to do next is decided in `topology`, never here; Kubernetes objects of the cluster
 //! are applied by the controller, never here.
 
+pub mod absent;
 pub mod book;
 pub mod chronicle;
 pub mod claims;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::chronicle::{Chapter, Story};
-use super::member::News;
+use super::member::{Member, News};
+use super::people::with_remedy;
+use super::pods::UNSCHEDULABLE;
 use crate::api::ReplicationCluster;
 use crate::api::status::ConditionType;
 use crate::api::validate::member_name;
@@ -27,8 +29,11 @@ const BLOCKED_LASTS_MS: u64 = 2_000;
 /// A catching up is told as an Event when it lasts.
 const CATCHING_UP_LASTS_MS: u64 = 2_000;
 
-/// Until the first pods are there, waiting for them is no news.
-const FIRST_START_MS: u64 = 30_000;
+/// Until the cluster has its first primary, waiting for images, volumes and mariadbd is no news: the conditions say it at
+/// once, a Warning comes when it takes longer than it should.
+const FIRST_START_MS: u64 = 60_000;
+/// A pod that waits for a node gets one when its volume is there, usually.
+const UNSCHEDULED_LASTS_MS: u64 = 30_000;
 
 /// Messages with positions in them could go on for ever.
 const MOST_TOLD: usize = 32;
@@ -51,6 +56,14 @@ pub struct Narrator {
     /// The long catching up under way: since when, and whether it was told of.
     catching_up: Option<(Millis, bool)>,
     states: BTreeMap<Ordinal, MemberState>,
+    pending: BTreeMap<Ordinal, Pending>,
+}
+
+/// What keeps a member's pod from running: since when, and whether it was told of.
+struct Pending {
+    reason: String,
+    since: Millis,
+    told: bool,
 }
 
 impl Narrator {
@@ -70,6 +83,7 @@ impl Narrator {
             blocked: None,
             catching_up: None,
             states: BTreeMap::new(),
+            pending: BTreeMap::new(),
         }
     }
 
@@ -184,7 +198,8 @@ impl Narrator {
     }
 
     /// What stands in the way or takes its time, after every decision.
-    pub fn decided(&mut self, term: Term, decision: &Decision, now: Millis) {
+    pub fn decided(&mut self, record: &Record, decision: &Decision, now: Millis) {
+        let term = record.term;
         self.catches_up(term, decision.progress, now);
         let Some(message) = &decision.blocked else {
             self.blocked = None;
@@ -195,7 +210,7 @@ impl Narrator {
         let lasted = now.since(blocked.since);
         let seconds = std::time::Duration::from_millis(lasted).as_secs_f64();
         self.metrics.blocked_seconds.get_or_create(&self.labels()).set(seconds);
-        let patience = if term == Term::default() { FIRST_START_MS } else { BLOCKED_LASTS_MS };
+        let patience = if is_first_start(record) { FIRST_START_MS } else { BLOCKED_LASTS_MS };
         if lasted >= patience && blocked.told.len() < MOST_TOLD && blocked.told.insert(message.clone()) {
             warn!(cluster = %self.path, %term, step = "blocked", message, rejected = ?decision.rejected, "blocked");
             self.event(Reason::Blocked, (term, ""), message.clone());
@@ -216,6 +231,25 @@ impl Narrator {
             self.event(Reason::CatchingUp, (term, &name), progress.to_string());
         }
         self.catching_up = Some((since, told || tell));
+    }
+
+    /// What keeps a member's pod from running.
+    pub fn troubled(&mut self, term: Term, member: &Member, now: Millis) {
+        let ordinal = member.ordinal();
+        let Some(trouble) = member.trouble(now) else {
+            self.pending.remove(&ordinal);
+            return;
+        };
+        let known = self.pending.remove(&ordinal).filter(|known| known.reason == trouble.reason);
+        let mut pending = known.unwrap_or_else(|| Pending { reason: trouble.reason.clone(), since: now, told: false });
+        let patience = if trouble.reason == UNSCHEDULABLE { UNSCHEDULED_LASTS_MS } else { 0 };
+        if !pending.told && now.since(pending.since) >= patience {
+            pending.told = true;
+            let name = self.member(ordinal);
+            let note = format!("{name}: {}: {}", trouble.reason, with_remedy(trouble));
+            self.event(Reason::MemberPending, (term, &name), note);
+        }
+        self.pending.insert(ordinal, pending);
     }
 
     /// The newest report: gauges, and Events for members whose state changed.
@@ -264,6 +298,12 @@ impl Narrator {
             _ => {}
         }
     }
+}
+
+/// True until there is data and a primary for it.
+fn is_first_start(record: &Record) -> bool {
+    let transition = record.transition.as_ref();
+    record.data_uid.is_none() || transition.is_some_and(|transition| transition.kind == TransitionKind::Initialise)
 }
 
 /// A cluster nobody watches any more, or another process does, is not told of. What was counted stays.

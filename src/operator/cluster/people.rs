@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::absent;
 use super::claims;
 use super::mounts;
-use super::pods::{PodFacts, Trouble};
+use super::pods::{PodFacts, Trouble, UNSCHEDULABLE};
 use super::wish::Wish;
 use crate::api::ClusterStatus;
 use crate::api::status::{ConditionType, MemberStatus};
-use crate::api::validate::{INVALID_SPEC, member_name};
+use crate::api::validate::member_name;
+use crate::operator::refusal::Refusal;
 use crate::orders::Mariadbd;
 use crate::resources::labels;
 use crate::topology::observation::MemberView;
@@ -66,7 +68,8 @@ fn member(report: &MemberReport, scene: &Scene<'_>) -> MemberStatus {
         agent: agent.map(|state| state.version.clone()),
     };
     let runs = agent.is_some_and(|state| matches!(state.mariadbd, Mariadbd::Running { .. }));
-    if let Some(trouble) = pod.and_then(|pod| pod.trouble.as_ref()).filter(|_| !runs) {
+    let absent = scene.troubles.get(index).copied().flatten().filter(|_| pod.is_none());
+    if let Some(trouble) = pod.and_then(|pod| pod.trouble.as_ref()).or(absent).filter(|_| !runs) {
         told.state = MemberState::Pending.to_string();
         told.reason = Some(trouble.reason.clone());
         told.message = Some(with_remedy(trouble));
@@ -100,15 +103,20 @@ fn condition(wanted: &report::Condition, status: &ClusterStatus, scene: &Scene<'
     if wanted.kind == ConditionType::Stalled.as_str() {
         stall(&mut told, scene);
     }
+    // A cluster that never was is not ready for the reason for which it is not made.
+    let unmade = wanted.kind == ConditionType::Ready.as_str() && !wanted.status && status.data_uid.is_none();
+    if let Some(refusal) = scene.wish.refusal.as_ref().filter(|_| unmade) {
+        (told.reason, told.message) = (refusal.reason.as_str().to_owned(), refusal.message.clone());
+    }
     since(&mut told, &status.conditions);
     told
 }
 
 /// What only Kubernetes or the spec knows and a human must mend.
 fn stall(condition: &mut Condition, scene: &Scene<'_>) {
-    if let Some(invalid) = &scene.wish.invalid {
+    if let Some(refusal) = &scene.wish.refusal {
         (condition.status, condition.reason, condition.message) =
-            ("True".to_owned(), INVALID_SPEC.to_owned(), invalid.to_string());
+            ("True".to_owned(), refusal.reason.as_str().to_owned(), refusal.message.clone());
         return;
     }
     let troubles = scene.troubles.iter().enumerate();
@@ -121,25 +129,53 @@ fn stall(condition: &mut Condition, scene: &Scene<'_>) {
     }
 }
 
+/// Conditions of a cluster that no task looks after, because of `refusal`. Whether a cluster that has data accepts writes
+/// is then not known.
+pub fn stand_still(status: &mut ClusterStatus, refusal: &Refusal, generation: Option<i64>, now: Timestamp) {
+    let ready = if status.data_uid.is_some() { "Unknown" } else { "False" };
+    let before = std::mem::take(&mut status.conditions);
+    let wanted =
+        [(ConditionType::Ready, ready), (ConditionType::FailoverReady, "False"), (ConditionType::Stalled, "True")];
+    let told = wanted.map(|(kind, value)| {
+        let mut told = Condition {
+            type_: kind.as_str().to_owned(),
+            status: value.to_owned(),
+            reason: refusal.reason.as_str().to_owned(),
+            message: refusal.message.clone(),
+            observed_generation: generation,
+            last_transition_time: Time(now),
+        };
+        since(&mut told, &before);
+        told
+    });
+    let rest = before.into_iter().filter(|condition| told.iter().all(|told| told.type_ != condition.type_));
+    status.conditions = told.iter().cloned().chain(rest).collect();
+    status.observed_generation = generation;
+}
+
 /// Keeps the time of the last change of `status`.
-pub fn since(condition: &mut Condition, before: &[Condition]) {
+fn since(condition: &mut Condition, before: &[Condition]) {
     let same = before.iter().find(|before| before.type_ == condition.type_ && before.status == condition.status);
     if let Some(same) = same {
         condition.last_transition_time = same.last_transition_time.clone();
     }
 }
 
-fn with_remedy(trouble: &Trouble) -> String {
+/// A trouble with what to do about it.
+pub(super) fn with_remedy(trouble: &Trouble) -> String {
     let remedy = match trouble.reason.as_str() {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
             "check spec.image and spec.imagePullSecrets, and that the node reaches the registry"
         }
         "CreateContainerConfigError" => "check that the Secrets named in the spec exist and have the named keys",
         mounts::SECRET_NOT_FOUND => "create the Secret, or the key in it, that the spec names",
+        absent::POD_REFUSED => {
+            "change the quota, policy or webhook that refuses it, or spec.resources and spec.template"
+        }
         claims::CLASS_NOT_FOUND => {
             "create that StorageClass, or delete the cluster and its volume claims and name an existing one"
         }
-        "Unschedulable" | "SchedulerError" => {
+        UNSCHEDULABLE | "SchedulerError" => {
             "give the cluster nodes and volumes that fit, or change spec.resources and spec.template"
         }
         _ => "see kubectl describe pod and kubectl logs",

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
+use super::absent;
 use super::claims;
 use super::input::Input;
 use super::link::PodTarget;
@@ -23,8 +24,12 @@ use crate::resources::labels;
 /// A watch that says nothing for this long is asked for again: kube's 290 s would leave a dead connection unnoticed.
 const WATCH_SECONDS: u32 = 20;
 
-/// Events of pods that do not start are looked at this often: they are not watched.
-const EVENT_LOOKS: Duration = Duration::from_secs(5);
+/// Events of pods that do not start are looked at this often: they are not watched. A refusal is told within 5 s, of which
+/// a trouble must last 3.
+const EVENT_LOOKS: Duration = Duration::from_secs(2);
+
+/// The scheduler's word for a pod that no node takes.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
 
 /// What matters of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +110,7 @@ fn waiting(container: &ContainerStatus) -> Option<Trouble> {
 fn unscheduled(status: &PodStatus) -> Option<Trouble> {
     let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
     (condition.status == "False").then(|| Trouble {
-        reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
+        reason: condition.reason.clone().unwrap_or_else(|| UNSCHEDULABLE.to_owned()),
         message: condition.message.clone().unwrap_or_else(|| "the pod has no node".to_owned()),
     })
 }
@@ -115,15 +120,17 @@ pub struct PodWatch {
     client: kube::Client,
     namespace: String,
     cluster: String,
+    members: u8,
     pods: BTreeMap<String, PodFacts>,
+    absent: BTreeMap<Ordinal, Trouble>,
     listing: bool,
 }
 
 impl PodWatch {
-    /// A watch that has not begun.
+    /// A watch that has not begun, of a cluster of so many members.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: String, cluster: String) -> Self {
-        Self { client, namespace, cluster, pods: BTreeMap::new(), listing: true }
+    pub fn new(client: kube::Client, namespace: String, cluster: String, members: u8) -> Self {
+        Self { client, namespace, cluster, members, pods: BTreeMap::new(), absent: BTreeMap::new(), listing: true }
     }
 
     /// Tells `inputs` the pods whenever they change. Ends only when nobody listens any more.
@@ -140,7 +147,12 @@ impl PodWatch {
                     Some(event) => self.take_in(event),
                     None => return,
                 },
-                _ = looks.tick() => self.look_at_events().await,
+                _ = looks.tick() => {
+                    if self.look_for_absent().await && inputs.send(Input::Absent(self.absent.clone())).is_err() {
+                        return;
+                    }
+                    self.look_at_events().await
+                }
             };
             if changed && !self.listing && inputs.send(Input::Pods(self.pods.values().cloned().collect())).is_err() {
                 return;
@@ -170,6 +182,18 @@ impl PodWatch {
             }
         }
         true
+    }
+
+    /// Looks why pods are not there, while some are not; true when that has changed.
+    async fn look_for_absent(&mut self) -> bool {
+        let complete = self.pods.len() >= usize::from(self.members);
+        let found = if complete || self.listing {
+            BTreeMap::new()
+        } else {
+            let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+            absent::look(&events, &self.cluster).await
+        };
+        std::mem::replace(&mut self.absent, found) != self.absent
     }
 
     /// Replaces what a pod says by what Events say, for pods that wait for a volume or for something to mount.

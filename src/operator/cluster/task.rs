@@ -132,6 +132,7 @@ impl ClusterTask {
             Input::Probe { ordinal, reading } => self.parts.crew.probed(ordinal, reading, now),
             Input::Newcomer { ordinal, begun, outcome } => self.parts.crew.newcomer(ordinal, begun, outcome),
             Input::Pods(pods) => self.parts.crew.pods_seen(&pods, now),
+            Input::Absent(why) => self.parts.crew.absent_seen(&why, now),
             Input::Wish(wish) => {
                 self.parts.book.refresh(&wish.object);
                 self.wish = wish;
@@ -181,7 +182,7 @@ impl ClusterTask {
             }
             let seen = self.observe();
             let decision = decide(&self.wish.policy, self.parts.book.record(), &seen);
-            self.parts.narrator.decided(self.parts.book.record().term, &decision, seen.now);
+            self.parts.narrator.decided(self.parts.book.record(), &decision, seen.now);
             match decision.acts.first() {
                 Some(Act::Write { record, why }) => self.write(record, why, &seen, &decision).await,
                 _ => {
@@ -342,6 +343,9 @@ impl ClusterTask {
     async fn settle(&mut self, seen: &Observation, decision: &Decision) {
         let told = report(&self.wish.policy, self.parts.book.record(), seen, decision);
         self.parts.narrator.reported(self.parts.book.record(), &told);
+        for member in self.parts.crew.members() {
+            self.parts.narrator.troubled(self.parts.book.record().term, member, seen.now);
+        }
         let promoting = self.chronicle.story().is_some_and(|story| story.kind != TransitionKind::Initialise);
         if promoting && decision.blocked.is_none() && decision.progress.is_none() {
             return;

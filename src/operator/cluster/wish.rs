@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::api::ReplicationCluster;
-use crate::api::validate::{Cluster, Commits, FailoverSettings, Invalid};
+use crate::api::validate::{Cluster, Commits, FailoverSettings};
+use crate::operator::refusal::Refusal;
 use crate::topology::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
 
 /// The newest valid spec of a cluster, and what was said about it.
@@ -17,8 +18,9 @@ pub struct Wish {
     pub policy: Policy,
     /// Generation of that spec.
     pub generation: i64,
-    /// The object's present spec cannot be used: the one before stays in force.
-    pub invalid: Option<Invalid>,
+    /// The object's present spec cannot be used, so that the one before stays in force; or an object of the cluster is
+    /// not as it should be.
+    pub refusal: Option<Refusal>,
 }
 
 impl Wish {
@@ -27,13 +29,19 @@ impl Wish {
     pub fn new(object: ReplicationCluster, cluster: Cluster, cluster_domain: &str) -> Self {
         let generation = object.metadata.generation.unwrap_or_default();
         let policy = policy(&cluster, cluster_domain);
-        Self { object, cluster, policy, generation, invalid: None }
+        Self { object, cluster, policy, generation, refusal: None }
     }
 
-    /// The wish that stays in force when the object is changed into one that cannot be used.
+    /// The same wish, with what is wrong with the cluster's objects.
     #[must_use]
-    pub fn refused(&self, object: ReplicationCluster, invalid: Invalid) -> Self {
-        Self { object, invalid: Some(invalid), ..self.clone() }
+    pub fn refused(self, refusal: Option<Refusal>) -> Self {
+        Self { refusal, ..self }
+    }
+
+    /// The wish that stays in force when the object cannot be followed any further.
+    #[must_use]
+    pub fn superseded(&self, object: ReplicationCluster, refusal: Refusal) -> Self {
+        Self { object, refusal: Some(refusal), ..self.clone() }
     }
 }
 
@@ -108,8 +116,8 @@ pub(in crate::operator) mod tests {
         broken.spec.members = 12;
         broken.metadata.generation = Some(5);
         let invalid = Cluster::parse(&broken).unwrap_err();
-        let refused = wish.refused(broken, invalid);
+        let refused = wish.superseded(broken, Refusal::of_spec(&invalid));
         assert_eq!((refused.cluster.spec.members, refused.generation), (3, 4));
-        assert!(refused.invalid.unwrap().to_string().contains("spec.members"));
+        assert!(refused.refusal.unwrap().message.contains("spec.members"));
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::validate::Cluster;
 use crate::operator::cluster::wish::tests::example;
+use crate::operator::events::Reason as Events;
 use crate::orders::Ordinal;
 use crate::topology::words::Reason;
 
@@ -85,10 +86,50 @@ fn a_spec_that_cannot_be_used_is_named_with_its_remedy() {
     let mut broken = example();
     broken.spec.members = 12;
     let invalid = Cluster::parse(&broken).unwrap_err();
-    let wish = wish().refused(broken, invalid);
+    let wish = wish().superseded(broken, Refusal::of_spec(&invalid));
     let mut status = ClusterStatus::default();
     tell(&mut status, &report(None), &scene(&wish, vec![None; 3], 10));
     let told = stalled(&status);
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "InvalidSpec"));
     assert!(told.message.contains("spec.members"), "{}", told.message);
+}
+
+#[test]
+fn an_object_that_is_refused_is_told_and_a_running_cluster_stays_ready() {
+    let refusal = Refusal { reason: Events::ObjectRefused, message: "StatefulSet shop: exceeded quota".to_owned() };
+    let wish = wish().refused(Some(refusal));
+    let mut status = ClusterStatus::default();
+    tell(&mut status, &report(None), &scene(&wish, vec![None; 3], 10));
+    let told = stalled(&status);
+    assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "ObjectRefused"));
+    assert_eq!((status.conditions[0].type_.as_str(), status.conditions[0].status.as_str()), ("Ready", "True"));
+}
+
+#[test]
+fn a_cluster_that_is_not_made_says_so_in_every_condition_people_look_at() {
+    let refusal = Refusal { reason: Events::NameTaken, message: "Service shop-primary exists".to_owned() };
+    let now = Timestamp::from_second(10).unwrap();
+    let mut status = ClusterStatus::default();
+    stand_still(&mut status, &refusal, Some(3), now);
+    let told: Vec<_> = status.conditions.iter().map(|told| (told.type_.as_str(), told.status.as_str())).collect();
+    assert_eq!(told, [("Ready", "False"), ("FailoverReady", "False"), ("Stalled", "True")]);
+    assert!(status.conditions.iter().all(|told| told.reason == "NameTaken" && told.message.contains("shop-primary")));
+    let same = status.clone();
+    stand_still(&mut status, &refusal, Some(3), Timestamp::from_second(20).unwrap());
+    assert_eq!(status, same, "nothing changed, so nothing is written");
+    status.data_uid = Some(crate::orders::DataUid("d".to_owned()));
+    stand_still(&mut status, &refusal, Some(3), now);
+    assert_eq!(status.conditions[0].status, "Unknown", "nobody looks whether it accepts writes");
+}
+
+#[test]
+fn a_member_without_a_pod_says_who_refuses_it() {
+    let wish = wish();
+    let trouble = Trouble { reason: absent::POD_REFUSED.to_owned(), message: "exceeded quota: small".to_owned() };
+    let mut status = ClusterStatus::default();
+    tell(&mut status, &report(None), &scene(&wish, vec![None, None, Some(&trouble)], 10));
+    let told = &status.members[2];
+    assert_eq!((told.state.as_str(), told.reason.as_deref()), ("Pending", Some("PodRefused")));
+    let message = told.message.as_deref().unwrap();
+    assert!(message.contains("exceeded quota: small") && message.contains("quota, policy or webhook"), "{message}");
 }
