@@ -20,9 +20,6 @@ use super::owned;
 use crate::layout::MAX_MEMBERS;
 use crate::orders::Ordinal;
 
-/// Reason of the condition Stalled when a spec cannot be used.
-pub const INVALID_SPEC: &str = "InvalidSpec";
-
 /// A spec that cannot be used: which field, what is wrong with it, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{field}: {problem}; {remedy}")]
@@ -224,7 +221,7 @@ fn spec(raw: &ReplicationClusterSpec) -> Result<ClusterSpec, Invalid> {
         root_password: root_password_secret_key_ref.clone(),
         encryption: encryption.clone(),
         commits,
-        max_lag: duration("spec.replication.maxLag", max_lag)?,
+        max_lag: duration_up_to("spec.replication.maxLag", max_lag, LONGEST)?,
         gtid_domain_id: number("spec.replication.gtidDomainId", *gtid_domain_id, 0..=u32::MAX)?,
         policies: policies(member_policies, members)?,
         failover: self::failover(failover)?,
@@ -277,7 +274,7 @@ fn my_cnf(raw: &str, keys: bool) -> Result<String, Invalid> {
 }
 
 fn commits(raw: &Replication, members: u8) -> Result<Commits, Invalid> {
-    let after = duration("spec.replication.degradeAfter", &raw.degrade_after)?;
+    let after = duration_up_to("spec.replication.degradeAfter", &raw.degrade_after, LONGEST)?;
     match (raw.mode, raw.when_no_acker) {
         (ReplicationMode::SemiSync, _) if members < 2 => Err(Invalid::new(
             "spec.members",
@@ -316,9 +313,9 @@ fn failover(raw: &FailoverPolicy) -> Result<FailoverSettings, Invalid> {
     let Detection { interval, timeout } = detection;
     let settings = FailoverSettings {
         enabled: *enabled,
-        interval: duration("spec.failover.detection.interval", interval)?,
-        timeout: duration("spec.failover.detection.timeout", timeout)?,
-        max_candidate_lag: duration("spec.failover.maxCandidateLag", max_candidate_lag)?,
+        interval: duration_up_to("spec.failover.detection.interval", interval, LONGEST_LOOK)?,
+        timeout: duration_up_to("spec.failover.detection.timeout", timeout, LONGEST_LOOK)?,
+        max_candidate_lag: duration_up_to("spec.failover.maxCandidateLag", max_candidate_lag, LONGEST)?,
     };
     if settings.interval < MIN_INTERVAL {
         let problem = format!("{} is too short", interval.0);
@@ -334,8 +331,22 @@ fn failover(raw: &FailoverPolicy) -> Result<FailoverSettings, Invalid> {
 /// Shorter intervals cost more than they find: an exit of mariadbd is reported at once by its agent.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-fn duration(field: &str, text: &DurationText) -> Result<Duration, Invalid> {
-    text.parse().map_err(|error| Invalid::new(field, error.to_string(), "correct it"))
+/// A look that takes longer finds nothing in time, and what answers it could hold the operator's memory all the while.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
+
+/// A year: longer waits and lags mean for ever, and a year does too.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+fn duration_up_to(field: &str, text: &DurationText, most: Duration) -> Result<Duration, Invalid> {
+    let read = text.parse().map_err(|error| Invalid::new(field, error.to_string(), "correct it"))?;
+    if read > most {
+        let remedy = match most.as_secs() / 3_600 {
+            0 => format!("set {}s or less", most.as_secs()),
+            hours => format!("set {hours}h or less"),
+        };
+        return Err(Invalid::new(field, format!("{} is too long", text.0), remedy));
+    }
+    Ok(read)
 }
 
 fn number(field: &str, raw: i64, range: std::ops::RangeInclusive<u32>) -> Result<u32, Invalid> {

@@ -150,11 +150,14 @@ pub struct Replication {
     /// Under SemiSync, when no replica can acknowledge: Wait lets commits wait, Degrade goes on without acknowledgements.
     #[serde(default)]
     pub when_no_acker: WhenNoAcker,
-    /// With Degrade: how long commits wait before.
+    /// With Degrade: how long commits wait before; at most 8760h.
     #[serde(default = "default_degrade_after")]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')")
+        .message("degradeAfter must be at most 8760h, a year: whenNoAcker: Wait waits for ever"))]
     pub degrade_after: DurationText,
-    /// The Service NAME-replicas leaves out replicas that are further behind than this.
+    /// The Service NAME-replicas leaves out replicas that are further behind than this; at most 8760h.
     #[serde(default = "default_max_lag")]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')").message("maxLag must be at most 8760h"))]
     pub max_lag: DurationText,
     /// gtid_domain_id of the members. Cannot be changed later.
     #[serde(default)]
@@ -226,8 +229,10 @@ pub struct FailoverPolicy {
     /// How the members are watched. A mariadbd that exited is noticed at once, whatever stands here.
     #[serde(default)]
     pub detection: Detection,
-    /// A member that is preferred by its priority may be this far behind the best one: it catches up first.
+    /// A member that is preferred by its priority may be this far behind the best one: it catches up first; at
+    /// most 8760h.
     #[serde(default = "default_max_candidate_lag")]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')").message("maxCandidateLag must be at most 8760h"))]
     pub max_candidate_lag: DurationText,
 }
 
@@ -256,13 +261,15 @@ impl Default for FailoverPolicy {
     validation = Rule::new("duration(self.timeout) >= duration(self.interval)")
         .message("timeout must be at least interval").field_path(".timeout"),
     validation = Rule::new("duration(self.interval) >= duration('100ms')")
-        .message("interval must be at least 100ms").field_path(".interval")
+        .message("interval must be at least 100ms").field_path(".interval"),
+    validation = Rule::new("duration(self.timeout) <= duration('60s')")
+        .message("timeout must be at most 60s").field_path(".timeout")
 )]
 pub struct Detection {
-    /// Time between two reads of a member's state.
+    /// Time between two reads of a member's state, 100ms to 60s.
     #[serde(default = "default_interval")]
     pub interval: DurationText,
-    /// A read that takes longer than this has failed.
+    /// A read that takes longer than this has failed; at least interval, at most 60s.
     #[serde(default = "default_timeout")]
     pub timeout: DurationText,
 }
