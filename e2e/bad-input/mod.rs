@@ -13,6 +13,7 @@ use crate::harness::pods::Load;
 use crate::harness::stage::Stage;
 use crate::harness::wait;
 
+mod objects;
 mod refusals;
 mod volumes;
 
@@ -37,6 +38,9 @@ pub async fn run(stage: &mut Stage) -> Result<()> {
     stage.report.check("a StorageClass that does not exist", class)?;
     let secret = secret_that_does_not_exist(stage).await;
     stage.report.check("a Secret that does not exist", secret)?;
+    stage.report.check("limits below requests", objects::limits_below_requests(stage).await)?;
+    stage.report.check("a quantity that is none", objects::no_quantity(stage).await)?;
+    stage.report.check("a Service of somebody else", objects::name_taken(stage).await)?;
     let outcome = volumes::foreign(stage).await;
     stage.report.check("a foreign volume", outcome)?;
     let outcome = still_works(stage, healthy.clone()).await;
