@@ -6,6 +6,7 @@
 mod settings;
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
+use kube::core::{Message, Rule};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ pub use self::settings::{
     ReplicationMode, Retention, RetentionPolicy, SecretKeyRef, ServicePolicy, ServiceType, Services, Storage,
     WhenNoAcker,
 };
-use super::owned;
+use super::owned::{self, Refusal};
 use super::status::ClusterStatus;
 use super::template::PodTemplate;
 
@@ -94,7 +95,7 @@ use super::template::PodTemplate;
     validation = Rule::new("!has(oldSelf.encryption) || has(self.encryption) && self.encryption == oldSelf.encryption")
         .message("encryption cannot change nor be removed: the volumes hold what was encrypted with these keys")
         .field_path(".encryption"),
-    validation = Rule::new(owned::cel_rule_of_keys()).message(owned::CEL_MESSAGE_OF_KEYS).field_path(".myCnf"),
+    validation = Rule::new(owned::keys_rule()).message(owned::KEYS_MESSAGE).field_path(".myCnf"),
     validation = Rule::new("self.members > 1 || self.replication.mode == 'Async'")
         .message("one member under SemiSync would wait for an acknowledgement for ever: set members to 2 or more, or replication.mode to Async")
         .field_path(".members"),
@@ -133,15 +134,23 @@ pub struct ReplicationClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Options of mariadbd, one a line, without a section. Options that the operator owns are refused. A change reaches a
-    /// member when its mariadbd is next started.
+    /// Options of mariadbd, one a line, without a section. Options that the operator owns are refused, unless a line equals what
+    /// the operator sets or may be left out without harm. A change reaches a member when its mariadbd is next started.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16384))]
     #[x_kube(
-        validation = Rule::new(r"!self.matches('(?m)^\\s*\\[')")
-            .message("myCnf has no sections: every line is an option of [mariadbd]"),
-        validation = Rule::new(r"!self.matches('(?m)^\\s*!')").message("myCnf cannot include files"),
-        validation = Rule::new(owned::cel_rule()).message(owned::CEL_MESSAGE)
+        validation = named(owned::sections_rule()),
+        validation = named(owned::includes_rule()),
+        validation = named(owned::paths_rule()),
+        validation = refusal(Refusal::Role),
+        validation = refusal(Refusal::Safety),
+        validation = refusal(Refusal::Place),
+        validation = refusal(Refusal::Filter),
+        validation = refusal(Refusal::Pod),
+        validation = refusal(Refusal::Login),
+        validation = refusal(Refusal::Danger),
+        validation = refusal(Refusal::Differ),
+        validation = refusal(Refusal::Other)
     )]
     pub my_cnf: String,
 
@@ -189,4 +198,13 @@ pub struct ReplicationClusterSpec {
 
 fn default_members() -> i32 {
     3
+}
+
+/// A rule whose message names the line.
+fn named((rule, message): (String, String)) -> Rule {
+    Rule::new(rule).message(Message::Expression(message))
+}
+
+fn refusal(refusal: Refusal) -> Rule {
+    named((refusal.rule(), refusal.message()))
 }

@@ -3,7 +3,12 @@
 //!
 //! An option on the command line wins over every file, so a refused key is a message for the user first of all.
 
+mod harmless;
 mod pattern;
+mod refusal;
+
+pub use harmless::{Fate, HARMLESS, Line, judge, leads_outside};
+pub use refusal::{KEYS_MESSAGE, Refusal, includes_rule, keys_rule, paths_rule, sections_rule};
 
 use super::cluster::EncryptionAlgorithm;
 use crate::layout;
@@ -70,6 +75,11 @@ const ROLE: &str = "the operator sets it by the member's role";
 const SAFETY: &str = "an acknowledged transaction could be lost with another value";
 const PLACE: &str = "the operator decides where things are in the pod";
 const FILTER: &str = "members with filters hold different data, and none could replace another";
+
+const POD: &str = "the image decides: mariadbd runs as the user mysql, from where it is installed";
+const LOGIN: &str = "the agent logs in over the socket by the name of its user, and would be locked out";
+const DANGER: &str = "committed transactions could be lost with another value";
+const DIFFER: &str = "members could differ, or an acker stop receiving, with another value";
 
 const fn constant(name: &'static str, value: &'static str, why: &'static str) -> Owned {
     Owned { name, family: false, boot: BootValue::Text(value), constant: Constant::Text(value), why }
@@ -140,6 +150,17 @@ pub const OWNED: &[Owned] = &[
     boot("tmpdir", BootValue::TmpDir, PLACE),
     boot("port", BootValue::Port, PLACE),
     boot("bind_address", BootValue::Text("*"), PLACE),
+    refused("user", POD),
+    refused("basedir", POD),
+    refused("unix_socket", LOGIN),
+    refused("bootstrap", LOGIN),
+    refused("debug_no_sync", DANGER),
+    refused("innodb_flush_method", DANGER),
+    refused("innodb_doublewrite", DANGER),
+    refused("innodb_force_recovery", DANGER),
+    refused("slave_skip_errors", DIFFER),
+    refused("slave_exec_mode", DIFFER),
+    refused("relay_log_space_limit", DIFFER),
     refused("log_bin_index", PLACE),
     refused("relay_log_index", PLACE),
     refused("relay_log_info_file", PLACE),
@@ -192,28 +213,6 @@ pub const DEFAULTS: &[(&str, &str)] = &[
 /// 24 ms of computing for each encrypted MB (1.3 ms in clear), and says nothing meanwhile: a file of 90 MB would take longer
 /// than `slave_net_timeout`, and a replica that lost its connection there would connect again and again for ever.
 pub const DEFAULTS_WITH_KEYS: &[(&str, &str)] = &[("max_binlog_size", "32M")];
-
-/// What the API server says when `myCnf` has an owned option.
-pub const CEL_MESSAGE: &str = "myCnf has an option that belongs to the operator (also as a beginning of its name, with \
-     dashes, or after loose-, skip-, enable-, disable-): remove read_only, log_bin, relay_log, server_id, gtid_*, \
-     rpl_semi_sync_*, sync_binlog, innodb_flush_log_at_trx_commit, binlog_expire_logs_seconds, event_scheduler, \
-     replicate_*, wsrep_*, datadir, socket, port and the like";
-
-/// What the API server says when `myCnf` has one of [`WITH_KEYS`] and there are no keys.
-pub const CEL_MESSAGE_OF_KEYS: &str = "encrypt_binlog in myCnf needs encryption with the keys: without them the agent could \
-     not read a dead primary's binary log";
-
-/// The CEL rule of `spec.myCnf` that keeps owned options out.
-#[must_use]
-pub fn cel_rule() -> String {
-    format!("!self.matches(r'{}')", pattern::regex(OWNED))
-}
-
-/// The CEL rule of `spec` that lets [`WITH_KEYS`] in only when there are keys.
-#[must_use]
-pub fn cel_rule_of_keys() -> String {
-    format!("has(self.encryption) || !has(self.myCnf) || !self.myCnf.matches(r'{}')", pattern::regex(WITH_KEYS))
-}
 
 /// What mariadbd needs to know when it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! From the raw ReplicationCluster to values that mean what they say. What CEL refuses on the API server is refused here
 //! again, because objects may be older than a rule; and what CEL cannot see is refused here only.
 
+mod my_cnf;
 mod template;
 
 use std::collections::BTreeMap;
@@ -10,13 +11,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
 use thiserror::Error;
 
+pub use self::my_cnf::MyCnf;
 pub use self::template::Template;
 use super::cluster::{
     Bootstrap, Detection, Encryption, FailoverPolicy, MemberPolicy, Replication, ReplicationCluster,
     ReplicationClusterSpec, ReplicationMode, SecretKeyRef, Services, Storage, WhenNoAcker,
 };
 use super::duration::DurationText;
-use super::owned;
 use crate::layout::MAX_MEMBERS;
 use crate::orders::Ordinal;
 
@@ -64,8 +65,8 @@ pub struct ClusterSpec {
     pub storage: Storage,
     /// CPU and memory of mariadbd's container.
     pub resources: ResourceRequirements,
-    /// The user's options of mariadbd; none of them is owned.
-    pub my_cnf: String,
+    /// The user's options of mariadbd; none of them sets what is owned.
+    pub my_cnf: MyCnf,
     /// What to create at the initialisation.
     pub bootstrap: Option<Bootstrap>,
     /// Where root's password is.
@@ -216,7 +217,7 @@ fn spec(raw: &ReplicationClusterSpec) -> Result<ClusterSpec, Invalid> {
         image_pull_secrets: image_pull_secrets.clone(),
         storage: storage.clone(),
         resources: resources.clone().unwrap_or_default(),
-        my_cnf: self::my_cnf(my_cnf, encryption.is_some())?,
+        my_cnf: MyCnf::parse(my_cnf, encryption.is_some())?,
         bootstrap: bootstrap.clone(),
         root_password: root_password_secret_key_ref.clone(),
         encryption: encryption.clone(),
@@ -243,34 +244,6 @@ fn image(raw: &str) -> Result<String, Invalid> {
     }
     let problem = format!("{raw:?} has no tag other than latest, and no digest");
     Err(Invalid::new("spec.image", problem, "name the version, or members could run different ones"))
-}
-
-fn my_cnf(raw: &str, keys: bool) -> Result<String, Invalid> {
-    for (index, line) in raw.lines().enumerate() {
-        let field = || format!("spec.myCnf line {}", index + 1);
-        let line = line.trim_matches(|c: char| c.is_whitespace() || c == '\u{b}');
-        if line.starts_with('[') || line.starts_with('!') {
-            let problem = format!("{line:?} is no option");
-            return Err(Invalid::new(
-                field(),
-                problem,
-                "write options of [mariadbd] only, without sections and includes",
-            ));
-        }
-        if line.starts_with(['#', ';']) {
-            continue;
-        }
-        let key = line.split(['=', '#']).next().unwrap_or_default().trim();
-        if let Some(owned) = owned::owner(key) {
-            let problem = format!("{key} belongs to the operator: {}", owned.why);
-            return Err(Invalid::new(field(), problem, "remove it"));
-        }
-        if let Some(option) = owned::needs_keys(key).filter(|_| !keys) {
-            let problem = format!("{key} needs keys: {}", option.why);
-            return Err(Invalid::new(field(), problem, "set spec.encryption, or remove it"));
-        }
-    }
-    Ok(raw.to_owned())
 }
 
 fn commits(raw: &Replication, members: u8) -> Result<Commits, Invalid> {

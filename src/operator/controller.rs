@@ -196,6 +196,7 @@ async fn apply(context: &Context, key: &Key, object: &ReplicationCluster, cluste
     if !cluster.spec.paused {
         let begun = object.status.as_ref().is_some_and(|status| status.data_uid.is_some());
         errors.extend(applier.objects(&context.site, begun).await);
+        tell_ignored(context, object, cluster);
         let taken = errors.iter().any(|error| matches!(error, ApplyError::NameTaken { .. }));
         probe = probe.filter(|_| begun || !taken);
     }
@@ -224,6 +225,19 @@ fn announce(context: &Context, key: &Key, object: &ReplicationCluster, refusal: 
         let term = object.status.as_ref().and_then(|status| status.term).unwrap_or_default();
         context.leading.events.publish(object, refusal.reason, (term, ""), refusal.message.clone());
     }
+}
+
+/// Says once for each spec which of its lines have no effect; my.cnf in the ConfigMap says it at the line itself.
+fn tell_ignored(context: &Context, object: &ReplicationCluster, cluster: &Cluster) {
+    let status = object.status.as_ref();
+    let known = status.is_some_and(|status| status.observed_generation == object.metadata.generation);
+    let ignored = &cluster.spec.my_cnf.ignored;
+    if known || ignored.is_empty() {
+        return;
+    }
+    let term = status.and_then(|status| status.term).unwrap_or(Term(0));
+    let note = format!("spec.myCnf: {}", ignored.join("; "));
+    context.leading.events.publish(object, Reason::OptionIgnored, (term, ""), note);
 }
 
 /// Makes sure that no other installation manages the object; none when one does.

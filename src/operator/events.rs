@@ -61,6 +61,8 @@ pub enum Reason {
     SecretIncomplete,
     /// The object is not one that this version can read.
     Unreadable,
+    /// Lines of myCnf have no effect.
+    OptionIgnored,
 }
 
 impl Reason {
@@ -86,6 +88,7 @@ impl Reason {
             Self::ObjectRefused => "ObjectRefused",
             Self::SecretIncomplete => "SecretIncomplete",
             Self::Unreadable => "Unreadable",
+            Self::OptionIgnored => "OptionIgnored",
         }
     }
 

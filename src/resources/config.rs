@@ -19,7 +19,7 @@ pub fn config_map(cluster: &Cluster) -> ConfigMap {
 }
 
 fn my_cnf(spec: &ClusterSpec) -> String {
-    let user = &spec.my_cnf;
+    let user = &spec.my_cnf.text;
     let with_keys = spec.encryption.iter().flat_map(|_| owned::DEFAULTS_WITH_KEYS);
     let mut text =
         "# Written by the operator: change spec.myCnf of the ReplicationCluster instead.\n[mariadbd]\n".to_owned();
@@ -29,7 +29,6 @@ fn my_cnf(spec: &ClusterSpec) -> String {
     if !user.is_empty() {
         text += "\n# spec.myCnf\n";
         text += user;
-        text += if user.ends_with('\n') { "" } else { "\n" };
     }
     text
 }
