@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use beachmaster::orders::{Order, Ordinal, Reason, Volume};
+use beachmaster::orders::{Mariadbd, Order, Ordinal, Reason, Volume};
 
 #[path = "common/disk.rs"]
 mod disk;
@@ -32,6 +32,28 @@ fn without_its_volume_a_member_obeys_nothing() {
         member.stream().refuse(2, 1, Order::Promote { min: "".parse().unwrap(), server_id: 0x21, semi_sync: true });
     assert_eq!(refused.reason, Reason::Volume, "{refused:?}");
     assert_eq!(member.sql("SELECT @@read_only, @@server_id"), "1\t2147483649");
+}
+
+/// A pod was deleted by force, and its successor starts on the same node while the old agent still lives.
+#[test]
+fn a_second_agent_waits_until_the_first_one_has_ended() {
+    let mut member = Member::start(0);
+    member.init();
+    let mut first = member.start_another_agent();
+    let state = member.state();
+    let Volume::Unusable { message } = &state.volume else { panic!("{state:?}") };
+    assert!(message.contains("another agent still uses the volume"), "{message}");
+    assert!(matches!(state.mariadbd, Mariadbd::Unknown { .. }), "{state:?}");
+    let record = || fs::read(member.path("volume/beachmaster/record")).unwrap();
+    let before = record();
+    assert_eq!(member.stream().refuse(2, 1, Order::Start).reason, Reason::Volume);
+    assert_eq!(record(), before, "nothing was written");
+
+    first.kill().unwrap();
+    first.wait().unwrap();
+    member.wait_until_it_answers();
+    member.stream().obey(2, 2, Order::Start);
+    assert_eq!(member.stream().refuse(1, 9, Order::Start).reason, Reason::StaleToken);
 }
 
 #[test]

@@ -40,6 +40,13 @@ impl Court {
         Self { highest, newest: None }
     }
 
+    /// Takes over what the volume says, where nothing was known yet.
+    pub fn learn(&mut self, highest: Option<(Token, String)>) {
+        if self.highest.is_none() {
+            self.highest = highest;
+        }
+    }
+
     /// Judges an order, and from now on refuses whatever it overtakes.
     ///
     /// # Errors

@@ -75,7 +75,11 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let parts = Arc::clone(&agent);
     tokio::spawn(async move { parts.launcher.watch().await });
     let parts = Arc::clone(&agent);
-    tokio::spawn(async move { parts.supervisor.watch().await });
+    tokio::spawn(async move {
+        // While another agent has the volume, mariadbd and its files are that agent's, too.
+        parts.volume.ours().await;
+        parts.supervisor.watch().await;
+    });
     let parts = Arc::clone(&agent);
     tokio::spawn(async move { parts.access.keep().await });
     tokio::spawn(readyz::serve(Arc::clone(&agent)));
@@ -168,9 +172,14 @@ impl Agent {
 
     /// Judges an order at once, in the order of arrival; carries it out on its own.
     pub fn submit(self: &Arc<Self>, order: SignedOrder) -> Result<Arc<Case>, Outcome> {
-        let identity = self.volume.stored().map(|stored| stored.record.identity);
+        let stored = self.volume.stored();
+        let identity = stored.as_ref().map(|stored| stored.record.identity.clone());
         let name = order.order.name();
-        let verdict = locked(&self.court).judge(order, identity.as_ref(), clock::now());
+        let mut court = locked(&self.court);
+        // A volume that another agent had tells its highest token late.
+        court.learn(stored.and_then(|stored| Some((stored.record.token?, stored.order_id))));
+        let verdict = court.judge(order, identity.as_ref(), clock::now());
+        drop(court);
         match verdict {
             Err(error) => {
                 info!(order = name, %error, "order refused");

@@ -39,6 +39,7 @@ pub mod stream;
 pub mod supervisor;
 mod torn_log;
 pub mod volume;
+pub mod volume_lock;
 
 pub use config::Config;
 pub use daemon::run;

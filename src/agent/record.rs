@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::slots::{self, FILE, SLOT, Slots};
+use super::volume_lock;
 use crate::gtid::GtidPosition;
 use crate::orders::{Incarnation, VolumeRecord};
 
@@ -56,6 +57,8 @@ pub enum Found {
     Record(Box<Stored>, RecordFile),
     /// Not readable as a record, and why.
     Damaged(String),
+    /// Another agent has it, or nobody can tell; and what people are told.
+    Locked(String),
 }
 
 impl RecordFile {
@@ -69,6 +72,9 @@ impl RecordFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Empty),
             Err(error) => return Err(error),
         };
+        if let Some(message) = volume_lock::explain(&volume_lock::take(&file)) {
+            return Ok(Found::Locked(message));
+        }
         Ok(match slots::read(&fs::read(path)?) {
             Slots::Empty => Found::Empty,
             Slots::Damaged => Found::Damaged("neither slot of the record has a valid checksum".to_owned()),
@@ -82,9 +88,15 @@ impl RecordFile {
     /// Makes the file with its first record. Both slots are allocated before one is written.
     ///
     /// # Errors
-    /// When a step fails; then no record was made.
+    /// When a step fails; then no record was made. So it is when another agent was faster.
     pub fn create(path: &Path, stored: &Stored) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        if let Some(message) = volume_lock::explain(&volume_lock::take(&file)) {
+            return Err(io::Error::other(message));
+        }
+        if matches!(slots::read(&fs::read(path)?), Slots::Newest { .. }) {
+            return Err(io::Error::other("another agent has initialised the volume: start this one again"));
+        }
         file.write_all_at(&[0; FILE], 0)?;
         file.sync_all()?;
         if let Some(folder) = path.parent() {

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::record::{Found, RecordFile, Stored};
 use crate::orders::{Identity, Incarnation, MemberRole, OrderError, Reason, Token, Volume as View, VolumeRecord};
+
+/// Between two tries to lock a volume that another agent has.
+const TURN: Duration = Duration::from_millis(500);
 
 /// A mounted volume.
 #[derive(Debug)]
 pub struct Volume {
     root: PathBuf,
+    boot_id: String,
     /// Locked while a write runs, which lasts as long as the disk wants.
     contents: Mutex<Contents>,
     /// What was true after the last write: readable while a write hangs.
@@ -24,6 +29,8 @@ enum Contents {
     Blank,
     Recorded(Box<Stored>, RecordFile),
     Unusable,
+    /// Another agent lives, and may write.
+    Locked,
 }
 
 #[derive(Debug, Clone)]
@@ -36,17 +43,31 @@ impl Volume {
     /// Looks at the volume mounted at `root`. `boot_id` is that of the running kernel.
     #[must_use]
     pub fn open(root: &Path, boot_id: &str) -> Self {
-        let (contents, seen) = match look(root, boot_id) {
-            Ok(Found::Empty) => (Contents::Blank, Seen { view: View::Blank, stored: None }),
-            Ok(Found::Record(stored, file)) => {
-                let view = View::Recorded { record: stored.record.clone() };
-                (Contents::Recorded(stored.clone(), file), Seen { view, stored: Some(*stored) })
-            }
-            Ok(Found::Damaged(message)) | Err(message) => {
-                (Contents::Unusable, Seen { view: View::Unusable { message }, stored: None })
-            }
-        };
-        Self { root: root.to_owned(), contents: Mutex::new(contents), seen: RwLock::new(seen) }
+        let (contents, seen) = opened(root, boot_id);
+        Self {
+            root: root.to_owned(),
+            boot_id: boot_id.to_owned(),
+            contents: Mutex::new(contents),
+            seen: RwLock::new(seen),
+        }
+    }
+
+    /// Waits until no other agent has the volume. Until then nothing of it is written, and what is known of it is nothing.
+    pub async fn ours(&self) {
+        while tokio::task::block_in_place(|| self.is_locked()) {
+            tokio::time::sleep(TURN).await;
+        }
+    }
+
+    /// Looks again at a volume that another agent had; false once it is ours.
+    fn is_locked(&self) -> bool {
+        let mut contents = lock(&self.contents);
+        if matches!(*contents, Contents::Locked) {
+            let (now, seen) = opened(&self.root, &self.boot_id);
+            *contents = now;
+            *self.seen.write().unwrap_or_else(PoisonError::into_inner) = seen;
+        }
+        matches!(*contents, Contents::Locked)
     }
 
     /// What others are told.
@@ -104,6 +125,9 @@ impl Volume {
     /// memory is the old one.
     pub fn update(&self, token: Option<&Token>, change: impl FnOnce(&mut Stored)) -> Result<Stored, OrderError> {
         let mut contents = lock(&self.contents);
+        if matches!(*contents, Contents::Locked) {
+            return Err(volume_error("another agent uses the volume: this one writes nothing".to_owned()));
+        }
         let Contents::Recorded(stored, file) = &mut *contents else {
             return Err(volume_error("the volume has no record: give it `init` first".to_owned()));
         };
@@ -146,6 +170,19 @@ fn volume_error(message: String) -> OrderError {
 /// A panic while it was locked leaves the contents as they were before: every change is one assignment.
 fn lock(contents: &Mutex<Contents>) -> MutexGuard<'_, Contents> {
     contents.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn opened(root: &Path, boot_id: &str) -> (Contents, Seen) {
+    let unusable = |message| Seen { view: View::Unusable { message }, stored: None };
+    match look(root, boot_id) {
+        Ok(Found::Empty) => (Contents::Blank, Seen { view: View::Blank, stored: None }),
+        Ok(Found::Record(stored, file)) => {
+            let view = View::Recorded { record: stored.record.clone() };
+            (Contents::Recorded(stored.clone(), file), Seen { view, stored: Some(*stored) })
+        }
+        Ok(Found::Locked(message)) => (Contents::Locked, unusable(message)),
+        Ok(Found::Damaged(message)) | Err(message) => (Contents::Unusable, unusable(message)),
+    }
 }
 
 fn look(root: &Path, boot_id: &str) -> Result<Found, String> {
@@ -206,9 +243,13 @@ mod tests {
     #[test]
     fn what_was_written_is_found_again() {
         let (home, volume) = recorded();
+        let mut volume = volume;
         for n in 1..=5 {
             volume.update(None, |stored| stored.record.incarnation = Incarnation(n)).unwrap();
-            assert_eq!(Volume::open(home.path(), "boot").stored(), volume.stored());
+            let written = volume.stored();
+            drop(volume);
+            volume = Volume::open(home.path(), "boot");
+            assert_eq!(volume.stored(), written);
             assert_eq!(volume.stored().unwrap().record.incarnation, Incarnation(n));
         }
         assert_eq!(
@@ -230,6 +271,7 @@ mod tests {
     fn a_volume_that_was_not_synced_is_trusted_only_under_the_same_kernel() {
         let (home, volume) = recorded();
         volume.update(None, |stored| stored.relaxed_in_boot = Some("boot".to_owned())).unwrap();
+        drop(volume);
         assert!(Volume::open(home.path(), "boot").stored().is_some());
         let View::Unusable { message } = Volume::open(home.path(), "next").view() else { panic!() };
         assert!(message.contains("rebuild the member"), "{message}");
@@ -247,6 +289,7 @@ mod tests {
 
         let (home, volume) = recorded();
         volume.update(None, |stored| stored.initialised = true).unwrap();
+        drop(volume);
         fs::create_dir(home.path().join("data")).unwrap();
         fs::write(home.path().join("data/ibdata1"), "x").unwrap();
         fs::write(home.path().join("beachmaster/record"), [1; 8192]).unwrap();
@@ -256,11 +299,42 @@ mod tests {
 
     #[test]
     fn a_first_write_that_was_torn_leaves_a_blank_volume() {
-        let (home, _volume) = recorded();
+        let (home, volume) = recorded();
+        drop(volume);
         let path = home.path().join("beachmaster/record");
         let mut file = fs::read(&path).unwrap();
         file[40] ^= 1;
         fs::write(&path, file).unwrap();
         assert_eq!(Volume::open(home.path(), "boot").view(), View::Blank);
+    }
+
+    #[test]
+    fn two_agents_never_write_one_record() {
+        let (home, first) = recorded();
+        let second = Volume::open(home.path(), "boot");
+        let View::Unusable { message } = second.view() else { panic!("{:?}", second.view()) };
+        assert!(message.contains("another agent still uses the volume"), "{message}");
+        assert_eq!(second.update(None, |stored| stored.record.hold = true).unwrap_err().reason, Reason::Volume);
+        assert_eq!(second.create(identity(), token(9, 9), "b".to_owned()).unwrap_err().reason, Reason::Volume);
+        assert!(second.is_locked(), "as long as the first one lives");
+        first.update(None, |stored| stored.record.incarnation = Incarnation(7)).unwrap();
+
+        drop(first);
+        assert!(!second.is_locked());
+        assert_eq!(second.stored().unwrap().record.incarnation, Incarnation(7), "what the first one wrote last");
+        second.update(None, |stored| stored.record.hold = true).unwrap();
+    }
+
+    #[test]
+    fn of_two_agents_on_a_blank_volume_one_initialises() {
+        let home = TempDir::new().unwrap();
+        let [first, second] = [0, 1].map(|_| Volume::open(home.path(), "boot"));
+        first.create(identity(), token(1, 1), "a".to_owned()).unwrap();
+        let late = second.create(identity(), token(1, 2), "b".to_owned()).unwrap_err();
+        assert!(late.message.contains("another agent still uses"), "{late}");
+        assert_eq!(second.update(None, |_| {}).unwrap_err().reason, Reason::Volume);
+        drop(first);
+        let late = second.create(identity(), token(1, 2), "b".to_owned()).unwrap_err();
+        assert!(late.message.contains("has initialised the volume"), "{late}");
     }
 }

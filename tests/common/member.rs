@@ -158,6 +158,14 @@ impl Member {
         kill(self.agent.take());
     }
 
+    /// Starts a second agent on the same volume, as a pod of the same name on the same node would; returns the first one.
+    pub fn start_another_agent(&mut self) -> Child {
+        let first = self.agent.take().unwrap();
+        [self.http_port] = free_ports();
+        self.start_agent();
+        first
+    }
+
     pub fn kill_launch(&mut self) {
         kill(self.launch.take());
     }
