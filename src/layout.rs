@@ -108,6 +108,8 @@ pub const ENV_POD_UID: &str = "POD_UID";
 pub const ENV_CLUSTER: &str = "BEACHMASTER_CLUSTER";
 /// `gtid_domain_id` of the cluster.
 pub const ENV_GTID_DOMAIN: &str = "BEACHMASTER_GTID_DOMAIN";
+/// Number of members of the cluster.
+pub const ENV_MEMBERS: &str = "BEACHMASTER_MEMBERS";
 /// Database to create at the initialisation.
 pub const ENV_BOOTSTRAP_DATABASE: &str = "BEACHMASTER_BOOTSTRAP_DATABASE";
 /// User to create at the initialisation.
@@ -119,6 +121,8 @@ pub const ENV_ENCRYPTION_ALGORITHM: &str = "BEACHMASTER_ENCRYPTION_ALGORITHM";
 pub const PROBE_KEY: &str = "probe";
 /// SQL account of the probe.
 pub const PROBE_USER: &str = "beachmaster_probe";
+/// SQL account of the agent, over the socket: named after the user both containers run as.
+pub const AGENT_USER: &str = "mysql";
 /// Most members a cluster may have: the number of replication accounts.
 pub const MAX_MEMBERS: u8 = 9;
 

@@ -13,19 +13,19 @@ use tracing::{info, warn};
 
 use super::accounts;
 use super::config::Config;
+use super::replication_password;
+use super::sql_notes::{self, Notes};
 use super::supervisor::Supervisor;
 use crate::gtid::Gtid;
+use crate::layout::AGENT_USER;
 use crate::mariadb::session::STATEMENT_LIMIT;
 use crate::mariadb::{Address, Login, Session, SqlError, read};
 use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
 
-/// Account of the agent over the socket: the user both containers run as.
-const USER: &str = "mysql";
-/// Our statements are never replicated, wait for no acknowledgement, and mean the same whatever my.cnf says; a session
-/// that waits for the next order is not closed as idle.
-const SETUP: &str = "SET SESSION sql_log_bin=0, wait_timeout=31536000, max_statement_time=0, sql_mode=''";
-/// Between two tries to connect to a starting server.
-const RETRY: Duration = Duration::from_millis(10);
+/// Our statements are never replicated, wait for no acknowledgement, stand in no general log (they may carry passwords), and
+/// mean the same whatever my.cnf says; a session that waits for the next order is not closed as idle.
+const SETUP: &str =
+    "SET SESSION sql_log_bin=0, sql_log_off=1, wait_timeout=31536000, max_statement_time=0, sql_mode=''";
 /// Between two looks whether it still answers; `/readyz` is asked every 2 s.
 const LOOK: Duration = Duration::from_millis(500);
 /// A look that takes longer means that clients get no answer either.
@@ -52,6 +52,8 @@ pub struct Access {
     lent: std::sync::Mutex<Option<(Incarnation, u32)>>,
     /// Held while kept relay logs are cleaned up.
     cleaning: Arc<Mutex<()>>,
+    /// What stands in the way of all this.
+    notes: Arc<Notes>,
 }
 
 /// A session of one run of mariadbd, lent to an order.
@@ -67,7 +69,7 @@ impl Access {
     #[must_use]
     pub fn new(config: Arc<Config>, supervisor: Arc<Supervisor>) -> Self {
         let address = Address::Socket(config.mariadbd_socket());
-        let login = Login { address, user: USER.to_owned(), password: None, setup: Some(SETUP) };
+        let login = Login { address, user: AGENT_USER.to_owned(), password: None, setup: Some(SETUP) };
         Self {
             config,
             supervisor,
@@ -77,6 +79,7 @@ impl Access {
             parked: std::sync::Mutex::new(None),
             lent: std::sync::Mutex::new(None),
             cleaning: Arc::default(),
+            notes: Arc::default(),
         }
     }
 
@@ -102,6 +105,12 @@ impl Access {
             *locked(&self.lent) = None;
             *locked(&self.parked) = Some(loan);
         }
+    }
+
+    /// What stands in the way of SQL.
+    #[must_use]
+    pub fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// Ends the session an older order still has.
@@ -157,6 +166,7 @@ impl Access {
             }
             *self.observer.lock().await = None;
             *locked(&self.parked) = None;
+            self.notes.clear();
             if self.supervisor.incarnation().is_none() && view.changed().await.is_err() {
                 return;
             }
@@ -164,14 +174,16 @@ impl Access {
     }
 
     async fn keep_run(&self, run: Incarnation) {
+        let mut refusals = 0_u32;
         while let Err(error) = self.prepare(run).await {
-            if self.supervisor.incarnation() != Some(run) {
-                return;
-            }
             if !error.is_gone() {
                 warn!(%error, "mariadbd cannot be prepared yet");
             }
-            sleep(RETRY).await;
+            refusals = if error.code().is_some() { refusals.saturating_add(1) } else { 0 };
+            self.ended_within(run, sql_notes::pause(&error, refusals)).await;
+            if self.supervisor.incarnation() != Some(run) {
+                return;
+            }
         }
         info!(incarnation = run.0, "mariadbd answers");
         self.supervisor.note_sql(run, true);
@@ -183,32 +195,46 @@ impl Access {
                 self.upkeep().await;
                 upkeep = Instant::now();
             }
-            // An exit ends the wait at once.
-            let mut view = self.supervisor.subscribe();
-            let gone = view.wait_for(|_| self.supervisor.incarnation() != Some(run));
-            let _ = tokio::time::timeout(LOOK, gone).await;
+            self.ended_within(run, LOOK).await;
         }
+    }
+
+    /// Waits for `limit`; an exit of the run ends the wait at once.
+    async fn ended_within(&self, run: Incarnation, limit: Duration) {
+        let mut view = self.supervisor.subscribe();
+        let gone = view.wait_for(|_| self.supervisor.incarnation() != Some(run));
+        let _ = tokio::time::timeout(limit, gone).await;
     }
 
     /// Before the first order: whatever an earlier agent left is ended, and the accounts are as the Secret says.
     async fn prepare(&self, run: Incarnation) -> Result<(), SqlError> {
-        let mut session = Session::connect(&self.login, STATEMENT_LIMIT).await?;
-        let theirs =
-            format!("SELECT id FROM information_schema.processlist WHERE user = '{USER}' AND id <> {}", session.id());
+        let session = Session::connect(&self.login, STATEMENT_LIMIT).await;
+        self.notes.login(session.as_ref().map(drop));
+        let mut session = session?;
+        let theirs = format!(
+            "SELECT id FROM information_schema.processlist WHERE user = '{AGENT_USER}' AND id <> {}",
+            session.id()
+        );
         let left: Vec<u32> = session.rows(&theirs).await?;
         end_sessions(&mut session, &left).await.map_err(|error| SqlError::Unexpected {
             what: "sessions of an earlier agent".to_owned(),
             message: error.message,
         })?;
-        if let Err(error) = accounts::ensure(&mut session, &self.config).await {
-            warn!(%error, "accounts cannot be set; tried again");
-        }
+        self.ensure_accounts(&mut session).await;
         let parked = Session::connect(&self.login, STATEMENT_LIMIT).await?;
         self.observer_id.store(session.id(), Ordering::SeqCst);
         *self.observer.lock().await = Some(session);
         *locked(&self.lent) = None;
         *locked(&self.parked) = Some(Loan { run, session: parked });
         Ok(())
+    }
+
+    async fn ensure_accounts(&self, session: &mut Session) {
+        let done = accounts::ensure(session, &self.config).await;
+        self.notes.accounts(&done);
+        if let Err(error) = done {
+            warn!(%error, "accounts cannot be set; tried again");
+        }
     }
 
     async fn look(&self) -> bool {
@@ -222,9 +248,7 @@ impl Access {
     async fn upkeep(&self) {
         let Ok(mut observer) = self.observer().await else { return };
         let Some(session) = observer.as_mut() else { return };
-        if let Err(error) = accounts::ensure(session, &self.config).await {
-            warn!(%error, "accounts cannot be set; tried again");
-        }
+        self.ensure_accounts(session).await;
         let logged = read::logged(session).await;
         drop(observer);
         if let (Ok(logged), Some(run)) = (logged, self.supervisor.incarnation()) {
@@ -237,8 +261,10 @@ impl Access {
         let relaxed = self.supervisor.is_relaxed();
         let Ok(turn) = Arc::clone(&self.cleaning).try_lock_owned() else { return };
         let logs = self.supervisor.relay_logs().clone();
+        let (notes, config) = (Arc::clone(&self.notes), Arc::clone(&self.config));
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
+            notes.password(replication_password::has_changed(&config));
             let cleaned = logs.measure(run).and_then(|()| if relaxed { Ok(()) } else { logs.forget(&logged) });
             if let Err(error) = cleaned {
                 warn!(%error, "kept relay logs cannot be cleaned up");

@@ -1,20 +1,25 @@
-//! The accounts of a member, from the mounted Secret: made at every start of mariadbd, changed only when they differ.
+//! The accounts of a member, from the mounted Secret: looked at with every start of mariadbd and every few seconds,
+//! repaired whole when they differ.
 //!
 //! All of it runs with sql_log_bin=0 on every member: nothing here may wait for an acknowledgement or be replicated.
+
+mod stored;
 
 use std::collections::BTreeMap;
 
 use sha1::{Digest, Sha1};
 use thiserror::Error;
 
+use self::stored::{NATIVE, Rights, SOCKET, Stored};
 use super::config::{Bootstrap, Config, password};
-use crate::layout::{MAX_MEMBERS, PROBE_KEY, PROBE_USER, repl_key, repl_user};
+use crate::layout::{AGENT_USER, MAX_MEMBERS, PROBE_KEY, PROBE_USER, repl_key, repl_user};
 use crate::mariadb::text::{identifier, quote};
 use crate::mariadb::{Session, SqlError};
 use crate::orders::Secret;
 
-/// What the probe reads: positions, replication state, owned settings, sessions.
-const PROBE_RIGHTS: &str = "BINLOG MONITOR, SLAVE MONITOR, PROCESS";
+/// What an account of ours may have been limited by.
+const UNLIMITED: &str = "REQUIRE NONE WITH MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 MAX_CONNECTIONS_PER_HOUR 0 \
+     MAX_USER_CONNECTIONS 0 MAX_STATEMENT_TIME 0";
 
 /// Accounts could not be set.
 #[derive(Debug, Error)]
@@ -27,30 +32,99 @@ pub enum AccountError {
     Sql(#[from] SqlError),
 }
 
-/// Makes the probe's and every member's replication account, and sets root's password when one is given.
+/// Accounts by user and host, as the server keeps them.
+type Present = BTreeMap<(String, String), Stored>;
+
+/// An account over the network that belongs to us.
+struct Wanted {
+    user: String,
+    rights: Rights,
+    hash: String,
+    /// A replication account's lock belongs to the orders `evict-acker` and `readmit-acker`.
+    unlock: bool,
+}
+
+/// Makes and repairs the agent's, the probe's and every member's replication account, removes replication accounts of members
+/// that do not exist, and sets root's password when one is given.
 ///
 /// # Errors
 /// When a password is missing or a statement fails; what was done stays.
 pub async fn ensure(session: &mut Session, config: &Config) -> Result<(), AccountError> {
     let present = present(session).await?;
-    let probe = config.account_password(PROBE_KEY).map_err(AccountError::Password)?;
-    let mut wanted = vec![(PROBE_USER.to_owned(), PROBE_RIGHTS, probe)];
-    for ordinal in 0..MAX_MEMBERS {
-        let password = config.account_password(&repl_key(ordinal)).map_err(AccountError::Password)?;
-        wanted.push((repl_user(ordinal), "REPLICATION SLAVE", password));
+    own(session, &present).await?;
+    for wanted in wanted(config)? {
+        repair(session, &present, &wanted).await?;
     }
-    for (user, rights, password) in wanted {
-        let hash = hash(&password);
-        let account = account(&user, "%");
-        match present.get(&(user, "%".to_owned())) {
-            None => grant(session, rights, &account, &hash).await?,
-            Some(privileges) if !privileges.contains(&hash) => {
-                session.execute(&format!("ALTER USER {account} IDENTIFIED BY PASSWORD '{hash}'")).await?;
-            }
-            Some(_) => {}
+    for ordinal in config.members..MAX_MEMBERS {
+        if present.contains_key(&(repl_user(ordinal), "%".to_owned())) {
+            session.execute(&format!("DROP USER IF EXISTS {}", account(&repl_user(ordinal), "%"))).await?;
         }
     }
     root(session, config, &present).await
+}
+
+fn wanted(config: &Config) -> Result<Vec<Wanted>, AccountError> {
+    let hash = |key: &str| config.account_password(key).map(|password| hash(&password)).map_err(AccountError::Password);
+    let probe = Wanted { user: PROBE_USER.to_owned(), rights: stored::PROBE, hash: hash(PROBE_KEY)?, unlock: true };
+    let replication = (0..config.members.min(MAX_MEMBERS)).map(|ordinal| {
+        let hash = hash(&repl_key(ordinal))?;
+        Ok(Wanted { user: repl_user(ordinal), rights: stored::REPLICATION, hash, unlock: false })
+    });
+    std::iter::once(Ok(probe)).chain(replication).collect()
+}
+
+/// Each statement leaves a state from which the next call goes on.
+async fn repair(session: &mut Session, present: &Present, wanted: &Wanted) -> Result<(), SqlError> {
+    let Wanted { user, rights, hash, unlock } = wanted;
+    let account = account(user, "%");
+    let before = present.get(&(user.clone(), "%".to_owned()));
+    if !before.is_some_and(|stored| stored.is_whole(*rights, hash) && !stored.is_expired()) {
+        let names = rights.names;
+        let how = format!("IDENTIFIED VIA {NATIVE} USING '{hash}'");
+        set_hash(session, &format!("GRANT {names} ON *.* TO {account} {how} {UNLIMITED}")).await?;
+    }
+    if before.is_none_or(Stored::may_expire) {
+        session.execute(&format!("ALTER USER {account} PASSWORD EXPIRE NEVER")).await?;
+    }
+    if *unlock && before.is_some_and(Stored::is_locked) {
+        session.execute(&format!("ALTER USER {account} ACCOUNT UNLOCK")).await?;
+    }
+    Ok(())
+}
+
+/// The agent's own account, while it is still logged in: the next login must succeed, too.
+async fn own(session: &mut Session, present: &Present) -> Result<(), SqlError> {
+    let Some(stored) = present.get(&(AGENT_USER.to_owned(), "localhost".to_owned())) else { return Ok(()) };
+    let account = account(AGENT_USER, "localhost");
+    if stored.is_expired() || !stored.takes_socket() {
+        session.execute(&format!("ALTER USER {account} IDENTIFIED VIA {SOCKET} {UNLIMITED}")).await?;
+    }
+    if stored.may_expire() {
+        session.execute(&format!("ALTER USER {account} PASSWORD EXPIRE NEVER")).await?;
+    }
+    if stored.is_locked() {
+        session.execute(&format!("ALTER USER {account} ACCOUNT UNLOCK")).await?;
+    }
+    Ok(())
+}
+
+/// Runs a statement that gives an account a hash. A password validation plugin refuses hashes, whose passwords it cannot look at,
+/// while `strict_password_validation` is on (its default); it is off for this statement only. One statement of several, so
+/// that the end of this agent in the middle of it leaves nothing switched off.
+async fn set_hash(session: &mut Session, statement: &str) -> Result<(), SqlError> {
+    /// ER_OPTION_PREVENTS_STATEMENT.
+    const PREVENTED: u16 = 1290;
+    match session.execute(statement).await {
+        Err(error) if error.code() == Some(PREVENTED) => {
+            let strict = "SET GLOBAL strict_password_validation=1";
+            let block = format!(
+                "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN {strict}; RESIGNAL; END; \
+                 SET GLOBAL strict_password_validation=0; {statement}; {strict}; END"
+            );
+            session.execute(&block).await
+        }
+        done => done,
+    }
 }
 
 /// Makes the database and the user of a new cluster.
@@ -65,7 +139,7 @@ pub async fn bootstrap(session: &mut Session, bootstrap: &Bootstrap) -> Result<(
     if let Some(username) = username {
         let hash = hash(&password(file).map_err(AccountError::Password)?);
         let account = account(username, "%");
-        session.execute(&format!("CREATE USER IF NOT EXISTS {account} IDENTIFIED BY PASSWORD '{hash}'")).await?;
+        set_hash(session, &format!("CREATE USER IF NOT EXISTS {account} IDENTIFIED BY PASSWORD '{hash}'")).await?;
         if let Some(database) = database {
             let database = identifier(&database.replace('_', "\\_"));
             session.execute(&format!("GRANT ALL PRIVILEGES ON {database}.* TO {account}")).await?;
@@ -75,44 +149,34 @@ pub async fn bootstrap(session: &mut Session, bootstrap: &Bootstrap) -> Result<(
 }
 
 /// root over the network and, beside the socket, by password.
-async fn root(
-    session: &mut Session,
-    config: &Config,
-    present: &BTreeMap<(String, String), String>,
-) -> Result<(), AccountError> {
+async fn root(session: &mut Session, config: &Config, present: &Present) -> Result<(), AccountError> {
     if !config.root_password.exists() {
         return Ok(());
     }
     let hash = hash(&password(&config.root_password).map_err(AccountError::Password)?);
     for host in ["%", "localhost"] {
         let account = account("root", host);
-        match present.get(&("root".to_owned(), host.to_owned())) {
-            Some(privileges) if privileges.contains(&hash) => {}
+        let statement = match present.get(&("root".to_owned(), host.to_owned())) {
+            Some(stored) if stored.takes(&hash) => continue,
             Some(_) => {
                 let socket = if host == "localhost" { "unix_socket OR " } else { "" };
-                let how = format!("{socket}mysql_native_password USING '{hash}'");
-                session.execute(&format!("ALTER USER {account} IDENTIFIED VIA {how}")).await?;
+                format!("ALTER USER {account} IDENTIFIED VIA {socket}{NATIVE} USING '{hash}'")
             }
-            None => {
-                let statement =
-                    format!("GRANT ALL ON *.* TO {account} IDENTIFIED BY PASSWORD '{hash}' WITH GRANT OPTION");
-                session.execute(&statement).await?;
-            }
-        }
+            None => format!("GRANT ALL ON *.* TO {account} IDENTIFIED BY PASSWORD '{hash}' WITH GRANT OPTION"),
+        };
+        set_hash(session, &statement).await?;
     }
     Ok(())
 }
 
-/// One statement makes account and rights, so a crash cannot leave one without the other.
-async fn grant(session: &mut Session, rights: &str, account: &str, hash: &str) -> Result<(), SqlError> {
-    session.execute(&format!("GRANT {rights} ON *.* TO {account} IDENTIFIED BY PASSWORD '{hash}'")).await
-}
-
-async fn present(session: &mut Session) -> Result<BTreeMap<(String, String), String>, SqlError> {
-    const QUERY: &str =
-        "SELECT User, Host, Priv FROM mysql.global_priv WHERE User = 'root' OR User LIKE 'beachmaster%'";
-    let rows: Vec<(String, String, String)> = session.rows(QUERY).await?;
-    Ok(rows.into_iter().map(|(user, host, privileges)| ((user, host), privileges)).collect())
+async fn present(session: &mut Session) -> Result<Present, SqlError> {
+    let query = format!(
+        "SELECT User, Host, Priv FROM mysql.global_priv WHERE User IN ('root', '{AGENT_USER}') OR User LIKE 'beachmaster%'"
+    );
+    let rows: Vec<(String, String, String)> = session.rows(&query).await?;
+    // A row of another form counts as one in which everything is wrong.
+    let stored = |privileges: &str| Stored::parse(privileges).unwrap_or_default();
+    Ok(rows.into_iter().map(|(user, host, privileges)| ((user, host), stored(&privileges))).collect())
 }
 
 fn account(user: &str, host: &str) -> String {

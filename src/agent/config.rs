@@ -19,6 +19,8 @@ pub struct Config {
     pub pod_uid: String,
     /// The cluster's replication domain.
     pub gtid_domain_id: u32,
+    /// Number of members: that many have replication accounts. A pod made by an older operator says nothing of it, and has all.
+    pub members: u8,
     /// Mount of the volume.
     pub volume: PathBuf,
     /// Folder of the sockets.

@@ -152,6 +152,7 @@ impl Agent {
             mariadbd: self.supervisor.view(),
             serving: locked(&self.serving).as_ref().map(|donor| donor.port),
             running: locked(&self.court).running().map(|case| case.order.order.name().to_owned()),
+            sql_notes: self.access.notes().get(),
         }
     }
 

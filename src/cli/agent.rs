@@ -52,6 +52,9 @@ struct Run {
     /// The cluster's replication domain.
     #[arg(long, env = layout::ENV_GTID_DOMAIN, default_value_t = 0)]
     gtid_domain_id: u32,
+    /// Number of members: that many have replication accounts.
+    #[arg(long, env = layout::ENV_MEMBERS, default_value_t = layout::MAX_MEMBERS)]
+    members: u8,
     /// Database to create at the initialisation.
     #[arg(long, env = layout::ENV_BOOTSTRAP_DATABASE)]
     bootstrap_database: Option<String>,
@@ -138,6 +141,7 @@ impl Run {
             ordinal: Ordinal(ordinal),
             pod_uid: self.pod_uid,
             gtid_domain_id: self.gtid_domain_id,
+            members: self.members,
             volume: self.volume,
             run_dir: self.run_dir,
             tmp_dir: self.tmp_dir,

@@ -16,7 +16,7 @@ pub use launch::protocol::ExitStatus;
 pub use message::{
     Answer, Down, Event, Frozen, LogEvidence, Order, OrderError, Outcome, Reason, Secret, SignedOrder, Source, Up,
 };
-pub use state::{AgentState, Mariadbd, MemberRole, Volume, VolumeRecord};
+pub use state::{AgentState, Mariadbd, MemberRole, SqlNotes, Volume, VolumeRecord};
 
 /// Version of this protocol; an agent answers orders of this version only.
 pub const PROTOCOL_VERSION: u32 = 2;

@@ -73,6 +73,27 @@ impl Mariadbd {
     }
 }
 
+/// What stands in the way of an agent's own SQL work. An older agent says nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SqlNotes {
+    /// What mariadbd answers to the agent's own login, while it refuses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_refused: Option<String>,
+    /// Why the operator's accounts are not as they must be, while they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounts_wrong: Option<String>,
+    /// True while the member replicates with another password than the mounted one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub password_changed: bool,
+}
+
+impl SqlNotes {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Everything an agent tells about its member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +114,9 @@ pub struct AgentState {
     pub serving: Option<u16>,
     /// Name of the order being carried out.
     pub running: Option<String>,
+    /// What stands in the way of its SQL.
+    #[serde(default, skip_serializing_if = "SqlNotes::is_empty")]
+    pub sql_notes: SqlNotes,
 }
 
 impl AgentState {
@@ -107,6 +131,7 @@ impl AgentState {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -116,5 +141,14 @@ mod tests {
         let state: Mariadbd = serde_json::from_str(older).unwrap();
         assert!(matches!(state, Mariadbd::Exited { at: None, .. }));
         assert_eq!(serde_json::to_string(&state).unwrap(), older);
+    }
+
+    #[test]
+    fn notes_may_be_missing_in_part_or_unknown() {
+        let notes: SqlNotes = serde_json::from_str("{}").unwrap();
+        assert!(notes.is_empty());
+        let notes: SqlNotes = serde_json::from_str(r#"{"loginRefused":"no","fromLater":1}"#).unwrap();
+        assert_eq!(notes.login_refused.as_deref(), Some("no"));
+        assert_eq!(serde_json::to_string(&SqlNotes::default()).unwrap(), "{}");
     }
 }

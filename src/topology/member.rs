@@ -10,6 +10,8 @@ use crate::orders::Volume;
 const BOOT_ID_BIT: u32 = 0x8000_0000;
 /// ER_MASTER_FATAL_ERROR_READING_BINLOG: the source does not have the position asked for.
 const ER_POSITION_REFUSED: u32 = 1236;
+/// ER_ACCESS_DENIED_ERROR.
+const ER_ACCESS_DENIED: u32 = 1045;
 /// ER_ACCOUNT_HAS_BEEN_LOCKED.
 const ER_ACCOUNT_LOCKED: u32 = 4151;
 
@@ -157,6 +159,14 @@ pub fn is_locked_out(member: &MemberView) -> bool {
     slave(member).is_some_and(|slave| slave.io_errno == ER_ACCOUNT_LOCKED)
 }
 
+/// True when its source refuses the password it replicates with, and its agent has another one. While the source takes the
+/// old one nothing is done: the new one may not have reached the source yet.
+#[must_use]
+pub fn has_old_password(member: &MemberView) -> bool {
+    let refused = |slave: &SlaveStatus| slave.io != IoThread::Yes && slave.io_errno == ER_ACCESS_DENIED;
+    slave(member).is_some_and(refused) && member.state().is_some_and(|state| state.sql_notes.password_changed)
+}
+
 /// True when `view` replicates from `host` by GTID with both threads alive.
 #[must_use]
 pub fn follows(view: &ServerView, host: &str) -> bool {
@@ -204,6 +214,7 @@ pub mod samples {
             mariadbd,
             serving: None,
             running: None,
+            sql_notes: crate::orders::SqlNotes::default(),
         }
     }
 

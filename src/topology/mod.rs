@@ -10,6 +10,8 @@ pub mod candidate;
 pub mod decide;
 mod failover;
 mod initialise;
+#[cfg(test)]
+mod logins;
 pub mod member;
 pub mod observation;
 pub mod policy;

@@ -11,7 +11,7 @@ use super::policy::Policy;
 use super::record::{Durability, Record, TransitionKind};
 use super::verdict::{Verdict, verdict};
 use super::words::{MemberReason, MemberState, Reason};
-use crate::orders::{Mariadbd, Ordinal, Volume};
+use crate::orders::{Mariadbd, Ordinal, SqlNotes, Volume};
 
 /// One condition, without its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -344,8 +344,30 @@ fn state_of(policy: &Policy, record: &Record, member: &MemberView, primary: Opti
         Mariadbd::Unknown { message } => {
             (MemberState::Down, Some(MemberReason::MariadbdUnknown), Some(message.clone()))
         }
+        Mariadbd::Running { .. } if state.sql_notes != SqlNotes::default() => {
+            noted(policy, record, member, &state.sql_notes)
+        }
         Mariadbd::Running { sql: false, .. } => (MemberState::Starting, Some(MemberReason::SqlNotReady), None),
         Mariadbd::Running { .. } => running(policy, record, member),
+    }
+}
+
+/// What the agent says of its own SQL explains what else is seen. A member that does its part all the same stays Ready.
+fn noted(policy: &Policy, record: &Record, member: &MemberView, notes: &SqlNotes) -> State {
+    let (state, reason, message) = running(policy, record, member);
+    if let Some(refused) = &notes.login_refused {
+        let message = format!(
+            "mariadbd refuses the agent's login ({refused}): give mysql@localhost back, as mariadb-install-db makes it \
+             (IDENTIFIED VIA unix_socket, all rights, WITH GRANT OPTION)"
+        );
+        return (MemberState::Starting, Some(MemberReason::LoginRefused), Some(message));
+    }
+    match &notes.accounts_wrong {
+        Some(wrong) if reason.is_none() || reason == Some(MemberReason::SqlUnreachable) => {
+            let message = format!("the operator's accounts cannot be set: {wrong}");
+            (state, Some(MemberReason::AccountsWrong), Some(message))
+        }
+        _ => (state, reason, message),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::ackers::{self, is_recorded, waits};
 use super::decide::{Act, Case, Decision, order};
 use super::failover;
-use super::member::{follows, slave, trouble};
+use super::member::{follows, has_old_password, slave, trouble};
 use super::observation::{MemberView, ServerView};
 use super::policy::{Mode, WhenNoAcker};
 use super::promoting::MARIADB_PORT;
@@ -186,7 +186,7 @@ fn replicate(case: &Case<'_>, member: &MemberView, view: &ServerView, primary: &
     // Degraded, it is to acknowledge again as soon as the primary asks.
     let wanted = waits(case.record.durability) || case.record.durability == Durability::Degraded;
     let acker = member.incarnation().filter(|_| wanted && is_recorded(case.record, member));
-    if !follows(view, &host) || slave(member).is_none() {
+    if !follows(view, &host) || slave(member).is_none() || has_old_password(member) {
         let source = Source::Member { host, port: MARIADB_PORT };
         return order(member, Order::Follow { source, acker, wait: None });
     }

@@ -138,6 +138,10 @@ words! {
         NotStarted,
         /// mariadbd does not answer its agent yet.
         SqlNotReady,
+        /// mariadbd refuses the agent's own login.
+        LoginRefused,
+        /// The operator's accounts are not as they must be.
+        AccountsWrong,
         /// mariadbd does not answer the operator.
         SqlUnreachable,
         /// mariadbd refuses the operator's own account.

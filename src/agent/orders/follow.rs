@@ -4,6 +4,7 @@ use super::durable;
 use super::repair;
 use super::wait::until_applied;
 use super::work::Work;
+use crate::agent::replication_password;
 use crate::gtid::GtidPosition;
 use crate::layout::{repl_key, repl_user};
 use crate::mariadb::read::Globals;
@@ -37,6 +38,8 @@ pub(super) async fn follow(
         // Mending may have taken another one.
         work.check_run(acker)?;
         switch(work, &login, semi_sync).await?;
+        // Else it would be looked at again only seconds later.
+        work.agent().access.notes().password(false);
     }
     match wait {
         Some(position) => until_applied(work, &position).await,
@@ -93,6 +96,11 @@ async fn replicates(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Resu
     let status = &slave.status;
     let same_source = status.host == login.host && status.port == login.port && slave.user == login.user;
     let healthy = status.io == IoThread::Yes && status.sql && status.by_gtid;
+    let data_dir = work.agent().config.data_dir();
+    let differs = || replication_password::differs(&data_dir, &login.user, &login.password.0);
+    if tokio::task::block_in_place(differs) == Some(true) {
+        return Ok(false);
+    }
     let acker = (work.globals().await?.acker_wanted, work.is_acknowledging().await?);
     Ok(same_source && healthy && acker == (semi_sync, semi_sync))
 }

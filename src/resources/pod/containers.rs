@@ -97,6 +97,7 @@ fn agent_env(cluster: &Cluster) -> Vec<EnvVar> {
         field(layout::ENV_POD_UID, "metadata.uid"),
         variable(layout::ENV_CLUSTER, cluster.name.clone()),
         variable(layout::ENV_GTID_DOMAIN, cluster.spec.gtid_domain_id.to_string()),
+        variable(layout::ENV_MEMBERS, cluster.spec.members.to_string()),
     ];
     if let Some(bootstrap) = &cluster.spec.bootstrap {
         env.push(variable(layout::ENV_BOOTSTRAP_DATABASE, bootstrap.database.clone()));

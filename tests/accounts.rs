@@ -1,0 +1,156 @@
+//! The operator's accounts on real servers, whatever options and statements people bring.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "here the world is touched; the lists keep it out of pure folders"
+)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use beachmaster::orders::{Mariadbd, Order};
+
+#[path = "common/member.rs"]
+mod member;
+
+use member::{Member, Setup, Version, until};
+
+/// A policy for passwords, an audit by `init_connect` whose table does not exist, and limits for everybody.
+const STRICT: &str = "plugin_load_add=simple_password_check\nstrict_password_validation=ON\ndefault_password_lifetime=1\n\
+     max_password_errors=2\nmax_user_connections=1\ninit_connect='INSERT INTO audit.logins VALUES (NOW(), USER())'\n";
+
+fn strict(version: Version) -> Setup {
+    Setup { version, options: STRICT, keys: None }
+}
+
+/// A statement over the network, as one of the operator's accounts.
+fn over_network(member: &Member, user: &str, password: &str, statement: &str) -> Result<String, String> {
+    let mut client = Command::new(member.setup.version.program("mariadb"));
+    client.args(["--no-defaults", "--batch", "--skip-column-names", "--host=127.0.0.1", "--execute", statement]);
+    client.args([format!("--port={}", member.port), format!("--user={user}"), format!("--password={password}")]);
+    let output = client.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+fn probe(member: &Member) -> Result<String, String> {
+    over_network(member, "beachmaster_probe", "secretprobe", "SELECT @@server_id")
+}
+
+fn pair(setup: Setup) -> [Member; 2] {
+    let members = [0, 1].map(|ordinal| Member::start_like(setup, ordinal));
+    members.iter().for_each(|member| drop(member.init()));
+    let [primary, replica] = &members;
+    replica.stream().obey(1, 2, Order::Follow { source: primary.source(), acker: None, wait: None });
+    primary.stream().obey(1, 2, Order::Promote { min: "".parse().unwrap(), server_id: 0x11, semi_sync: false });
+    members
+}
+
+fn replication(member: &Member, field: &str) -> String {
+    let query = format!("SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME='{field}'");
+    member.sql(&query)
+}
+
+fn receives(member: &Member) -> bool {
+    replication(member, "SLAVES_RUNNING") == "1"
+}
+
+fn strict_policies_audits_and_limits_keep_nobody_of_ours_out(version: Version) {
+    let [primary, replica] = pair(strict(version));
+    until("the replica receives", || receives(&replica));
+    for _ in 0..5 {
+        probe(&primary).unwrap();
+        probe(&replica).unwrap();
+    }
+    assert_eq!(primary.sql("SELECT @@strict_password_validation"), "1", "the policy holds for others");
+    let weak = primary.try_sql("CREATE USER u@'%' IDENTIFIED BY PASSWORD '*14E65567ABDB5135D0CFD9A70B3032C179A49EE7'");
+    assert!(weak.unwrap_err().contains("1290"));
+    primary.sql("CREATE DATABASE d");
+    until("the replica has it", || replica.sql("SHOW DATABASES").contains("\nd\n"));
+    assert!(primary.state().sql_notes.accounts_wrong.is_none());
+}
+
+#[test]
+fn strict_policies_audits_and_limits_keep_nobody_of_ours_out_10_11() {
+    strict_policies_audits_and_limits_keep_nobody_of_ours_out(Version::V10_11);
+}
+
+#[test]
+fn strict_policies_audits_and_limits_keep_nobody_of_ours_out_11_8() {
+    strict_policies_audits_and_limits_keep_nobody_of_ours_out(Version::V11_8);
+}
+
+#[test]
+fn accounts_are_repaired_whole() {
+    let member = Member::start_like(strict(Version::V10_11), 0);
+    member.init();
+    probe(&member).unwrap();
+    let hash = "IDENTIFIED VIA mysql_native_password USING '*14E65567ABDB5135D0CFD9A70B3032C179A49EE7'";
+    for change in [
+        "ALTER USER beachmaster_probe@'%' PASSWORD EXPIRE".to_owned(),
+        "ALTER USER beachmaster_probe@'%' ACCOUNT LOCK".to_owned(),
+        "REVOKE CONNECTION ADMIN ON *.* FROM beachmaster_probe@'%'".to_owned(),
+        "ALTER USER beachmaster_probe@'%' IDENTIFIED VIA unix_socket".to_owned(),
+        "ALTER USER beachmaster_probe@'%' REQUIRE X509".to_owned(),
+        "ALTER USER beachmaster_probe@'%' PASSWORD EXPIRE INTERVAL 1 DAY".to_owned(),
+        format!("SET GLOBAL strict_password_validation=0; ALTER USER beachmaster_probe@'%' {hash}"),
+        "DROP USER beachmaster_probe@'%'".to_owned(),
+        "ALTER USER mysql@localhost PASSWORD EXPIRE, ACCOUNT LOCK".replace(", ", " "),
+    ] {
+        member.sql(&change);
+        until(&change, || {
+            // Nobody logs in as long as our own account is locked.
+            let rows = member.try_sql(PRIVILEGES).unwrap_or_default();
+            let never = !rows.is_empty() && rows.lines().all(|row| row.contains("\"password_lifetime\":0"));
+            let free = !rows.contains("\"account_locked\":true") && !rows.contains("\"password_last_changed\":0");
+            never && free && probe(&member).is_ok()
+        });
+    }
+    let same = member.sql(PRIVILEGES);
+    std::thread::sleep(Duration::from_secs(11));
+    assert_eq!(member.sql(PRIVILEGES), same, "what is whole is left alone");
+}
+
+const PRIVILEGES: &str =
+    "SELECT Priv FROM mysql.global_priv WHERE User LIKE 'beachmaster%' OR User = 'mysql' ORDER BY User";
+
+#[test]
+fn an_agent_that_cannot_log_in_says_so_and_is_patient() {
+    let mut member = Member::start(0);
+    member.init();
+    member.sql("DROP USER mysql@localhost");
+    member.kill_agent();
+    member.start_agent();
+    let state = member.wait_for("it says so", |state| state.sql_notes.login_refused.is_some());
+    assert!(matches!(state.mariadbd, Mariadbd::Running { sql: false, .. }));
+    let tries = || fs::read_to_string(member.path("agent.log")).unwrap().matches("cannot be prepared yet").count();
+    let (before, began) = (tries(), Instant::now());
+    std::thread::sleep(Duration::from_secs(6));
+    let more = tries() - before;
+    assert!((1..=4).contains(&more), "{more} tries in {:?}", began.elapsed());
+}
+
+#[test]
+fn a_changed_password_reaches_a_replication_connection() {
+    let [primary, replica] = pair(Setup::default());
+    until("the replica receives", || receives(&replica));
+    for member in [&primary, &replica] {
+        fs::write(member.path("accounts/repl-1"), "changed\n").unwrap();
+        member.hand_over();
+    }
+    let changed = |user: &str| over_network(&primary, user, "changed", "SELECT 1").is_ok();
+    until("the source has the new password", || changed("beachmaster_repl_1"));
+    replica.wait_for("the replica knows", |state| state.sql_notes.password_changed);
+    assert!(receives(&replica), "what is connected stays connected");
+    let dump = "SELECT id FROM information_schema.processlist WHERE user = 'beachmaster_repl_1'";
+    primary.sql(&format!("KILL CONNECTION {}", primary.sql(dump)));
+    until("the source refuses the old one", || {
+        replica.sql("SHOW ALL SLAVES STATUS").contains("\t1045\t") && !receives(&replica)
+    });
+    replica.stream().obey(1, 3, Order::Follow { source: primary.source(), acker: None, wait: None });
+    until("the replica receives again", || receives(&replica));
+    assert!(!replica.state().sql_notes.password_changed);
+}
