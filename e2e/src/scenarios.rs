@@ -10,6 +10,8 @@ mod operator_down;
 mod paused;
 #[path = "../service-deleted/mod.rs"]
 mod service_deleted;
+#[path = "../options/mod.rs"]
+mod options;
 #[path = "../survive/mod.rs"]
 mod survive;
 #[path = "../tail/mod.rs"]
@@ -55,6 +57,8 @@ pub enum Scenario {
     ServiceDeleted,
     /// A paused cluster is watched and left alone
     Paused,
+    /// Password policies, audits, limits and harmless lines of administrators
+    Options,
 }
 
 /// Names of all scenarios.
@@ -89,6 +93,7 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::Wedge => wedge::run(&mut stage, runs.unwrap_or(wedge::RUNS)).await,
         Scenario::ServiceDeleted => service_deleted::run(&mut stage).await,
         Scenario::Paused => paused::run(&mut stage).await,
+        Scenario::Options => options::run(&mut stage, runs.unwrap_or(options::RUNS)).await,
     };
     stage.report.error = outcome.err().map(|error| format!("{error:#}"));
     stage.report.save()?;

@@ -15,7 +15,7 @@ use crate::inside::ledger::Ledger;
 use crate::inside::observer::Verdict;
 
 /// Password of the account that the scenarios write with; it lives as long as the scenario's namespace.
-const PASSWORD: &str = "only-for-the-duration-of-this-test";
+const PASSWORD: &str = "Only-for-1-test-and-no-longer";
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Every question to a writer is a process in its pod.
 const ASK_PERIOD: Duration = Duration::from_millis(500);
