@@ -40,7 +40,8 @@ fn a_second_agent_waits_until_the_first_one_has_ended() {
     let mut member = Member::start(0);
     member.init();
     let mut first = member.start_another_agent();
-    let state = member.state();
+    // The first one answers until the second has taken its socket over.
+    let state = member.wait_for("the second one answers", |state| matches!(state.volume, Volume::Unusable { .. }));
     let Volume::Unusable { message } = &state.volume else { panic!("{state:?}") };
     assert!(message.contains("another agent still uses the volume"), "{message}");
     assert!(matches!(state.mariadbd, Mariadbd::Unknown { .. }), "{state:?}");

@@ -12,6 +12,8 @@ const BOOT_ID_BIT: u32 = 0x8000_0000;
 const ER_POSITION_REFUSED: u32 = 1236;
 /// ER_ACCESS_DENIED_ERROR.
 const ER_ACCESS_DENIED: u32 = 1045;
+/// ER_USER_IS_BLOCKED: too many refused passwords.
+const ER_BLOCKED: u32 = 4150;
 /// ER_ACCOUNT_HAS_BEEN_LOCKED.
 const ER_ACCOUNT_LOCKED: u32 = 4151;
 
@@ -163,7 +165,8 @@ pub fn is_locked_out(member: &MemberView) -> bool {
 /// old one nothing is done: the new one may not have reached the source yet.
 #[must_use]
 pub fn has_old_password(member: &MemberView) -> bool {
-    let refused = |slave: &SlaveStatus| slave.io != IoThread::Yes && slave.io_errno == ER_ACCESS_DENIED;
+    let refused =
+        |slave: &SlaveStatus| slave.io != IoThread::Yes && [ER_ACCESS_DENIED, ER_BLOCKED].contains(&slave.io_errno);
     slave(member).is_some_and(refused) && member.state().is_some_and(|state| state.sql_notes.password_changed)
 }
 
