@@ -5,6 +5,7 @@
     clippy::disallowed_types,
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::time::{Duration, Instant};
