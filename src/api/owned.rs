@@ -196,7 +196,7 @@ pub const WITH_KEYS: &[Owned] =
 
 /// Options of mariadbd that are the beginning of an owned option's name and yet options of their own: users may set
 /// them. Everything else that an owned name begins with is refused, because mariadbd takes unique beginnings of names.
-pub const OTHER_OPTIONS: &[&str] = &["innodb"];
+pub const OTHER_OPTIONS: &[&str] = &["debug", "innodb"];
 
 /// Words mariadbd takes in front of any option.
 const MODIFIERS: [&str; 6] = ["loose", "skip", "enable", "disable", "maximum", "autoset"];
