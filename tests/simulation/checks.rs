@@ -258,7 +258,10 @@ impl World {
         }
         let primary = record.primary?;
         let half_done = |host: &HostId| self.hosts[*host].volume.half_done;
-        let unfit = |ordinal: Ordinal| lost(ordinal) || self.policy.member(ordinal).never_primary;
+        let intact = self.intact();
+        // A member with a branch of its own can neither be primary nor mend one.
+        let branched = |ordinal: Ordinal| self.host_of(ordinal).is_none_or(|host| !intact.contains(&host));
+        let unfit = |ordinal: Ordinal| lost(ordinal) || self.policy.member(ordinal).never_primary || branched(ordinal);
         if !lost(primary) {
             let others = self.current.iter().flatten().map(|host| self.hosts[*host].ordinal);
             let alone = others.filter(|ordinal| *ordinal != primary).all(unfit);
