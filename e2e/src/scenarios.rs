@@ -6,12 +6,12 @@ mod bad_input;
 mod crash;
 #[path = "../operator-down/mod.rs"]
 mod operator_down;
+#[path = "../options/mod.rs"]
+mod options;
 #[path = "../paused/mod.rs"]
 mod paused;
 #[path = "../service-deleted/mod.rs"]
 mod service_deleted;
-#[path = "../options/mod.rs"]
-mod options;
 #[path = "../survive/mod.rs"]
 mod survive;
 #[path = "../tail/mod.rs"]

@@ -10,6 +10,8 @@ use crate::orders::Secret;
 
 /// At rest objects are applied again after this long: a Service that somebody deleted comes back.
 const AT_REST: Duration = Duration::from_secs(10);
+/// The same after somebody changed one of them: what else is under way may be ours.
+const CHANGED: Duration = Duration::from_secs(2);
 /// During a transition the API server belongs to it; but one that waits long may wait for a deleted object.
 const IN_TRANSITION: Duration = Duration::from_secs(60);
 
@@ -20,6 +22,8 @@ struct Last {
     generation: Option<i64>,
     at: Instant,
     probe: Secret,
+    /// One of the objects has changed since.
+    changed: bool,
 }
 
 /// What was applied of every cluster.
@@ -33,14 +37,42 @@ impl Applied {
         let last = self.0.get(key)?;
         let same = last.uid == object.metadata.uid && last.generation == object.metadata.generation;
         let in_transition = object.status.as_ref().is_some_and(|status| status.transition.is_some());
-        let lasts = if in_transition { IN_TRANSITION } else { AT_REST };
+        let lasts = match (in_transition, last.changed) {
+            (true, _) => IN_TRANSITION,
+            (false, true) => CHANGED,
+            (false, false) => AT_REST,
+        };
         (same && now.saturating_duration_since(last.at) < lasts).then(|| last.probe.clone())
     }
 
     /// Everything was applied.
     pub fn note(&mut self, key: Key, object: &ReplicationCluster, probe: Secret, now: Instant) {
-        let last = Last { uid: object.metadata.uid.clone(), generation: object.metadata.generation, at: now, probe };
+        let last = Last {
+            uid: object.metadata.uid.clone(),
+            generation: object.metadata.generation,
+            at: now,
+            probe,
+            changed: false,
+        };
         self.0.insert(key, last);
+    }
+
+    /// One of the objects of a cluster was changed or deleted, by us or by somebody else.
+    pub fn note_changed(&mut self, key: &Key) {
+        if let Some(last) = self.0.get_mut(key) {
+            last.changed = true;
+        }
+    }
+
+    /// How soon to look again at a cluster whose objects have changed; none when nothing has.
+    #[must_use]
+    pub fn again(&self, key: &Key) -> Option<Duration> {
+        self.0.get(key).filter(|last| last.changed).map(|_| CHANGED)
+    }
+
+    /// Forgets clusters that no longer exist.
+    pub fn keep(&mut self, exists: impl Fn(&Key) -> bool) {
+        self.0.retain(|key, _| exists(key));
     }
 }
 
@@ -65,6 +97,24 @@ mod tests {
         changed = object;
         changed.metadata.uid = Some("another".to_owned());
         assert_eq!(applied.current(&key, &changed, start), None);
+    }
+
+    #[test]
+    fn a_change_by_somebody_else_is_undone_soon() {
+        let key = ("prod".to_owned(), "shop".to_owned());
+        let start = Instant::now();
+        let mut applied = Applied::default();
+        let object = example();
+        applied.note_changed(&key);
+        assert_eq!(applied.again(&key), None, "never applied");
+        applied.note(key.clone(), &object, Secret("p".to_owned()), start);
+        applied.note_changed(&key);
+        assert_eq!(applied.again(&key), Some(CHANGED));
+        assert!(applied.current(&key, &object, start + CHANGED / 2).is_some());
+        assert_eq!(applied.current(&key, &object, start + CHANGED), None);
+        applied.note(key.clone(), &object, Secret("p".to_owned()), start + CHANGED);
+        assert_eq!(applied.again(&key), None);
+        assert!(applied.current(&key, &object, start + CHANGED * 2).is_some());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ObjectMeta, PostParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
@@ -24,6 +25,7 @@ use super::clients::{CallError, call};
 use super::cluster::people;
 use super::cluster::record::RecordError;
 use super::cluster::wish::Wish;
+use super::drift;
 use super::events::Reason;
 use super::refusal::Refusal;
 use super::registry::{Key, Leading, Registry};
@@ -62,7 +64,7 @@ struct Context {
     leading: Leading,
     site: Site,
     registry: Mutex<Registry>,
-    applied: Mutex<Applied>,
+    applied: Arc<Mutex<Applied>>,
     /// What each cluster was last told to be wrong, so that an Event tells each change once.
     told: Mutex<BTreeMap<Key, Refusal>>,
 }
@@ -79,15 +81,16 @@ pub async fn run(leading: Leading) {
         leading: leading.clone(),
         site,
         registry: Mutex::default(),
-        applied: Mutex::default(),
+        applied: Arc::default(),
         told: Mutex::default(),
     });
     // Without the label anybody's objects would come by here, however many and large.
     let ours = config.clone().labels(labels::CLUSTER);
     let controller = Controller::new(clusters, config)
-        .owns(api::<StatefulSet>(&leading), ours.clone())
-        .owns(api::<Service>(&leading), ours.clone())
-        .owns(api::<ConfigMap>(&leading), ours);
+        .watches(api::<StatefulSet>(&leading), ours.clone(), drift::noting(Arc::clone(&context.applied)))
+        .watches(api::<Service>(&leading), ours.clone(), drift::noting(Arc::clone(&context.applied)))
+        .watches(api::<ConfigMap>(&leading), ours.clone(), drift::noting(Arc::clone(&context.applied)))
+        .watches(api::<PodDisruptionBudget>(&leading), ours, drift::noting(Arc::clone(&context.applied)));
     let store = controller.store();
     let reconciled = controller.run(reconcile, on_error, Arc::clone(&context)).for_each(|result| async {
         if let Err(error) = result {
@@ -121,6 +124,7 @@ async fn sweep(store: Store<Guarded>, context: &Context) {
         ticks.tick().await;
         let exists = |(namespace, name): &Key| store.get(&ObjectRef::<Guarded>::new(name).within(namespace)).is_some();
         lock(&context.registry).keep(exists);
+        lock(&context.applied).keep(exists);
         lock(&context.told).retain(|key, _| exists(key));
     }
 }
@@ -153,6 +157,7 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         Ok(cluster) => cluster,
         Err(invalid) => return refuse(&context, &key, object, invalid).await,
     };
+    let waits_for = key.clone();
     let Applying { probe, errors } = apply(&context, &key, &object, &cluster).await;
     let refusal = Refusal::of(&errors);
     announce(&context, &key, &object, refusal.as_ref());
@@ -168,7 +173,7 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     }
     match errors.into_iter().next() {
         Some(error) => Err(error.into()),
-        None => Ok(Action::requeue(AGAIN)),
+        None => Ok(Action::requeue(lock(&context.applied).again(&waits_for).unwrap_or(AGAIN))),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod clients;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
+mod drift;
 pub mod events;
 pub mod http;
 pub mod lease;
