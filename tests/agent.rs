@@ -155,7 +155,10 @@ fn an_acker_recovers_what_it_received_in_an_earlier_run(setup: Setup) {
     assert!(acker.sql("SHOW SLAVE STATUS").contains("127.0.0.1"));
     let catch_up = Order::Follow { source: acker.source(), acker: None, wait: Some(end.clone()) };
     replica.stream().obey(2, 1, Order::Freeze);
-    assert_eq!(replica.stream().obey(2, 2, catch_up), Answer::Applied { position: end.clone(), reached: true });
+    assert_eq!(
+        replica.stream().obey(2, 2, catch_up),
+        Answer::Applied { position: end.clone(), reached: true, held: None }
+    );
     acker.stream().obey(2, 4, promote(&end.to_string(), 0x22));
     wait_until_equal(&[acker, replica]);
     let refused = acker.stream().refuse(2, 5, Order::Recover { incarnation: of, server_id: 0x11 });
@@ -234,7 +237,7 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
     assert_eq!(serving, Answer::Serving { port: old.binlog_port, end: end.clone(), bytes: None });
     let catch_up = Order::Follow { source, acker: None, wait: Some(end.clone()) };
     let applied = candidate.stream().obey(2, 2, catch_up);
-    assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true });
+    assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true, held: None });
     assert_eq!(candidate.sql("SELECT COUNT(*) FROM d.t"), "21", "the tail was rescued");
 
     let too_much = Order::Promote { min: "0-17-99999".parse().unwrap(), server_id: 0x22, semi_sync: true };
@@ -439,7 +442,7 @@ fn a_long_tail_is_applied_without_syncs_and_survives_a_crash(setup: Setup) {
     assert_eq!(candidate.sql(durability), "1\t1\t32768", "as its command line says");
 
     let applied = candidate.stream().obey(2, 3, catch_up);
-    assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true });
+    assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true, held: None });
     assert_eq!(candidate.sql(durability), "1\t1\t32768");
     let promoted = candidate.stream().obey(2, 4, promote(&end.to_string(), 0x22));
     assert_eq!(promoted, Answer::Promoted { position: end }, "making it durable writes no transaction");

@@ -129,6 +129,24 @@ pub async fn is_acknowledging(session: &mut Session) -> Result<bool, SqlError> {
     Ok(status.get(ACKER_ACTIVE).is_some_and(|value| value == "ON"))
 }
 
+/// What the threads that apply are doing, and the longest of other people's sessions, which may hold what they wait for: at
+/// most three of each, in words.
+///
+/// # Errors
+/// As the statement fails.
+pub async fn held_by(session: &mut Session) -> Result<String, SqlError> {
+    const APPLYING: &str = "SELECT CONCAT(IFNULL(STATE, ''), ' (', LEFT(IFNULL(INFO, ''), 100), ')') \
+                            FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_SQL', 'Slave_worker') \
+                            ORDER BY STATE LIKE '%lock%' DESC, INFO IS NULL LIMIT 3";
+    const OTHERS: &str = "SELECT CONCAT(ID, ' of ', USER, ' for ', TIME, ' s') FROM information_schema.PROCESSLIST \
+                          WHERE USER NOT IN ('system user', 'mysql') AND USER NOT LIKE 'beachmaster%' \
+                          ORDER BY TIME DESC LIMIT 3";
+    let applying: Vec<String> = session.rows(APPLYING).await?;
+    let others: Vec<String> = session.rows(OTHERS).await?;
+    let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+    Ok(format!("its SQL thread: {}; other sessions: {others}", applying.join(", ")))
+}
+
 /// XA transactions that are prepared.
 ///
 /// # Errors

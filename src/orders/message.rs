@@ -168,8 +168,14 @@ pub enum Answer {
     Frozen(Frozen),
     /// Answer to `recover`: what the member has and is now, also receiving and acknowledging nothing.
     Recovered { of: Incarnation, frozen: Frozen },
-    /// Answer to `await` and to `follow` with `wait`.
-    Applied { position: GtidPosition, reached: bool },
+    /// Answer to `await` and to `follow` with `wait`. `held` names what has kept the member from applying anything of what it
+    /// has received, for a while.
+    Applied {
+        position: GtidPosition,
+        reached: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<String>,
+    },
     /// Answer to `serve-binlog`; `bytes` is about what the logs hold after the position that was named, for people.
     Serving { port: u16, end: GtidPosition, bytes: Option<u64> },
     /// Answer to `promote`, read back: writable at this position.
@@ -278,8 +284,11 @@ mod tests {
         let json = serde_json::to_string(&line).unwrap();
         assert_eq!(serde_json::from_str::<Down>(&json).unwrap(), line);
         assert!(json.contains(r#""order":"serve-binlog""#), "{json}");
-        let outcome = Outcome::Ok(Answer::Applied { position: "0-1-2".parse().unwrap(), reached: true });
+        let outcome = Outcome::Ok(Answer::Applied { position: "0-1-2".parse().unwrap(), reached: true, held: None });
         let json = serde_json::to_string(&outcome).unwrap();
         assert_eq!(serde_json::from_str::<Outcome>(&json).unwrap(), outcome);
+        let older = r#"{"ok":{"answer":"applied","position":"0-1-2","reached":true}}"#;
+        assert_eq!(serde_json::from_str::<Outcome>(older).unwrap(), outcome);
+        assert_eq!(json, older, "an older operator is told what it knows");
     }
 }

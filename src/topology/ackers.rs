@@ -8,7 +8,7 @@ use super::observation::{IoThread, MemberView, Millis, Observation, ServerView};
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
 use super::safety::{Rules, matches_acker};
-use crate::orders::{Incarnation, Ordinal};
+use crate::orders::{AgentState, Incarnation, Ordinal};
 
 /// More ackers only make 8(b) harder to fulfil; one alone stops writes whenever it restarts.
 pub const WANTED: usize = 2;
@@ -61,18 +61,32 @@ pub fn active<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<It
 #[must_use]
 pub fn any_active(record: &Record, seen: &Observation) -> bool {
     active(record, seen).next().is_some()
+        || seen.members.iter().any(|member| is_seen_acknowledging(record, seen, member))
+}
+
+/// True when `member`, whose agent cannot be asked, acknowledges as far as its own mariadbd tells: it is connected to its
+/// source, acknowledges, and has what the primary had one reading ago. Only an order that was recorded switches that on.
+/// No proof of which run it is, but reason enough not to shut it out: an agent that is away says nothing about mariadbd.
+fn is_seen_acknowledging(record: &Record, seen: &Observation, member: &MemberView) -> bool {
+    let recorded = record.ackers.iter().any(|acker| acker.member == member.ordinal);
+    let Some(view) = member.view().filter(|_| recorded && member.state().is_none()) else { return false };
+    let connected = view.slave.as_ref().is_some_and(|slave| slave.io == IoThread::Yes);
+    let before = record.primary.and_then(|primary| seen.member(primary)?.before());
+    view.acker_active && connected && before.is_none_or(|before| view.received().covers(&before.binlog_position))
 }
 
 /// Entries for up to [`WANTED`] ackers in all, taken from `fit`, those that may become primary first.
 #[must_use]
 pub fn missing(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Vec<Acker> {
-    let have = live(record, seen).count();
+    let is_fit = |member: &&MemberView| trouble(record, &policy.cluster, member, Some(primary)).is_none();
+    // One that is out of replication stays recorded as long as it runs, and does not take the place of one that is not.
+    let have = live(record, seen).filter(is_fit).count();
     let mut spare: Vec<&MemberView> = seen
         .members
         .iter()
         .filter(|member| member.ordinal != primary.ordinal && member.is_running() && !is_recorded(record, member))
         .filter(|member| member.current_view().is_some())
-        .filter(|member| trouble(record, &policy.cluster, member, Some(primary)).is_none())
+        .filter(|member| is_fit(member))
         .collect();
     spare.sort_by_key(|member| (policy.member(member.ordinal).never_primary, member.ordinal));
     spare.into_iter().filter_map(entry_of).take(WANTED.saturating_sub(have)).collect()
@@ -92,36 +106,42 @@ fn may_leave(rules: Rules, record: &Record, seen: &Observation, primary: &Member
     if rules.acker_leaves_at_once {
         return true;
     }
-    let Some(off) = off_since(seen, primary, acker) else { return false };
+    let Some(off) = off_since(rules, seen, primary, acker) else { return false };
     active(record, seen).any(|remaining| has_received_since(remaining, primary, off))
 }
 
 /// Since when the run `acker` certainly acknowledges nothing.
-fn off_since(seen: &Observation, primary: &MemberView, acker: &Acker) -> Option<Millis> {
+fn off_since(rules: Rules, seen: &Observation, primary: &MemberView, acker: &Acker) -> Option<Millis> {
     let evicted = primary.progress.evicted.get(&acker.member).copied();
     evicted.or_else(|| {
         let member = seen.member(acker.member)?;
-        let state = member.state()?;
-        // Same pod, or same kernel (whose file locks let one mariadbd at a time use the volume): another incarnation
-        // running means that the recorded one has ended. A pod of the same name elsewhere proves nothing.
-        let same_place = state.pod_uid == acker.pod_uid || state.boot_id == acker.boot_id;
-        let over = member.incarnation().is_some_and(|now| now > acker.incarnation);
-        (same_place && over).then_some(member.running_since).flatten()
+        let ended = has_ended(rules, member, acker);
+        ended.then(|| member.running_since.or(member.dead_since)).flatten()
     })
+}
+
+/// True when the run `acker` is proven over: what its member is now speaks for that run, and is a later one or none at all.
+fn has_ended(rules: Rules, member: &MemberView, acker: &Acker) -> bool {
+    let Some(state) = member.state() else { return false };
+    let later = member.incarnation().is_some_and(|now| now > acker.incarnation);
+    (later || state.mariadbd.is_dead()) && (speaks_for(state, acker) || rules.any_pod_ends_a_run)
+}
+
+/// True when what an agent says of its mariadbd holds for the run `acker`, too: in the same pod; or on the same volume under
+/// the same kernel, whose file locks let one mariadbd at a time use it. A pod of the same name elsewhere proves nothing, nor
+/// does one with another volume.
+fn speaks_for(state: &AgentState, acker: &Acker) -> bool {
+    let same_volume = || state.record().is_some_and(|record| record.incarnation >= acker.incarnation);
+    state.pod_uid == acker.pod_uid || state.boot_id == acker.boot_id && same_volume()
 }
 
 /// True when the run `acker` is known to acknowledge nothing any more, whoever becomes primary: it is frozen in this term,
 /// or it has ended. An entry that is not over stays in the list across a change of the primary: its IO thread still tries
 /// to reach the host it knew, and that host may be primary again.
 #[must_use]
-pub fn is_over(seen: &Observation, acker: &Acker) -> bool {
+pub fn is_over(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
     let Some(member) = seen.member(acker.member) else { return false };
-    let Some(state) = member.state() else { return false };
-    if matches_acker(member, acker) {
-        return member.frozen().is_some();
-    }
-    let same_place = state.pod_uid == acker.pod_uid || state.boot_id == acker.boot_id;
-    same_place && (state.mariadbd.is_dead() || member.incarnation().is_some_and(|now| now > acker.incarnation))
+    if matches_acker(member, acker) { member.frozen().is_some() } else { has_ended(rules, member, acker) }
 }
 
 /// Members that might acknowledge to `primary` without being recorded once it is promoted: not known to be harmless, and
@@ -204,15 +224,19 @@ pub fn stuck<'a>(record: &'a Record, seen: &'a Observation, primary: &MemberView
 /// A recorded acker whose run cannot be asked and which the primary must therefore shut out.
 #[must_use]
 pub fn to_evict(record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
-    // Both pods of a name share an account: shutting out the old one shuts out the new one too, which helps only when
-    // somebody else acknowledges meanwhile and can take over.
+    // An entry leaves only when somebody else acknowledges meanwhile and can take over; without, shutting it out would gain
+    // nothing and stop all writes. Both pods of a name share an account: shutting out the old one shuts out the new one, too.
     let has_another = |ordinal| active(record, seen).any(|other| other.ordinal != ordinal);
     record.ackers.iter().find_map(|acker| {
         let gone = match seen.member(acker.member) {
             None => true,
-            Some(member) => is_long_away(member, seen.now) || is_elsewhere(member, acker) && has_another(acker.member),
+            Some(member) => {
+                is_elsewhere(member, acker)
+                    || is_long_away(member, seen.now) && !is_seen_acknowledging(record, seen, member)
+            }
         };
-        (gone && !primary.progress.evicted.contains_key(&acker.member)).then_some(acker.member)
+        let evict = gone && has_another(acker.member) && !primary.progress.evicted.contains_key(&acker.member);
+        evict.then_some(acker.member)
     })
 }
 
@@ -250,3 +274,6 @@ pub fn may_return(policy: &Policy, record: &Record, member: &MemberView) -> bool
 pub fn waits(durability: Durability) -> bool {
     matches!(durability, Durability::Enforced | Durability::CatchingUp)
 }
+
+#[cfg(test)]
+mod tests;

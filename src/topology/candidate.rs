@@ -1,5 +1,5 @@
 //! Who should be promoted: those that can be and did not fail at it a moment ago, then the preferred, then the one that has
-//! received most.
+//! received most, then the one that has the least to apply.
 
 use std::cmp::Reverse;
 
@@ -54,7 +54,9 @@ pub fn rank(
     fit.sort_by_key(|member| {
         let priority = if is_within_lag(policy, member) { policy.member(member.ordinal).priority } else { 0 };
         let behind = best.distance(&received(member));
-        (member.stumbled, !is_of_this_reign(policy, member, from), Reverse(priority), behind, member.ordinal)
+        // Equal for all when all are held up: then the best of them is waited for.
+        let held = member.stumbled || member.progress.held.is_some();
+        (held, !is_of_this_reign(policy, member, from), Reverse(priority), behind, unapplied(member), member.ordinal)
     });
     ranking.candidates = fit.iter().map(|member| member.ordinal).collect();
     ranking
@@ -106,6 +108,20 @@ pub fn received(member: &MemberView) -> GtidPosition {
         Some(frozen) => frozen.received.clone(),
         None => member.view().map(super::observation::ServerView::received).unwrap_or_default(),
     }
+}
+
+/// About how many transactions `member` has received and not applied. What it was ordered to fetch counts for nothing: its
+/// rank must not change while it fetches.
+fn unapplied(member: &MemberView) -> u64 {
+    if is_moved(member) {
+        return 0;
+    }
+    let applied = match (&member.progress.applied, member.frozen()) {
+        (Some(applied), _) => applied.clone(),
+        (None, Some(frozen)) => frozen.applied.clone(),
+        (None, None) => member.view().map(|view| view.binlog_position.union(&view.slave_position)).unwrap_or_default(),
+    };
+    received(member).distance(&applied)
 }
 
 /// True when `member` replicated from `from` or was taken off it in this term. One that did not may have a branch of its
@@ -185,6 +201,35 @@ mod tests {
         let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
         assert_eq!(best(vec![dead(0), stumbled.clone(), at(2, "0-17-10")], prefer), Some(Ordinal(2)));
         assert_eq!(best(vec![dead(0), stumbled], prefer), Some(Ordinal(1)), "better than nobody");
+    }
+
+    #[test]
+    fn among_equals_the_one_with_the_least_to_apply_wins() {
+        let behind = |ordinal, applied: &str| {
+            let mut member = at(ordinal, applied);
+            edit(&mut member, |view| {
+                view.slave_position = applied.parse().unwrap();
+                view.slave.as_mut().unwrap().io_position = "0-17-10".parse().unwrap();
+            });
+            member
+        };
+        assert_eq!(best(vec![dead(0), behind(1, "0-17-4"), behind(2, "0-17-9")], |_| ()), Some(Ordinal(2)));
+        assert_eq!(best(vec![dead(0), behind(1, "0-17-9"), behind(2, "0-17-9")], |_| ()), Some(Ordinal(1)));
+    }
+
+    #[test]
+    fn who_is_held_up_yields_to_whoever_is_not() {
+        let held = |ordinal| {
+            let mut member = at(ordinal, "0-17-10");
+            member.progress.held = Some("Waiting for table metadata lock".to_owned());
+            member
+        };
+        let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
+        assert_eq!(best(vec![dead(0), held(1), at(2, "0-17-10")], prefer), Some(Ordinal(2)));
+        assert_eq!(best(vec![dead(0), held(1), held(2)], prefer), Some(Ordinal(1)), "the best of them is waited for");
+        let mut stumbled = at(2, "0-17-10");
+        stumbled.stumbled = true;
+        assert_eq!(best(vec![dead(0), held(1), stumbled], prefer), Some(Ordinal(1)), "no going back and forth");
     }
 
     #[test]

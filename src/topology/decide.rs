@@ -89,7 +89,7 @@ pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observ
         (Step::Promoting, _) => promoting::decide(&case),
         (Step::Decided, TransitionKind::Initialise) => initialise::decide(&case),
         (Step::Decided, TransitionKind::Failover) => failover::decide(&case, transition),
-        (Step::Decided, TransitionKind::Resume) => resume::decide(&case),
+        (Step::Decided, TransitionKind::Resume) => resume::decide(&case, transition),
     }
 }
 

@@ -4,6 +4,7 @@
 use super::ackers;
 use super::candidate::{Ranking, rank, received};
 use super::decide::{Act, Case, Decision, order};
+use super::held;
 use super::member::volume_trouble;
 use super::observation::{AgentSight, MemberView};
 use super::policy::Mode;
@@ -67,11 +68,14 @@ pub(super) fn after_promotion_failed(case: &Case<'_>, primary: &MemberView) -> D
     begin(case, primary, "it died while it was being promoted")
 }
 
-/// Announces a transition away from `from`: term+1, before any order of it.
+/// Announces a transition away from `from`: term+1, before any order of it. What its binary logs are known to have held stays
+/// known.
 pub(super) fn announce(case: &Case<'_>, kind: TransitionKind, from: Ordinal, why: String) -> Decision {
+    let same = |transition: &&Transition| transition.step == Step::Decided && transition.from == Some(from);
+    let target = case.record.transition.as_ref().filter(same).and_then(|transition| transition.target.clone());
     let record = Record {
         term: case.record.term.next(),
-        transition: Some(Transition { kind, step: Step::Decided, from: Some(from), to: None, target: None }),
+        transition: Some(Transition { kind, step: Step::Decided, from: Some(from), to: None, target }),
         ..case.record.clone()
     };
     Decision::write(record, why)
@@ -101,14 +105,20 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let acknowledged = match basis {
         // Also what those have that cannot be candidates: it may have been acknowledged.
         Basis::Ackers => safety::received_by_ackers(case.rules, case.record, case.seen).unwrap_or_default(),
-        Basis::Salvage { .. } => GtidPosition::empty(),
+        // Also what those logs held when they were read before: since then mariadbd may have begun new ones.
+        Basis::Salvage { .. } => transition.target.clone().unwrap_or_default(),
     };
     let target = safety::target(&basis, &frozen).union(&acknowledged);
-    match case.seen.member(best) {
-        Some(candidate) => equalise(case, from, candidate, &basis, &target),
-        None => Decision::blocked("the candidate is no member any more"),
+    let Some(candidate) = case.seen.member(best) else {
+        return Decision::blocked("the candidate is no member any more").rejecting(ranking.rejected);
+    };
+    let mut decision = equalise(case, from, candidate, &basis, &target);
+    if let Some(held) = &candidate.progress.held {
+        decision.acts.extend(held::ask_others(case, from, candidate, &target));
+        decision.blocked.get_or_insert(format!("member {best} cannot apply what it has received: {held}"));
     }
-    .rejecting(ranking.rejected)
+    let rejected = ranking.rejected.into_iter().chain(held::passed_over(case, best)).collect();
+    decision.rejecting(rejected)
 }
 
 /// Fence the old primary and freeze everybody else, side by side.
@@ -119,7 +129,7 @@ fn gather(case: &Case<'_>, from: Ordinal) -> Vec<Act> {
     fence.into_iter().chain(freeze.filter_map(|member| order(member, Order::Freeze))).collect()
 }
 
-fn is_fenceable(old: &MemberView) -> bool {
+pub(super) fn is_fenceable(old: &MemberView) -> bool {
     old.state().is_some_and(|state| state.record().is_some())
 }
 
@@ -220,11 +230,19 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
         return Decision::blocked(awaited);
     }
     match case.seen.member(from) {
-        Some(old) if resume::is_possible(case, old) => {
+        // What it would have lost otherwise nobody knows: either its logs are read after all, or the ackers come back.
+        Some(old) if resume::is_possible(case, old) && is_read(old) => {
             announce(case, TransitionKind::Resume, from, format!("{missing}: the old primary is started again instead"))
         }
-        _ => Decision { acts: start_idle(case, from), ..Decision::blocked(missing) },
+        old => {
+            let again = old.and_then(|old| resume::read_again(case, old)).into_iter();
+            Decision { acts: again.chain(start_idle(case, from)).collect(), ..Decision::blocked(missing) }
+        }
     }
+}
+
+fn is_read(old: &MemberView) -> bool {
+    matches!(old.progress.fenced, Some(LogEvidence::Readable { .. }))
 }
 
 fn without_candidate(case: &Case<'_>, from: Ordinal, ranking: &Ranking) -> Decision {
@@ -370,7 +388,7 @@ fn next_ackers(case: &Case<'_>, from: Ordinal, to: Ordinal) -> Vec<Acker> {
     fit.sort_by_key(|member| (case.policy.member(member.ordinal).never_primary, member.ordinal));
     let mut next: Vec<Acker> = fit.into_iter().filter_map(ackers::entry_of).take(ackers::WANTED).collect();
     for old in &case.record.ackers {
-        if !ackers::is_over(case.seen, old) && !next.contains(old) {
+        if !ackers::is_over(case.rules, case.seen, old) && !next.contains(old) {
             next.push(old.clone());
         }
     }

@@ -9,7 +9,7 @@ use super::observation::MemberView;
 use super::policy::Mode;
 use super::record::{Durability, Record, Step, Transition, TransitionKind};
 use crate::gtid::GtidPosition;
-use crate::orders::{Identity, Order, Ordinal, Volume};
+use crate::orders::{Identity, Mariadbd, Order, Ordinal, Volume};
 
 /// No data yet: announce the initialisation once every volume is known to be blank.
 pub(super) fn begin(case: &Case<'_>) -> Decision {
@@ -40,27 +40,30 @@ pub(super) fn begin(case: &Case<'_>) -> Decision {
 
 /// Initialises every member, then promotes the first primary.
 pub(super) fn decide(case: &Case<'_>) -> Decision {
-    let mut waiting = Vec::new();
-    let mut acts = Vec::new();
+    let (mut acts, mut waiting, mut ready) = (Vec::new(), Vec::new(), true);
     for member in &case.seen.members {
         match next(case, member) {
-            Next::Ready => {}
-            Next::Order(act) => acts.push(act),
+            Next::Ready => continue,
+            Next::Init { act, failure } => {
+                acts.extend(act);
+                waiting.extend(failure);
+            }
             Next::Wait(why) => waiting.push(why),
         }
+        ready = false;
     }
-    if !acts.is_empty() {
-        return Decision::acts(acts);
+    if ready {
+        return point_of_no_return(case);
     }
-    if !waiting.is_empty() {
-        return Decision::blocked(waiting.join("; "));
-    }
-    point_of_no_return(case)
+    Decision { acts, blocked: (!waiting.is_empty()).then(|| waiting.join("; ")), ..Decision::default() }
 }
 
 enum Next {
+    /// Initialised, running and seen.
     Ready,
-    Order(Act),
+    /// To be initialised: the order, unless it is under way or rests, and how it failed last.
+    Init { act: Option<Act>, failure: Option<String> },
+    /// Something is missing that no order brings.
     Wait(String),
 }
 
@@ -74,26 +77,28 @@ fn next(case: &Case<'_>, member: &MemberView) -> Next {
         return Next::Wait(format!("member {}: {}", member.ordinal, trouble.message()));
     }
     if member.progress.initialised && state.volume != Volume::Blank {
-        let waits = !member.is_running() || member.current_view().is_none();
-        return if waits {
-            Next::Wait(format!("member {}: mariadbd is starting", member.ordinal))
-        } else {
-            Next::Ready
-        };
+        match &state.mariadbd {
+            Mariadbd::Running { .. } if member.is_running() && member.current_view().is_some() => return Next::Ready,
+            Mariadbd::Running { .. } => {
+                return Next::Wait(format!("member {}: mariadbd is starting", member.ordinal));
+            }
+            Mariadbd::Unknown { message } => return Next::Wait(format!("member {}: {message}", member.ordinal)),
+            // It ended after its `init`, which starts it again: before its first `follow` no member starts by itself.
+            Mariadbd::NotStarted | Mariadbd::Exited { .. } => {}
+        }
     }
     let identity =
         Identity { cluster: case.policy.cluster.clone(), data_uid: data_uid.clone(), ordinal: member.ordinal };
-    match order(member, Order::Init { identity }) {
-        Some(act) => Next::Order(act),
-        None => Next::Wait(match member.progress.failure() {
-            Some(failure) => format!("member {}: init failed: {}", member.ordinal, failure.error),
-            None => format!("member {}: its datadir is being created", member.ordinal),
-        }),
+    let failure = member.progress.failure();
+    Next::Init {
+        act: order(member, Order::Init { identity }),
+        failure: failure.map(|failure| format!("member {}: init failed: {}", member.ordinal, failure.error)),
     }
 }
 
 fn point_of_no_return(case: &Case<'_>) -> Decision {
-    let to = case.record.transition.as_ref().and_then(|transition| transition.to).or_else(|| first_primary(case));
+    let chosen = case.record.transition.as_ref().and_then(|transition| transition.to);
+    let to = chosen.filter(|to| case.seen.member(*to).is_some()).or_else(|| first_primary(case));
     let Some(primary) = to.and_then(|to| case.seen.member(to)) else {
         return Decision::blocked("the member to be promoted first is no member any more");
     };
@@ -134,3 +139,6 @@ fn why_not_blank(member: &MemberView) -> Option<String> {
         None => Some(format!("member {ordinal}: its agent cannot be reached yet")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,22 @@ pub fn trouble(record: &Record, cluster: &str, member: &MemberView, primary: Opt
         .or_else(|| sql_trouble(member))
 }
 
+/// As [`trouble`], for a member that is to follow the primary at `host`: what another source has refused, that one may have.
+#[must_use]
+pub fn trouble_following(
+    record: &Record,
+    cluster: &str,
+    member: &MemberView,
+    primary: &MemberView,
+    host: &str,
+) -> Option<Trouble> {
+    if slave(member).is_none_or(|slave| slave.host == host || !is_refused(slave)) {
+        return trouble(record, cluster, member, Some(primary));
+    }
+    sql_or_volume_trouble(record, cluster, member)
+        .or_else(|| errant(record, member, Some(primary)).map(Trouble::Errant))
+}
+
 /// What keeps `member` from being promoted whatever its position: its volume or a stopped SQL thread.
 #[must_use]
 pub fn sql_or_volume_trouble(record: &Record, cluster: &str, member: &MemberView) -> Option<Trouble> {

@@ -9,6 +9,7 @@ pub mod ackers;
 pub mod candidate;
 pub mod decide;
 mod failover;
+mod held;
 mod initialise;
 #[cfg(test)]
 mod logins;

@@ -208,6 +208,8 @@ pub struct MemberView {
     pub new_connection: NewConnection,
     /// When this observer first heard that the present incarnation runs (from the agent).
     pub running_since: Option<Millis>,
+    /// When this observer first heard that mariadbd does not run (from the agent), while it does not.
+    pub dead_since: Option<Millis>,
     /// When the last answer to an order of it came in: readings begun before say nothing about what that order did.
     pub answered_at: Option<Millis>,
     /// An order is in flight, or a failed one waits for its next try.

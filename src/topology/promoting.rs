@@ -35,12 +35,9 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     acts.extend(promote(case, primary));
     acts.extend(case.others(primary.ordinal).filter_map(|member| follow(case, member, primary)));
     let failure = primary.progress.failure();
-    Decision {
-        blocked: failure
-            .map(|failure| format!("member {}: {} failed: {}", primary.ordinal, failure.order, failure.error)),
-        acts,
-        ..Decision::default()
-    }
+    let failed =
+        failure.map(|failure| format!("member {}: {} failed: {}", primary.ordinal, failure.order, failure.error));
+    Decision { blocked: failed.or_else(|| no_target(case)), acts, ..Decision::default() }
 }
 
 /// The member crashed on its way, and what that left half done only a source can mend: it gives what it has to another one and
@@ -64,6 +61,16 @@ fn without_source(case: &Case<'_>, primary: &MemberView) -> Option<Decision> {
     Some(decision.rejecting(ranking.rejected))
 }
 
+fn target<'a>(case: &Case<'a>) -> Option<&'a GtidPosition> {
+    case.record.transition.as_ref()?.target.as_ref()
+}
+
+fn no_target(case: &Case<'_>) -> Option<String> {
+    let words = "status.transition names no targetGtid, the position that the new primary must have: put back the status as the \
+                 operator wrote it";
+    target(case).is_none().then(|| words.to_owned())
+}
+
 fn promote(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
     if primary.progress.promoted.is_some() || primary.state().is_none() {
         return None;
@@ -71,11 +78,12 @@ fn promote(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
     if let Some(ordinal) = ackers::to_shut_out(case.record, case.seen, primary) {
         return order(primary, Order::EvictAcker { ordinal });
     }
-    let target = case.record.transition.as_ref().and_then(|transition| transition.target.clone());
+    // Nothing to compare it with is no minimum: somebody has edited the record.
+    let min = target(case)?.clone();
     order(
         primary,
         Order::Promote {
-            min: target.unwrap_or_else(GtidPosition::empty),
+            min,
             server_id: server_id(case.record.promoted_in, primary.ordinal),
             semi_sync: waits(case.record.durability),
         },

@@ -57,6 +57,8 @@ pub struct Progress {
     pub following: Option<String>,
     /// What it had applied when asked last.
     pub applied: Option<GtidPosition>,
+    /// What has kept it from applying anything when it was asked last.
+    pub held: Option<String>,
     /// It has applied what it was asked to, durably.
     pub settled: bool,
     /// It was promoted and answered so.
@@ -87,8 +89,9 @@ impl Progress {
                 self.stands_at(frozen);
                 self.recovered.insert(*of);
             }
-            Answer::Applied { position, reached } => {
+            Answer::Applied { position, reached, held } => {
                 (self.applied, self.settled) = (Some(position.clone()), *reached);
+                self.held.clone_from(held);
             }
             Answer::Serving { port, end, bytes } => {
                 self.serving = Some(Serving { port: *port, end: end.clone(), bytes: *bytes });
@@ -125,6 +128,10 @@ impl Progress {
 
     /// Frozen, also once more: it follows nobody, and tells anew what it has.
     fn stands_at(&mut self, frozen: &Frozen) {
+        // Locks end with the run they were taken in.
+        if self.frozen.as_ref().is_some_and(|before| before.incarnation != frozen.incarnation) {
+            self.held = None;
+        }
         self.frozen = Some(frozen.clone());
         (self.following, self.applied, self.settled) = (None, None, false);
     }
@@ -145,6 +152,12 @@ impl Progress {
     #[must_use]
     pub fn failure_of(&self, order: &Order) -> Option<&OrderError> {
         self.failures.get(order.name()).map(|failure| &failure.error)
+    }
+
+    /// True when another candidate is preferred: it failed too often, or is held up.
+    #[must_use]
+    pub fn is_passed_over(&self) -> bool {
+        self.given_up().is_some() || self.held.is_some()
     }
 
     /// The order that failed too often for the member to count on in this term.

@@ -4,11 +4,12 @@ mod nodes;
 
 use super::ackers;
 use super::candidate::rank;
-use super::decide::Decision;
+use super::decide::{Act, Decision};
 use super::member::{follows, trouble};
 use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight};
 use super::policy::Policy;
 use super::record::{Durability, Record, TransitionKind};
+use super::safety::{self, Rules};
 use super::verdict::{Verdict, verdict};
 use super::words::{MemberReason, MemberState, Reason};
 use crate::orders::{Mariadbd, Ordinal, SqlNotes, Volume};
@@ -70,7 +71,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
         ready(policy, record, seen, decision),
         failover_ready(policy, record, seen, (&members, decision)),
         reconciling(record, decision),
-        stalled(record, decision),
+        stalled(record, seen, decision),
         paused(policy),
     ];
     Report { conditions, members }
@@ -198,7 +199,8 @@ fn blockers(
         blockers.push((Reason::NoCandidate, "no replica is fit to be promoted".to_owned()));
     }
     match record.durability {
-        Durability::Enforced | Durability::Async => {}
+        Durability::Enforced => blockers.extend(unproven(record, seen)),
+        Durability::Async => {}
         Durability::CatchingUp => {
             blockers.push((Reason::CatchingUp, "no acker has proved yet to have everything".to_owned()))
         }
@@ -254,6 +256,15 @@ fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &Membe
     })
 }
 
+/// A run in the list of ackers that could not be asked if the primary were lost together with its files.
+fn unproven(record: &Record, seen: &Observation) -> Option<(Reason, String)> {
+    let missing = safety::feasible_by_ackers(Rules::default(), record, seen).err()?;
+    Some((
+        Reason::AckerUnproven,
+        format!("if the primary's volume were lost, too, nothing could be promoted: {missing}"),
+    ))
+}
+
 fn reconciling(record: &Record, decision: &Decision) -> Condition {
     match &record.transition {
         Some(transition) => {
@@ -271,14 +282,20 @@ fn reconciling(record: &Record, decision: &Decision) -> Condition {
     }
 }
 
-fn stalled(record: &Record, decision: &Decision) -> Condition {
+fn stalled(record: &Record, seen: &Observation, decision: &Decision) -> Condition {
     match &decision.blocked {
-        Some(message) if decision.acts.is_empty() => {
+        Some(message) if decision.acts.iter().all(|act| is_retry(seen, act)) => {
             let reason = if record.data_uid.is_none() { initialise_reason(message) } else { Reason::Blocked };
             condition("Stalled", true, reason, message.clone())
         }
         _ => condition("Stalled", false, Reason::Progressing, ""),
     }
+}
+
+/// True for an order that failed when it was given last: as long as it fails nothing has changed.
+fn is_retry(seen: &Observation, act: &Act) -> bool {
+    let Act::Order { member, order } = act else { return false };
+    seen.member(*member).is_some_and(|member| member.progress.has_failed(order))
 }
 
 fn initialise_reason(message: &str) -> Reason {

@@ -1,24 +1,28 @@
 //! The old primary becomes primary again, because nobody else can: one member, or all of them gone at once.
 
 use super::candidate::{rank, received};
-use super::decide::{Case, Decision, order};
+use super::decide::{Act, Case, Decision, order};
 use super::failover;
 use super::member::{volume_trouble, written_outside_reigns};
 use super::observation::MemberView;
 use super::policy::Mode;
 use super::record::{Durability, Record, Step, Transition, TransitionKind};
 use super::safety;
-use crate::orders::Order;
+use crate::gtid::GtidPosition;
+use crate::orders::{LogEvidence, Order};
 
 /// After this many failed starts another member is preferred, should one have appeared.
 const STARTS_TO_GIVE_UP: u32 = 2;
+
+/// Between two attempts to read damaged binary logs: they may be large, and people are not faster. In milliseconds.
+const READ_AGAIN_MS: u64 = 5_000;
 
 /// True when `old`, the recorded primary, can be started from its own volume.
 pub(super) fn is_possible(case: &Case<'_>, old: &MemberView) -> bool {
     case.record.primary == Some(old.ordinal) && case.is_ours(old)
 }
 
-pub(super) fn decide(case: &Case<'_>) -> Decision {
+pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let Some(old) = case.primary() else {
         return Decision::blocked("the primary is no member any more: raise spec.members again");
     };
@@ -28,12 +32,16 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     if !case.is_ours(old) {
         return without_data(case, old);
     }
+    let Some(end) = &transition.target else { return find_end(case, old, transition) };
     if !old.is_running() {
         return start(case, old);
     }
     let Some(view) = old.current_view() else {
         return Decision::blocked(format!("member {}: mariadbd is starting", old.ordinal));
     };
+    if !view.binlog_position.covers(end) && !case.rules.resumes_unread {
+        return fell_short(case, old, end);
+    }
     let ahead = case.others(old.ordinal).find(|member| {
         let theirs = received(member);
         // What an earlier reign gave up is no reason to go back to it.
@@ -44,6 +52,72 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
         Some(member) => someone_is_ahead(case, old, member),
         None => point_of_no_return(case, old, view),
     }
+}
+
+/// Where its binary logs end is read before mariadbd touches them, and recorded: a mariadbd that does not find them begins a
+/// new history from nothing, as if none had been written.
+fn find_end(case: &Case<'_>, old: &MemberView, transition: &Transition) -> Decision {
+    match &old.progress.fenced {
+        Some(LogEvidence::Readable { end, .. }) => {
+            let transition = Transition { target: Some(end.clone()), ..transition.clone() };
+            let record = Record { transition: Some(transition), ..case.record.clone() };
+            Decision::write(record, format!("the binary logs of member {} end at {end}", old.ordinal))
+        }
+        Some(LogEvidence::Unreadable { message }) if !case.rules.resumes_unread => unreadable(case, old, message),
+        Some(LogEvidence::Unreadable { .. }) => {
+            let transition = Transition { target: Some(GtidPosition::empty()), ..transition.clone() };
+            Decision::write(Record { transition: Some(transition), ..case.record.clone() }, "unread")
+        }
+        None => Decision {
+            acts: order(old, Order::Fence).into_iter().collect(),
+            blocked: old
+                .progress
+                .failure()
+                .map(|failure| format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error)),
+            ..Decision::default()
+        },
+    }
+}
+
+/// Nobody knows what its binary logs hold. They are read again, should somebody have put them right, and the ackers may prove
+/// instead that another member has everything.
+fn unreadable(case: &Case<'_>, old: &MemberView, message: &str) -> Decision {
+    let proof = safety::feasible_by_ackers(case.rules, case.record, case.seen);
+    let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
+    let missing = match proof {
+        Err(missing) => missing,
+        Ok(()) if case.may_fail_over() && ranking.best().is_some() => {
+            let why = format!("the binary logs of member {} cannot be read: {message}", old.ordinal);
+            return failover::announce(case, TransitionKind::Failover, old.ordinal, why).rejecting(ranking.rejected);
+        }
+        Ok(()) => "nobody else can be promoted".to_owned(),
+    };
+    let why = format!(
+        "the binary logs of member {} cannot be read ({message}), so it is not known what it would lose: put back what is \
+         missing in its datadir; and {missing}",
+        old.ordinal
+    );
+    let again = read_again(case, old).into_iter();
+    Decision { acts: again.chain(failover::start_idle(case, old.ordinal)).collect(), ..Decision::blocked(why) }
+        .rejecting(ranking.rejected)
+}
+
+/// Binary logs that could not be read are read again: somebody may have put them right.
+pub(super) fn read_again(case: &Case<'_>, old: &MemberView) -> Option<Act> {
+    let unreadable = matches!(old.progress.fenced, Some(LogEvidence::Unreadable { .. }));
+    let due = old.answered_at.is_none_or(|answered| case.lasted(answered) >= READ_AGAIN_MS);
+    (unreadable && due && failover::is_fenceable(old)).then(|| order(old, Order::Fence)).flatten()
+}
+
+/// mariadbd came up with less than its binary logs held: nobody is promoted without that.
+fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
+    let why = format!("member {} has started without all that its binary logs held up to {end}", old.ordinal);
+    let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
+    let has_all = |member: &MemberView| ranking.candidates.contains(&member.ordinal) && received(member).covers(end);
+    if case.may_fail_over() && case.others(old.ordinal).any(has_all) {
+        return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
+    }
+    Decision::blocked(format!("{why}: put back what is missing in its datadir, then delete its pod"))
 }
 
 fn start(case: &Case<'_>, old: &MemberView) -> Decision {

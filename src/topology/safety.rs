@@ -16,6 +16,10 @@ pub struct Rules {
     pub ignore_incarnations: bool,
     /// Mutant: relay logs that a member has thrown away in its present run do not count.
     pub ignore_dropped: bool,
+    /// Mutant: the old primary is promoted again although nobody knows where its binary logs ended.
+    pub resumes_unread: bool,
+    /// Mutant: any pod of an acker's name, also elsewhere or with another volume, proves that the run recorded is over.
+    pub any_pod_ends_a_run: bool,
 }
 
 /// Why a promotion is safe.
@@ -82,11 +86,21 @@ pub fn feasible(rules: Rules, record: &Record, seen: &Observation, from: Ordinal
         }
         _ => format!("the binary logs of member {from} cannot be read: its agent or its volume is missing"),
     };
-    let alive = |acker: &Acker| {
-        let as_recorded = |member: &MemberView| is_incarnation(rules, member, acker) && member.is_running();
-        seen.member(acker.member).is_some_and(as_recorded) || recovers(seen, acker).is_some()
-    };
-    all_ackers(record, alive).map_err(|ackers| format!("{logs}; and {ackers}"))
+    feasible_by_ackers(rules, record, seen).map_err(|ackers| format!("{logs}; and {ackers}"))
+}
+
+/// Whether 8(b) can be completed, asked before anything is frozen.
+///
+/// # Errors
+/// A sentence that names what is missing.
+pub fn feasible_by_ackers(rules: Rules, record: &Record, seen: &Observation) -> Result<(), String> {
+    all_ackers(record, |acker| can_account_for(rules, seen, acker))
+}
+
+/// True when `acker`, once frozen, can prove what it has.
+fn can_account_for(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
+    let as_recorded = |member: &MemberView| is_incarnation(rules, member, acker) && member.is_running();
+    seen.member(acker.member).is_some_and(as_recorded) || recovers(seen, acker).is_some()
 }
 
 fn salvage(from: Option<&MemberView>) -> Result<GtidPosition, String> {

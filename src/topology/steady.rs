@@ -3,7 +3,7 @@
 use super::ackers::{self, is_recorded, waits};
 use super::decide::{Act, Case, Decision, order};
 use super::failover;
-use super::member::{follows, has_old_password, slave, trouble};
+use super::member::{follows, has_old_password, slave, trouble_following};
 use super::observation::{MemberView, ServerView};
 use super::policy::{Mode, WhenNoAcker};
 use super::promoting::MARIADB_PORT;
@@ -175,7 +175,8 @@ fn on_member(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Opti
         // A deposed primary is only killed: anything gentler could answer OK to clients that still wait.
         return order(member, Order::Fence);
     }
-    if trouble(case.record, &case.policy.cluster, member, Some(primary)).is_some() {
+    let host = case.host(primary.ordinal);
+    if trouble_following(case.record, &case.policy.cluster, member, primary, &host).is_some() {
         return None;
     }
     replicate(case, member, view, primary)

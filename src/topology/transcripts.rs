@@ -2,10 +2,10 @@
 
 use super::decide::{Act, Decision, decide};
 use super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
-use super::observation::{AgentSight, MemberView, Millis, Observation};
+use super::observation::{AgentSight, MemberView, Millis, Observation, ServerSight};
 use super::policy::Policy;
 use super::reached::Serving;
-use super::record::{Durability, Record, Step, TransitionKind};
+use super::record::{Durability, Record, Step, Transition, TransitionKind};
 use crate::orders::{
     Answer, Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Secret, Source, Term,
     Volume,
@@ -260,6 +260,37 @@ fn what_only_a_rejected_acker_received_is_not_passed_over() {
 }
 
 #[test]
+fn a_candidate_that_is_held_up_yields_and_when_all_are_the_first_to_come_free_is_promoted() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-12");
+    story.freeze(1, "0-17-12", "0-17-10");
+    story.freeze(2, "0-17-12", "0-17-10");
+    story.seen.routed = Some(Ordinal(1));
+    let told = |story: &mut Story, member: usize, held: Option<&str>| {
+        let position = if held.is_some() { "0-17-10" } else { "0-17-12" };
+        let order = Order::Await { position: "0-17-12".parse().unwrap() };
+        let answer = Answer::Applied {
+            position: position.parse().unwrap(),
+            reached: held.is_none(),
+            held: held.map(str::to_owned),
+        };
+        story.member(member).progress.note(&order, &answer, Millis(1));
+    };
+    assert_eq!(story.acts(), ["await 1"]);
+    told(&mut story, 1, Some("Waiting for table level lock"));
+    story.seen.routed = Some(Ordinal(2));
+    assert_eq!(story.acts(), ["await 2"]);
+    assert!(story.next().rejected.join("; ").contains("member 1: it cannot apply what it has received: Waiting for"));
+    told(&mut story, 2, Some("ALTER TABLE t"));
+    story.seen.routed = Some(Ordinal(1));
+    assert_eq!(story.acts(), ["await 1", "await 2"]);
+    assert!(story.next().blocked.unwrap().contains("Waiting for table level lock"));
+    told(&mut story, 2, None);
+    assert_eq!(story.written(), "member 2 has everything up to 0-17-12");
+}
+
+#[test]
 fn orders_that_fail_in_a_circle_are_counted() {
     let mut story = Story::at_rest().primary_dies();
     story.written();
@@ -347,6 +378,9 @@ fn a_single_member_is_resumed_with_a_new_server_id() {
     story.seen.members.truncate(1);
     story.record.ackers.clear();
     assert!(story.written().contains("nobody else can be promoted"));
+    assert_eq!(story.acts(), ["fence 0"], "first where its binary logs end");
+    story.fence("0-17-10");
+    assert_eq!(story.written(), "the binary logs of member 0 end at 0-17-10");
     assert_eq!(story.acts(), ["start 0"]);
     *story.member(0) = running(0);
     story.written();
@@ -354,6 +388,78 @@ fn a_single_member_is_resumed_with_a_new_server_id() {
         panic!("no promote")
     };
     assert_eq!(*server_id, 4 << 4 | 1);
+}
+
+#[test]
+fn a_primary_whose_logs_cannot_be_read_is_not_resumed_before_somebody_knows_what_it_would_lose() {
+    let mut story = Story::at_rest().primary_dies();
+    for member in &mut story.seen.members[1..] {
+        (member.agent, member.server) =
+            (AgentSight::Away { since: Millis(0) }, ServerSight::Silent { since: Millis(0) });
+    }
+    story.seen.now = Millis(60_000);
+    story.written();
+    assert_eq!(story.record.transition.as_ref().map(|transition| transition.kind), Some(TransitionKind::Resume));
+    story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "bin.index: not found".to_owned() });
+    story.member(0).answered_at = Some(Millis(59_000));
+    let decision = story.next();
+    assert!(decision.acts.is_empty(), "{decision:?}");
+    let blocked = decision.blocked.unwrap();
+    for part in ["bin.index: not found", "member 1 in incarnation 1", "member 2 in incarnation 1"] {
+        assert!(blocked.contains(part), "{blocked}");
+    }
+    story.seen.now = Millis(64_000);
+    assert_eq!(story.acts(), ["fence 0"], "they are read again, should somebody have put them right");
+    let back = Story::at_rest();
+    story.seen.members[1..].clone_from_slice(&back.seen.members[1..]);
+    assert!(story.written().contains("cannot be read"));
+    assert_eq!(story.record.transition.as_ref().map(|transition| transition.kind), Some(TransitionKind::Failover));
+    story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "bin.index: not found".to_owned() });
+    story.freeze(1, "0-17-10", "0-17-10");
+    story.freeze(2, "0-17-10", "0-17-10");
+    assert_eq!(story.written(), "member 1 has everything up to 0-17-10", "both ackers together prove it");
+}
+
+#[test]
+fn a_failover_that_finds_unreadable_logs_and_too_few_ackers_waits() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "bin.index: not found".to_owned() });
+    story.member(0).answered_at = Some(Millis(59_000));
+    story.freeze(1, "0-17-9", "0-17-9");
+    (story.member(2).agent, story.member(2).server) =
+        (AgentSight::Away { since: Millis(0) }, ServerSight::Silent { since: Millis(0) });
+    story.seen.now = Millis(60_000);
+    let decision = story.next();
+    assert!(decision.acts.is_empty(), "{decision:?}");
+    assert!(decision.blocked.unwrap().contains("member 2 in incarnation 1"));
+}
+
+#[test]
+fn a_primary_that_starts_with_less_than_its_logs_held_is_not_promoted_again() {
+    let mut story = Story::at_rest().primary_dies();
+    story.policy = policy(1);
+    story.seen.members.truncate(1);
+    story.record.ackers.clear();
+    story.written();
+    story.fence("0-17-12");
+    story.written();
+    *story.member(0) = running(0);
+    let decision = story.next();
+    assert!(decision.acts.is_empty() && decision.blocked.unwrap().contains("0-17-12"));
+}
+
+#[test]
+fn nothing_is_promoted_when_the_record_names_no_position() {
+    let mut story = Story::at_rest();
+    let kind = TransitionKind::Failover;
+    story.record.transition =
+        Some(Transition { kind, step: Step::Promoting, from: Some(Ordinal(1)), to: Some(Ordinal(0)), target: None });
+    edit(story.member(0), |view| view.read_only = true);
+    story.seen.members.truncate(1);
+    let decision = story.next();
+    assert!(decision.acts.is_empty(), "{decision:?}");
+    assert!(decision.blocked.unwrap().contains("targetGtid"));
 }
 
 #[test]
@@ -400,6 +506,22 @@ fn a_blank_volume_in_a_running_cluster_is_never_used() {
     }
     story.record.ackers = vec![acker(1, 1)];
     assert_eq!(story.acts(), Vec::<String>::new());
+}
+
+#[test]
+fn a_member_that_another_source_has_refused_follows_the_primary() {
+    let mut story = Story::at_rest();
+    let refused = |host: &'static str| {
+        move |view: &mut crate::topology::observation::ServerView| {
+            let slave = view.slave.as_mut().unwrap();
+            (slave.io, slave.io_errno) = (crate::topology::observation::IoThread::No, 1236);
+            host.clone_into(&mut slave.host);
+        }
+    };
+    edit(story.member(2), refused("p1"));
+    assert_eq!(story.acts(), ["follow 2"]);
+    edit(story.member(2), refused("p0"));
+    assert_eq!(story.acts(), Vec::<String>::new(), "it is kept as it is");
 }
 
 #[test]

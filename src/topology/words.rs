@@ -74,6 +74,8 @@ words! {
         CatchingUp,
         /// Commits do not wait, on purpose.
         Degraded,
+        /// A recorded acker cannot prove what it has: without the primary's files nothing could be promoted.
+        AckerUnproven,
         /// A setting the operator owns was changed by hand.
         OwnedSettingChanged,
         /// A member is out of replication: its own reason says why.

@@ -113,6 +113,7 @@ impl World {
             },
             _ => None,
         };
+        sight.dead_since = state.mariadbd.is_dead().then(|| sight.dead_since.unwrap_or(now));
         sight.agent = AgentSight::Present(Box::new(state));
     }
 

@@ -178,6 +178,10 @@ impl World {
             return false;
         }
         record.incarnation = Incarnation(record.incarnation.0 + 1);
+        if std::mem::take(&mut there.volume.index_lost) {
+            there.volume.binlog.clear();
+            there.volume.history_lost = true;
+        }
         let incarnation = record.incarnation;
         there.server = Some(Server::boot(incarnation, boot_server_id(there.ordinal)));
         there.exited = None;

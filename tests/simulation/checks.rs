@@ -1,15 +1,18 @@
 //! The invariants of design.md section 2, asserted where they hold, and convergence.
 
 use beachmaster::orders::{Order, Ordinal, SignedOrder, Term};
+use beachmaster::topology::policy::Mode;
 use beachmaster::topology::record::{Acker, Durability, Record, Step, TransitionKind};
 
 use crate::leader::short;
-use crate::member::{At, HostId, Io, Run};
+use crate::member::{At, From, HostId, Io, Run};
 use crate::world::{Event, World};
 
 /// Virtual time in which a cluster must have healed after the last fault.
 const CONVERGE_MS: u64 = 120_000;
 const LOOK_MS: u64 = 250;
+/// How old a leader's view of a connection may be.
+const LATELY_MS: u64 = 5_000;
 
 impl World {
     fn can_acknowledge(&self, host: HostId) -> bool {
@@ -73,6 +76,31 @@ impl World {
         }
     }
 
+    /// The last acker that works is not shut out: that would be an outage of the operator's own making.
+    pub fn check_shut_out(&mut self, primary: HostId, ordinal: u8) {
+        let works = |(source, replica): (HostId, HostId)| {
+            source == primary && self.hosts[replica].alive && self.hosts_reach(source, replica)
+        };
+        let connected: Vec<HostId> = self
+            .conns
+            .values()
+            .filter(|conn| conn.semi && !conn.donor && works((conn.source, conn.replica)))
+            .map(|conn| conn.replica)
+            .collect();
+        let is_shut_out = |replica: &HostId| self.hosts[*replica].ordinal.0 == ordinal;
+        // An operator's knowledge may be as old as this.
+        let lately = |at: At| self.now - at < LATELY_MS;
+        let another = connected.iter().any(|replica| !is_shut_out(replica))
+            || self
+                .acknowledged_by
+                .iter()
+                .any(|((source, replica), at)| *source == primary && !is_shut_out(replica) && lately(*at));
+        let writes = self.hosts[primary].server.as_ref().is_some_and(|server| server.semi_master && !server.read_only);
+        if writes && connected.iter().any(is_shut_out) && !another {
+            self.broken(format!("host {primary} shuts out member {ordinal}, its last acker, which works"));
+        }
+    }
+
     /// Invariant 6: what was acknowledged under `Enforced` was received by one of those that remain.
     pub fn check_write(&mut self, next: &Record) {
         let before = self.store.record.clone();
@@ -80,6 +108,9 @@ impl World {
             self.broken(format!("invariant 4: the term fell from {} to {}", before.term, next.term));
         }
         let same = next.primary == before.primary && next.promoted_in == before.promoted_in;
+        if same {
+            self.check_left(&before, next);
+        }
         if !same || next.durability != Durability::Enforced || self.acked.is_empty() {
             return;
         }
@@ -93,6 +124,24 @@ impl World {
         });
         if !safe {
             self.broken(format!("invariant 6: {} was received by none of {}", last.gtid, short(next)));
+        }
+    }
+
+    /// Invariant 6: a run that leaves the list of the same reign acknowledges nothing any more, also after a reconnect.
+    fn check_left(&mut self, before: &Record, next: &Record) {
+        let Some(primary) = next.primary else { return };
+        let shut_out = |acker: &Acker| {
+            self.host_of(primary).is_some_and(|host| self.hosts[host].volume.locked.contains(&acker.member.0))
+        };
+        let acknowledges = |acker: &&Acker| {
+            let lives = |host: &HostId| self.hosts[*host].alive && self.identity(*host).as_ref() == Some(acker);
+            let server = (0..self.hosts.len()).find(lives).and_then(|host| self.hosts[host].server.as_ref());
+            let follows = server.and_then(|server| server.slave.as_ref()).map(|slave| slave.from);
+            server.is_some_and(|server| server.slave_enabled) && follows == Some(From::Member(primary.0))
+        };
+        let left = before.ackers.iter().filter(|acker| !next.ackers.contains(acker));
+        if let Some(acker) = left.filter(acknowledges).find(|acker| !shut_out(acker)).cloned() {
+            self.broken(format!("invariant 6: {}i{} has left and may acknowledge", acker.member, acker.incarnation));
         }
     }
 
@@ -217,7 +266,31 @@ impl World {
         if self.acked_since_calm < 3 && (!waits || !followers.is_empty()) {
             return Some("no write was acknowledged".to_owned());
         }
-        None
+        self.unproven(&followers)
+    }
+
+    /// What durability still lacks.
+    fn unproven(&self, followers: &[HostId]) -> Option<String> {
+        let record = &self.store.record;
+        if self.policy.mode != Mode::SemiSync || followers.is_empty() {
+            return None;
+        }
+        if record.durability != Durability::Enforced {
+            return Some(format!("durability is {:?}", record.durability));
+        }
+        let present =
+            |acker: &Acker| self.current.iter().flatten().any(|host| self.identity(*host).as_ref() == Some(acker));
+        // Two pods of a name share an account: the old one can be shut out only while a third member acknowledges.
+        let alone = |acker: &Acker| followers.iter().all(|host| self.hosts[*host].ordinal == acker.member);
+        let elsewhere = |acker: &Acker| {
+            let there = self.host_of(acker.member).map(|host| &self.hosts[host]);
+            there.is_none_or(|there| {
+                let blank = there.volume.record.is_none();
+                there.pod_uid != acker.pod_uid && (there.boot_id != acker.boot_id || blank)
+            })
+        };
+        let stale = record.ackers.iter().find(|acker| !(present(acker) || alone(acker) && elsewhere(acker)))?;
+        Some(format!("acker {} in incarnation {} is over", stale.member, stale.incarnation))
     }
 
     /// Members whose volume holds this data and nothing that the primary does not have.
@@ -231,7 +304,7 @@ impl World {
                 None => true,
                 Some(last) => truth.has(volume.binlog.len() - 1, last.gtid),
             };
-            volume.record.is_some() && volume.readable && part
+            volume.record.is_some() && volume.readable && !volume.index_lost && part
         };
         self.current.iter().flatten().copied().filter(fits).collect()
     }
@@ -249,7 +322,9 @@ impl World {
         let record = &self.store.record;
         let lost = |ordinal: Ordinal| {
             let volume = self.host_of(ordinal).map(|host| &self.hosts[host].volume);
-            volume.is_none_or(|volume| !volume.readable || volume.record.is_none())
+            volume.is_none_or(|volume| {
+                !volume.readable || volume.index_lost || volume.history_lost || volume.record.is_none()
+            })
         };
         if record.primary.is_none() {
             let used = self.current.iter().flatten().any(|host| self.hosts[*host].volume.record.is_some());

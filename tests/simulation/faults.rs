@@ -43,6 +43,7 @@ impl World {
             agent: Agent { up: true, run: None, serving: false },
             apply_ms: 1,
             link_ms: 1,
+            locked_until: 0,
             side: 0,
             detached: false,
         });
@@ -96,6 +97,14 @@ impl World {
                 world.kill(host, true);
                 world.later(back, Heal::Readable(host));
             }),
+            Fault::IndexLost(who, back) => self.on(who, |world, host| {
+                world.hosts[host].volume.index_lost = true;
+                world.kill(host, true);
+                world.later(back, Heal::Index(host));
+            }),
+            Fault::Locked(who, lasts) => self.on(who, |world, host| {
+                world.hosts[host].locked_until = world.now + lasts;
+            }),
             Fault::PodReplaced(who) => self.on(who, |world, host| world.replace_pod(host, false)),
             Fault::PodBlank(who) => self.on(who, |world, host| world.replace_pod(host, true)),
             Fault::SecondPod { who, with_primary, blank, heals } => {
@@ -132,6 +141,10 @@ impl World {
             Heal::Agent(host) => self.agent_back(host),
             Heal::Readable(host) => {
                 self.hosts[host].volume.readable = self.plan.volumes_heal || self.hosts[host].volume.readable;
+            }
+            Heal::Index(host) => {
+                let mended = self.plan.volumes_heal || !self.hosts[host].volume.index_lost;
+                self.hosts[host].volume.index_lost &= !mended;
             }
             Heal::Network => self.mend_network(),
             Heal::Pod { ordinal, volume, boot } => {
@@ -268,6 +281,7 @@ impl World {
             self.agent_back(host);
             if self.plan.volumes_heal {
                 self.hosts[host].volume.readable = true;
+                self.hosts[host].volume.index_lost = false;
             }
         }
         if !self.leaders.iter().any(|leader| leader.alive && !leader.deposed) {

@@ -62,6 +62,7 @@ pub struct Sight {
     pub probing: Option<u64>,
     /// The incarnation that runs, and since when this leader has known.
     pub running: Option<(Incarnation, Millis)>,
+    pub dead_since: Option<Millis>,
     pub answered_at: Option<Millis>,
     pub pod: Option<PodView>,
     pub flight: Option<SignedOrder>,
@@ -197,6 +198,7 @@ impl World {
             server: sight.server.clone(),
             new_connection: NewConnection::Unknown,
             running_since: sight.running.map(|(_, since)| since),
+            dead_since: sight.dead_since,
             answered_at: sight.answered_at,
             busy: sight.flight.as_ref().map(|order| order.order.name()).or(sight.resting),
             resting: sight.flight.is_none(),
@@ -252,6 +254,8 @@ impl World {
             acker_leaves_at_once: self.mutant == Some(Mutant::AckerLeavesAtOnce),
             ignore_incarnations: self.mutant == Some(Mutant::IncarnationsIgnored),
             ignore_dropped: self.mutant == Some(Mutant::DroppedIgnored),
+            resumes_unread: self.mutant == Some(Mutant::ResumedUnread),
+            any_pod_ends_a_run: self.mutant == Some(Mutant::AnyPodEndsARun),
         }
     }
 
@@ -298,7 +302,7 @@ impl World {
         leader.version = version;
         if record.term != leader.record.term {
             for sight in &mut leader.sights {
-                sight.stumbled |= sight.progress.given_up().is_some();
+                sight.stumbled |= sight.progress.is_passed_over();
                 sight.progress = Progress::default();
             }
             if mine {

@@ -27,6 +27,8 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use beachmaster::topology::policy::{MemberPolicy, Mode, WhenNoAcker};
+
 use crate::plan::Plan;
 use crate::world::{Dice, Mutant, Stats, World};
 
@@ -39,6 +41,11 @@ const SECOND_CANDIDATES: u64 = 1_000;
 
 /// Plans in which the old primary's agent goes away while it serves.
 const LOST_DONORS: u64 = 600;
+
+/// Plans in which the preferred candidate is held up by a lock.
+const LOCKED_CANDIDATES: u64 = 200;
+/// Two seconds for it to be seen, four for a freeze that ends in a kill, the rest for the failover.
+const YIELDS_WITHIN_MS: u64 = 12_000;
 
 struct Broken {
     seed: u64,
@@ -134,6 +141,8 @@ fn replay() {
         Ok("tokens") => Some(Mutant::AgentTakesLowerTokens),
         Ok("incarnations") => Some(Mutant::IncarnationsIgnored),
         Ok("dropped") => Some(Mutant::DroppedIgnored),
+        Ok("unread") => Some(Mutant::ResumedUnread),
+        Ok("pods") => Some(Mutant::AnyPodEndsARun),
         _ => None,
     };
     let mut world = match std::env::var("PLAN").as_deref() {
@@ -198,6 +207,24 @@ fn a_donor_that_is_lost_takes_nothing_along() {
     assert!(violation.is_some_and(|violation| violation.contains("invariant")), "what was thrown away is of no use");
 }
 
+/// Whoever is held up by a lock yields: a new reign acknowledges long before the lock is lifted.
+#[test]
+fn a_locked_candidate_yields_to_the_next() {
+    for seed in 0..LOCKED_CANDIDATES {
+        let mut dice = Dice::new(seed);
+        let mut policy = plan::policy(&mut dice);
+        policy.members = (0..3_u32).map(|rank| MemberPolicy { priority: 2 - rank, never_primary: false }).collect();
+        policy.hosts = (0..3).map(|member| format!("m{member}")).collect();
+        (policy.mode, policy.when_no_acker) = (Mode::SemiSync, WhenNoAcker::Wait);
+        let mut world = World::planned(dice, policy, Plan::of_a_locked_candidate(seed, 1), (None, false));
+        world.run();
+        assert_eq!(world.violation, None, "plan {seed}");
+        let begins = world.first_ack.values().nth(1).copied().expect("a second reign");
+        let took = begins.saturating_sub(plan::LOCKED_KILL_MS + seed);
+        assert!(took < YIELDS_WITHIN_MS, "plan {seed}: {took} ms");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_history() {
     let trace = |seed| {
@@ -223,6 +250,16 @@ fn finds_that_an_acker_leaves_at_once() {
 #[test]
 fn finds_that_incarnations_are_ignored() {
     is_found(Mutant::IncarnationsIgnored);
+}
+
+#[test]
+fn finds_that_a_primary_is_resumed_unread() {
+    is_found(Mutant::ResumedUnread);
+}
+
+#[test]
+fn finds_that_any_pod_ends_a_run() {
+    is_found(Mutant::AnyPodEndsARun);
 }
 
 #[test]

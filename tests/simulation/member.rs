@@ -43,6 +43,10 @@ pub struct Volume {
     pub locked: BTreeSet<u8>,
     /// False: the datadir cannot be read.
     pub readable: bool,
+    /// The index of the binary logs was moved away: they cannot be read, but mariadbd starts, with a history of its own.
+    pub index_lost: bool,
+    /// mariadbd began anew in that state, and has not got its history back from anybody.
+    pub history_lost: bool,
     /// A crash left a group in the binary log that is not in the tables: only a source has it.
     pub half_done: bool,
 }
@@ -56,6 +60,8 @@ impl Volume {
             kept: Vec::new(),
             locked: BTreeSet::new(),
             readable: true,
+            index_lost: false,
+            history_lost: false,
             half_done: false,
         }
     }
@@ -197,6 +203,8 @@ pub struct Host {
     /// Time to apply a batch, and to receive one.
     pub apply_ms: u64,
     pub link_ms: u64,
+    /// Somebody's session holds a lock that the SQL thread waits for until then.
+    pub locked_until: At,
     /// Side of the network partition it is on.
     pub side: u8,
     /// Its volume was attached elsewhere: it can write nothing more, but still receive and acknowledge.

@@ -6,6 +6,8 @@ use beachmaster::topology::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
 use crate::member::{At, HostId, Volume};
 use crate::world::Dice;
 
+/// When the primary of [`Plan::of_a_locked_candidate`] is killed, at the earliest.
+pub const LOCKED_KILL_MS: u64 = 3_000;
 /// How long faults may begin.
 const FAULTS_FOR_MS: u64 = 12_000;
 
@@ -25,6 +27,10 @@ pub enum Fault {
     KillAll,
     AgentAway(Who, u64),
     Unreadable(Who, u64),
+    /// A session locks what the SQL thread wants to change.
+    Locked(Who, u64),
+    /// mariadbd ends, and the index of its binary logs is not where it was until then.
+    IndexLost(Who, u64),
     PodReplaced(Who),
     PodBlank(Who),
     /// A second pod of the same name, while the first one is cut off and goes on.
@@ -81,6 +87,18 @@ impl Plan {
 }
 
 impl Plan {
+    /// The preferred candidate cannot apply what it has received, for much longer than a failover may take.
+    pub fn of_a_locked_candidate(seed: u64, candidate: u8) -> Self {
+        let killed = LOCKED_KILL_MS + seed;
+        Self {
+            timed: vec![
+                (killed - 500, Fault::Locked(Who::Any(candidate), 60_000)),
+                (killed, Fault::Kill(Who::Primary)),
+            ],
+            ..Self::default()
+        }
+    }
+
     /// Replicas that apply slowly have received what they have not applied; the old primary's agent goes away when the best of
     /// them is told to follow it, and throws that away.
     pub fn of_a_lost_donor(seed: u64, members: usize) -> Self {
@@ -101,6 +119,7 @@ impl Plan {
 pub enum Heal {
     Agent(HostId),
     Readable(HostId),
+    Index(HostId),
     Network,
     Pod { ordinal: Ordinal, volume: Box<Volume>, boot: Option<(String, At)> },
     Pace(HostId),
@@ -155,6 +174,12 @@ pub fn plan(dice: &mut Dice, members: usize) -> Plan {
     for _ in 0..[0, 1, 1, 1, 2, 3][dice.index(6)] {
         plan.at_act.push((dice.range(1, 14), Fault::CrashLeader));
     }
+    if dice.chance(15) {
+        // While the cluster is initialised.
+        let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+        let fault = if dice.chance(70) { Fault::Kill(any) } else { Fault::PodReplaced(any) };
+        plan.timed.push((dice.range(50, 1_500), fault));
+    }
     for _ in 0..[0, 0, 1, 2][dice.index(4)] {
         let fault = if dice.chance(50) { Fault::Kill(Who::Candidate) } else { fault(dice, members) };
         plan.at_act.push((dice.range(1, 16), fault));
@@ -170,7 +195,7 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
     };
     let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
     let short = dice.range(50, 6_000);
-    match dice.range(0, 28) {
+    match dice.range(0, 31) {
         0..=3 => Fault::Kill(who),
         4..=7 => Fault::Kill(any),
         8 => Fault::KillAll,
@@ -197,7 +222,10 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
         },
         24 => Fault::CrashLeader,
         25 | 26 => Fault::StallLeader { wakes: dice.range(300, 6_000), elects: dice.range(100, 2_500) },
-        27 => Fault::SlowMember(any, dice.range(20, 400)),
+        27 => Fault::AgentAway(any, dice.range(12_000, 25_000)),
+        28 => Fault::IndexLost(Who::Primary, dice.range(500, 30_000)),
+        29 => Fault::Locked(any, dice.range(500, 20_000)),
+        30 => Fault::SlowMember(any, dice.range(20, 400)),
         _ => Fault::ServiceEdited(dice.chance(50).then(|| u8::try_from(dice.index(members)).unwrap_or(0))),
     }
 }

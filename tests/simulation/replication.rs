@@ -191,6 +191,10 @@ impl World {
         if self.hosts[host].detached {
             return;
         }
+        let locked = self.hosts[host].locked_until.saturating_sub(self.now);
+        if locked > 0 {
+            return self.after(locked, Event::Apply(host, incarnation));
+        }
         let Some(server) = self.hosts[host].server.as_mut().filter(|server| server.incarnation == incarnation) else {
             return;
         };
@@ -259,6 +263,7 @@ impl World {
         if released.is_empty() {
             return;
         }
+        self.acknowledged_by.insert((source, replica), self.now);
         self.check_acker(replica, source);
         for (commit, index) in released {
             self.release(source, commit, index);
@@ -289,6 +294,7 @@ impl World {
         let Some(server) = self.hosts[host].server.take() else { return };
         let replicated = server.slave.is_some();
         self.say(|| format!("host {host}: mariadbd ended, incarnation {}", server.incarnation));
+        self.hosts[host].locked_until = 0;
         if keeps_relay_logs && !server.relay.is_empty() {
             let source = self.source_member(server.slave.as_ref());
             let (of, txs) = (server.incarnation, server.relay.into_iter().collect());

@@ -15,6 +15,8 @@ use crate::world::World;
 
 /// A waiting order answers after this time.
 pub const LONGEST_WAIT_MS: u64 = 2_900;
+/// A member that applies nothing for this long of what it has received is held up.
+const HELD_AFTER_MS: u64 = 2_000;
 /// After this time STOP SLAVE IO_THREAD is given up and the replica killed (contract.md, Times).
 const STOP_LIMIT_MS: u64 = 4_000;
 /// STOP SLAVE IO_THREAD of a semi-sync replica whose source does not answer (facts/semi-sync.md section 4).
@@ -115,7 +117,8 @@ impl World {
                         volume.record = Some(VolumeRecord {
                             identity: identity.clone(),
                             token: Some(run.order.token.clone()),
-                            role: MemberRole::Replica,
+                            // Starts nothing by itself until its first `follow`.
+                            role: MemberRole::Primary,
                             hold: false,
                             clean_stop: false,
                             incarnation: Incarnation(0),
@@ -166,7 +169,7 @@ impl World {
             }
             _ => {
                 let volume = &self.hosts[host].volume;
-                let logs = if volume.readable {
+                let logs = if volume.readable && !volume.index_lost {
                     LogEvidence::Readable { end: volume.position(), torn: None }
                 } else {
                     LogEvidence::Unreadable { message: "input/output error".to_owned() }
@@ -181,7 +184,7 @@ impl World {
         if there.server.is_some() {
             return Next::failed(Reason::StillRunning, "mariadbd runs");
         }
-        if !there.volume.readable || there.volume.record.is_none() {
+        if !there.volume.readable || there.volume.index_lost || there.volume.record.is_none() {
             return Next::failed(Reason::Volume, "the binary logs cannot be read");
         }
         if run.step == 0 {
@@ -343,6 +346,7 @@ impl World {
     fn change_master(&mut self, host: HostId, from: From, semi: bool) {
         let there = &mut self.hosts[host];
         let Some(server) = there.server.as_mut() else { return };
+        there.volume.history_lost = false;
         server.relay.clear();
         server.slave_enabled = semi;
         server.slave = Some(Slave { from, io: Io::Stopped, sql: false, io_errno: 0 });
@@ -365,11 +369,17 @@ impl World {
             return Next::failed(Reason::MissingTransactions, "not in its tables");
         }
         if applied.covers(position) {
-            return Next::answered(Answer::Applied { position: applied, reached: true });
+            return Next::answered(Answer::Applied { position: applied, reached: true, held: None });
         }
         let slave = there.server.as_ref().and_then(|server| server.slave.as_ref());
         if slave.is_some_and(|slave| slave.io_errno == 1236) {
             return Next::failed(Reason::Sql, "Last_IO_Errno 1236");
+        }
+        let waited = (self.boot_ms(host).0 + WAITING_ORDER_MS).saturating_sub(run.order.deadline.0);
+        let has_more = there.server.as_ref().is_some_and(|server| !server.relay.is_empty());
+        if there.locked_until > self.now && has_more && waited >= HELD_AFTER_MS {
+            let held = Some("Waiting for table metadata lock".to_owned());
+            return Next::answered(Answer::Applied { position: applied, reached: false, held });
         }
         if self.boot_ms(host).0 + WAITING_ORDER_MS >= run.order.deadline.0 + LONGEST_WAIT_MS {
             let idle = there.server.as_ref().is_some_and(|server| {
@@ -379,7 +389,7 @@ impl World {
             if idle {
                 return Next::failed(Reason::Sql, "nothing comes");
             }
-            return Next::answered(Answer::Applied { position: applied, reached: false });
+            return Next::answered(Answer::Applied { position: applied, reached: false, held: None });
         }
         Next::Step(step, 8)
     }
@@ -453,6 +463,7 @@ impl World {
     }
 
     fn evict(&mut self, host: HostId, ordinal: u8) -> Next {
+        self.check_shut_out(host, ordinal);
         self.hosts[host].volume.locked.insert(ordinal);
         self.shut_out.extend((0..self.hosts.len()).filter(|host| self.hosts[*host].ordinal.0 == ordinal));
         let theirs: Vec<u64> = self

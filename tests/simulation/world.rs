@@ -23,6 +23,10 @@ pub enum Mutant {
     IncarnationsIgnored,
     /// Relay logs that a member has thrown away in its present run are forgotten.
     DroppedIgnored,
+    /// The old primary is promoted again though nobody knows where its binary logs ended.
+    ResumedUnread,
+    /// Any pod of an acker's name proves that the run recorded is over.
+    AnyPodEndsARun,
 }
 
 /// Something that will happen.
@@ -172,6 +176,8 @@ pub struct World {
     pub calm: Option<At>,
     /// Acknowledgements that clients got since the faults stopped.
     pub acked_since_calm: u64,
+    /// When a replica's connection to a primary acknowledged last, by (source, replica).
+    pub acknowledged_by: BTreeMap<(HostId, HostId), At>,
     /// Pods shut out by a primary; one that was deleted by force stays so (docs/known-gaps.md).
     pub shut_out: BTreeSet<HostId>,
     pub violation: Option<String>,
@@ -236,6 +242,7 @@ impl World {
             stats: Stats::default(),
             calm: None,
             acked_since_calm: 0,
+            acknowledged_by: BTreeMap::new(),
             shut_out: BTreeSet::new(),
             violation: None,
             done: false,

@@ -8,7 +8,9 @@ use tokio::time::sleep;
 use super::durable;
 use super::repair;
 use super::work::Work;
+use crate::agent::access::sql_error;
 use crate::gtid::GtidPosition;
+use crate::mariadb::read;
 use crate::orders::{Answer, OrderError, Reason};
 use crate::topology::observation::{IoThread, SlaveStatus};
 
@@ -18,6 +20,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(25);
 /// Then it is answered how far the member is: whoever waits on asks again, with news in between.
 const LONGEST_WAIT: Duration = Duration::from_millis(2_900);
+/// A member that applies nothing for this long of what it has received is held up: another may be promoted instead.
+const HELD_AFTER: Duration = Duration::from_secs(2);
 /// The answer has to be on its way before the deadline.
 const EARLY: Duration = Duration::from_millis(100);
 
@@ -36,19 +40,30 @@ pub(super) async fn until_applied_within(
     let began = Instant::now();
     let _writeback = durable::write_back(work.agent());
     let mut first = None;
+    let mut moved = (GtidPosition::empty(), Instant::now());
     let mut pause = FIRST_LOOK;
     loop {
         let applied = work.globals().await?.applied();
         if applied.covers(position) {
             settle(work).await?;
-            return Ok(Answer::Applied { position: applied, reached: true });
+            return Ok(Answer::Applied { position: applied, reached: true, held: None });
         }
         stands_still(work, &applied).await?;
+        if moved.0 != applied {
+            moved = (applied.clone(), Instant::now());
+        }
+        // An order that waits for longer is one that nobody else can carry out instead.
+        if limit <= LONGEST_WAIT
+            && moved.1.elapsed() >= HELD_AFTER
+            && let Some(held) = held_up(work, &applied).await?
+        {
+            return Ok(Answer::Applied { position: applied, reached: false, held: Some(held) });
+        }
         if began.elapsed() >= limit || work.remaining() < EARLY {
             if first == Some(applied.clone()) {
                 waits_for_nothing(work, &applied).await?;
             }
-            return Ok(Answer::Applied { position: applied, reached: false });
+            return Ok(Answer::Applied { position: applied, reached: false, held: None });
         }
         first.get_or_insert(applied);
         sleep(pause).await;
@@ -61,6 +76,17 @@ pub(super) async fn until_applied_within(
 async fn settle(work: &mut Work<'_>) -> Result<(), OrderError> {
     durable::restore(work).await?;
     repair::mend(work, None).await
+}
+
+/// What keeps a member from applying what it has received, if it has received more than it has applied.
+async fn held_up(work: &mut Work<'_>, applied: &GtidPosition) -> Result<Option<String>, OrderError> {
+    let Some(slave) = work.slave().await?.filter(|slave| !applied.covers(&slave.status.io_position)) else {
+        return Ok(None);
+    };
+    if !slave.status.sql {
+        return Ok(Some("its SQL thread is stopped: START SLAVE SQL_THREAD".to_owned()));
+    }
+    read::held_by(work.sql().await?).await.map(Some).map_err(sql_error)
 }
 
 /// No error, but nothing came for as long as it was waited for, and nothing is left to apply.

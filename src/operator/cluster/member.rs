@@ -90,6 +90,7 @@ impl Member {
             server: self.server.clone(),
             new_connection: self.new_connection.clone(),
             running_since: self.runs.map(|(_, since)| since),
+            dead_since: self.dead_since,
             answered_at: self.answered_at,
             busy: self.busy(now),
             resting: self.flight.is_none(),
@@ -156,7 +157,7 @@ impl Member {
 
     /// A new term: what was reached in the old one no longer counts, and its orders are superseded.
     pub fn enter_term(&mut self) {
-        self.stumbled |= self.progress.given_up().is_some();
+        self.stumbled |= self.progress.is_passed_over();
         self.progress = Progress::default();
         self.flight = None;
         self.pause = None;

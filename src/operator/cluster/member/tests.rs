@@ -98,7 +98,7 @@ fn every_answer_finds_its_place() {
         (Order::EvictAcker { ordinal: Ordinal(2) }, Answer::Done, serving.clone()),
         (
             Order::Follow { source, acker: Some(Incarnation(1)), wait: Some(at.clone()) },
-            Answer::Applied { position: at.clone(), reached: true },
+            Answer::Applied { position: at.clone(), reached: true, held: None },
             serving.clone(),
         ),
     ];
