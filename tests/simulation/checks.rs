@@ -336,7 +336,11 @@ impl World {
         let intact = self.intact();
         // A member with a branch of its own can neither be primary nor mend one.
         let branched = |ordinal: Ordinal| self.host_of(ordinal).is_none_or(|host| !intact.contains(&host));
-        let unfit = |ordinal: Ordinal| lost(ordinal) || self.policy.member(ordinal).never_primary || branched(ordinal);
+        // Nor can one that lacks something itself.
+        let lacking = |ordinal: Ordinal| self.host_of(ordinal).as_ref().is_some_and(half_done);
+        let unfit = |ordinal: Ordinal| {
+            lost(ordinal) || self.policy.member(ordinal).never_primary || branched(ordinal) || lacking(ordinal)
+        };
         if !lost(primary) {
             let others = self.current.iter().flatten().map(|host| self.hosts[*host].ordinal);
             let alone = others.filter(|ordinal| *ordinal != primary).all(unfit);

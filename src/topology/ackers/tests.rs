@@ -60,6 +60,7 @@ fn a_run_ends_in_its_pod_or_on_its_volume_under_its_kernel() {
             incarnation: Incarnation(1),
             status: ExitStatus { code: Some(7), signal: None },
             message: String::new(),
+            at: None,
         };
         let mut there = state(1, exited);
         change(&mut there);
