@@ -158,12 +158,13 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         Err(invalid) => return refuse(&context, &key, object, invalid).await,
     };
     let waits_for = key.clone();
-    let Applying { probe, errors } = apply(&context, &key, &object, &cluster).await;
+    let Applying { probe, errors, anew } = apply(&context, &key, &object, &cluster).await;
     let refusal = Refusal::of(&errors);
     announce(&context, &key, &object, refusal.as_ref());
     match probe {
         Some(probe) => {
-            if errors.is_empty() {
+            // What was not applied now is as old as it was.
+            if errors.is_empty() && anew {
                 lock(&context.applied).note(key, &object, probe.clone(), Instant::now());
             }
             let wish = Wish::new(object, cluster, &context.site.cluster_domain).refused(refusal);
@@ -182,6 +183,8 @@ struct Applying {
     /// The probe's password, when a task may run with it.
     probe: Option<Secret>,
     errors: Vec<ApplyError>,
+    /// False when nothing had to be applied.
+    anew: bool,
 }
 
 /// Applies everything a cluster needs, unless that was done just now; a paused one gets nothing but its Secret. A
@@ -189,13 +192,13 @@ struct Applying {
 /// somebody else.
 async fn apply(context: &Context, key: &Key, object: &ReplicationCluster, cluster: &Cluster) -> Applying {
     if let Some(probe) = lock(&context.applied).current(key, object, Instant::now()) {
-        return Applying { probe: Some(probe), errors: Vec::new() };
+        return Applying { probe: Some(probe), errors: Vec::new(), anew: false };
     }
     let Leading { clients, leadership, .. } = &context.leading;
     let applier = Applier { client: &clients.act, leadership, cluster };
     let Accounts { mut probe, missing } = match applier.accounts().await {
         Ok(accounts) => accounts,
-        Err(error) => return Applying { probe: None, errors: vec![error] },
+        Err(error) => return Applying { probe: None, errors: vec![error], anew: true },
     };
     let mut errors: Vec<ApplyError> = missing.into_iter().collect();
     if !cluster.spec.paused {
@@ -205,7 +208,7 @@ async fn apply(context: &Context, key: &Key, object: &ReplicationCluster, cluste
         let taken = errors.iter().any(|error| matches!(error, ApplyError::NameTaken { .. }));
         probe = probe.filter(|_| begun || !taken);
     }
-    Applying { probe, errors }
+    Applying { probe, errors, anew: true }
 }
 
 /// An object that this version cannot read has no status that it could write; an Event says so.
