@@ -165,10 +165,9 @@ fn failures(case: &Case<'_>) -> Option<String> {
 /// Where the old reign's history is known to have come to: the end of the old primary's files, else what its ackers
 /// received. Who has something beyond that must have it from the old reign.
 fn known_end(case: &Case<'_>, from: Ordinal) -> Option<GtidPosition> {
-    match case.seen.member(from).and_then(|old| old.progress.fenced.as_ref()) {
-        Some(LogEvidence::Readable { end, .. }) => Some(end.clone()),
-        _ => safety::received_by_ackers(case.rules, case.record, case.seen),
-    }
+    let evidence = case.seen.member(from).and_then(|old| old.progress.fenced.as_ref());
+    let end = evidence.and_then(|evidence| safety::logs_end(case.record, evidence).ok());
+    end.or_else(|| safety::received_by_ackers(case.rules, case.record, case.seen))
 }
 
 /// Why a promotion is safe now. When the tail is needed and can no longer be had, only the ackers can answer.
@@ -231,7 +230,7 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
     }
     match case.seen.member(from) {
         // What it would have lost otherwise nobody knows: either its logs are read after all, or the ackers come back.
-        Some(old) if resume::is_possible(case, old) && is_read(old) => {
+        Some(old) if resume::is_possible(case, old) && is_read(case, old) => {
             announce(case, TransitionKind::Resume, from, format!("{missing}: the old primary is started again instead"))
         }
         old => {
@@ -241,8 +240,8 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
     }
 }
 
-fn is_read(old: &MemberView) -> bool {
-    matches!(old.progress.fenced, Some(LogEvidence::Readable { .. }))
+fn is_read(case: &Case<'_>, old: &MemberView) -> bool {
+    old.progress.fenced.as_ref().is_some_and(|evidence| safety::logs_end(case.record, evidence).is_ok())
 }
 
 fn without_candidate(case: &Case<'_>, from: Ordinal, ranking: &Ranking) -> Decision {

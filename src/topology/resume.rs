@@ -57,14 +57,14 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
 /// Where its binary logs end is read before mariadbd touches them, and recorded: a mariadbd that does not find them begins a
 /// new history from nothing, as if none had been written.
 fn find_end(case: &Case<'_>, old: &MemberView, transition: &Transition) -> Decision {
-    match &old.progress.fenced {
-        Some(LogEvidence::Readable { end, .. }) => {
-            let transition = Transition { target: Some(end.clone()), ..transition.clone() };
-            let record = Record { transition: Some(transition), ..case.record.clone() };
-            Decision::write(record, format!("the binary logs of member {} end at {end}", old.ordinal))
+    match old.progress.fenced.as_ref().map(|evidence| safety::logs_end(case.record, evidence)) {
+        Some(Ok(end)) => {
+            let why = format!("the binary logs of member {} end at {end}", old.ordinal);
+            let transition = Transition { target: Some(end), ..transition.clone() };
+            Decision::write(Record { transition: Some(transition), ..case.record.clone() }, why)
         }
-        Some(LogEvidence::Unreadable { message }) if !case.rules.resumes_unread => unreadable(case, old, message),
-        Some(LogEvidence::Unreadable { .. }) => {
+        Some(Err(message)) if !case.rules.resumes_unread => unreadable(case, old, &message),
+        Some(Err(_)) => {
             let transition = Transition { target: Some(GtidPosition::empty()), ..transition.clone() };
             Decision::write(Record { transition: Some(transition), ..case.record.clone() }, "unread")
         }
@@ -104,7 +104,8 @@ fn unreadable(case: &Case<'_>, old: &MemberView, message: &str) -> Decision {
 
 /// Binary logs that could not be read are read again: somebody may have put them right.
 pub(super) fn read_again(case: &Case<'_>, old: &MemberView) -> Option<Act> {
-    let unreadable = matches!(old.progress.fenced, Some(LogEvidence::Unreadable { .. }));
+    let unknown = |evidence: &LogEvidence| safety::logs_end(case.record, evidence).is_err();
+    let unreadable = old.progress.fenced.as_ref().is_some_and(unknown);
     let due = old.answered_at.is_none_or(|answered| case.lasted(answered) >= READ_AGAIN_MS);
     (unreadable && due && failover::is_fenceable(old)).then(|| order(old, Order::Fence)).flatten()
 }

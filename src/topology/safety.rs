@@ -39,7 +39,7 @@ pub enum Basis {
 /// # Errors
 /// A sentence that names what is missing.
 pub fn basis(rules: Rules, record: &Record, seen: &Observation, from: Ordinal) -> Result<Basis, String> {
-    let logs = match salvage(seen.member(from)) {
+    let logs = match salvage(record, seen.member(from)) {
         Ok(end) => return Ok(Basis::Salvage { end }),
         Err(missing) => missing,
     };
@@ -103,14 +103,28 @@ fn can_account_for(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
     seen.member(acker.member).is_some_and(as_recorded) || recovers(seen, acker).is_some()
 }
 
-fn salvage(from: Option<&MemberView>) -> Result<GtidPosition, String> {
+fn salvage(record: &Record, from: Option<&MemberView>) -> Result<GtidPosition, String> {
     let Some(member) = from else { return Err("the old primary is no member any more".to_owned()) };
     match &member.progress.fenced {
-        Some(LogEvidence::Readable { end, .. }) => Ok(end.clone()),
-        Some(LogEvidence::Unreadable { message }) => {
-            Err(format!("the binary logs of member {} cannot be read: {message}", member.ordinal))
-        }
+        Some(evidence) => logs_end(record, evidence)
+            .map_err(|message| format!("the binary logs of member {} cannot be read: {message}", member.ordinal)),
         None => Err(format!("member {} is not fenced", member.ordinal)),
+    }
+}
+
+/// Where the binary logs of the recorded primary end. Logs that end before its reign began are not whole, however well they
+/// can be read: an older copy of the volume, or a mariadbd that did not find them and began anew.
+///
+/// # Errors
+/// Why that is not known.
+pub fn logs_end(record: &Record, evidence: &LogEvidence) -> Result<GtidPosition, String> {
+    let end = match evidence {
+        LogEvidence::Readable { end, .. } => end,
+        LogEvidence::Unreadable { message } => return Err(message.clone()),
+    };
+    match record.began.as_ref().filter(|began| !end.covers(began)) {
+        None => Ok(end.clone()),
+        Some(began) => Err(format!("they end at {end} and its reign began at {began}, so a part of them is missing")),
     }
 }
 
@@ -289,6 +303,12 @@ mod tests {
         primary.progress.fenced = Some(LogEvidence::Readable { end: "0-17-12".parse().unwrap(), torn: None });
         let basis = check(&primary).unwrap();
         assert_eq!(basis, Basis::Salvage { end: "0-17-12".parse().unwrap() });
+        let began = |position: &str| {
+            let record = Record { began: Some(position.parse().unwrap()), ..Record::default() };
+            super::basis(Rules::default(), &record, &cluster(&primary), Ordinal(0))
+        };
+        assert!(began("0-17-12").is_ok());
+        assert!(began("0-17-13").unwrap_err().contains("a part of them is missing"), "an older copy of the volume");
         let ahead = frozen(1, "0-17-13");
         assert_eq!(target(&basis, &[&ahead]).to_string(), "0-17-13", "a member may be ahead of the files");
     }
