@@ -14,7 +14,7 @@ use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind}
 use super::resume;
 use super::safety::{self, Basis};
 use crate::gtid::GtidPosition;
-use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, LogEvidence, Order, Ordinal, Reason, Source};
+use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, Order, Ordinal, Reason, Source};
 
 /// A new leader's streams to the agents open within a second of each other; the old primary is started again only when
 /// nobody else may still turn up. In milliseconds.
