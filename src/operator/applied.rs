@@ -45,6 +45,13 @@ impl Applied {
         (same && now.saturating_duration_since(last.at) < lasts).then(|| last.probe.clone())
     }
 
+    /// Applying begins: what changes from now on may have been applied before it changed.
+    pub fn begin(&mut self, key: &Key) {
+        if let Some(last) = self.0.get_mut(key) {
+            last.changed = false;
+        }
+    }
+
     /// Everything was applied.
     pub fn note(&mut self, key: Key, object: &ReplicationCluster, probe: Secret, now: Instant) {
         let last = Last {
@@ -52,7 +59,7 @@ impl Applied {
             generation: object.metadata.generation,
             at: now,
             probe,
-            changed: false,
+            changed: self.0.get(&key).is_some_and(|last| last.changed),
         };
         self.0.insert(key, last);
     }
@@ -112,9 +119,14 @@ mod tests {
         assert_eq!(applied.again(&key), Some(CHANGED));
         assert!(applied.current(&key, &object, start + CHANGED / 2).is_some());
         assert_eq!(applied.current(&key, &object, start + CHANGED), None);
+        applied.begin(&key);
         applied.note(key.clone(), &object, Secret("p".to_owned()), start + CHANGED);
         assert_eq!(applied.again(&key), None);
         assert!(applied.current(&key, &object, start + CHANGED * 2).is_some());
+        applied.begin(&key);
+        applied.note_changed(&key);
+        applied.note(key.clone(), &object, Secret("p".to_owned()), start + CHANGED * 2);
+        assert_eq!(applied.again(&key), Some(CHANGED), "changed while the others were applied");
     }
 
     #[test]

@@ -194,6 +194,7 @@ async fn apply(context: &Context, key: &Key, object: &ReplicationCluster, cluste
     if let Some(probe) = lock(&context.applied).current(key, object, Instant::now()) {
         return Applying { probe: Some(probe), errors: Vec::new(), anew: false };
     }
+    lock(&context.applied).begin(key);
     let Leading { clients, leadership, .. } = &context.leading;
     let applier = Applier { client: &clients.act, leadership, cluster };
     let Accounts { mut probe, missing } = match applier.accounts().await {
