@@ -113,6 +113,21 @@ impl GtidPosition {
         self.0.insert(gtid.domain, gtid);
     }
 
+    /// What both positions have: of each domain the earlier transaction; none of a domain that only one of them has, or where
+    /// they name different transactions with the same number.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let earlier = |ours: Gtid| {
+            let theirs = other.get(ours.domain)?;
+            match ours.sequence.cmp(&theirs.sequence) {
+                std::cmp::Ordering::Less => Some(ours),
+                std::cmp::Ordering::Greater => Some(theirs),
+                std::cmp::Ordering::Equal => (ours == theirs).then_some(ours),
+            }
+        };
+        self.iter().filter_map(earlier).collect()
+    }
+
     /// True when each transaction named by `other` is at or before this position. Equal sequence numbers of different
     /// servers are two different transactions and cover neither.
     #[must_use]

@@ -18,6 +18,8 @@ pub struct Output {
     pipe: OwnedFd,
     partial: Vec<u8>,
     tail: VecDeque<String>,
+    /// The last line that says what is wrong: programs print more lines of advice after it than are remembered.
+    error: Option<String>,
 }
 
 impl Output {
@@ -25,7 +27,7 @@ impl Output {
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&read, true)?;
-        Ok((Self { pipe: read, partial: Vec::new(), tail: VecDeque::new() }, write))
+        Ok((Self { pipe: read, partial: Vec::new(), tail: VecDeque::new(), error: None }, write))
     }
 
     /// Takes what is there; false when the child's side is closed.
@@ -41,11 +43,14 @@ impl Output {
         }
     }
 
-    /// The last lines, the unfinished one included.
+    /// The last lines, the unfinished one included; before them the last error, when it is not among them.
     pub fn tail(&self) -> Vec<String> {
         let unfinished = (!self.partial.is_empty()).then(|| text(&self.partial));
         let mut lines: Vec<_> = self.tail.iter().cloned().chain(unfinished).collect();
         lines.drain(..lines.len().saturating_sub(TAIL_LINES));
+        if let Some(error) = self.error.as_ref().filter(|error| !lines.contains(error)) {
+            lines.insert(0, error.clone());
+        }
         lines
     }
 
@@ -65,7 +70,11 @@ impl Output {
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }
-        self.tail.push_back(text(&line));
+        let words = text(&line);
+        if words.contains("[ERROR]") && !words.ends_with("Aborting") {
+            self.error = Some(words.clone());
+        }
+        self.tail.push_back(words);
         line.push(b'\n');
         pass_on(&line);
     }
@@ -111,6 +120,15 @@ mod tests {
         assert_eq!(tail[TAIL_LINES - 2], format!("line {}", TAIL_LINES + 4));
         drop(write);
         assert!(!output.drain());
+    }
+
+    #[test]
+    fn the_last_error_is_remembered_behind_any_advice() {
+        let (mut output, _write) = Output::new().unwrap();
+        output.take(b"0 [ERROR] unknown variable\n0 [ERROR] Aborting\n");
+        (0..TAIL_LINES).for_each(|_| output.take(b"Please check\n"));
+        let tail = output.tail();
+        assert_eq!((tail.len(), tail[0].as_str()), (TAIL_LINES + 1, "0 [ERROR] unknown variable"));
     }
 
     #[test]

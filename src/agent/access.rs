@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::accounts;
 use super::config::Config;
+use super::own_position;
 use super::replication_password;
 use super::sql_notes::{self, Notes};
 use super::supervisor::Supervisor;
@@ -97,6 +98,14 @@ impl Access {
         };
         *locked(&self.lent) = Some((run, loan.session.id()));
         Ok(loan)
+    }
+
+    /// A session for what is done beside orders.
+    ///
+    /// # Errors
+    /// As [`Session::connect`].
+    pub async fn connect(&self) -> Result<Session, SqlError> {
+        Session::connect(&self.login, STATEMENT_LIMIT).await
     }
 
     /// Takes a session back. A broken one stays marked, and is killed before the next is lent.
@@ -220,6 +229,9 @@ impl Access {
             what: "sessions of an earlier agent".to_owned(),
             message: error.message,
         })?;
+        if let Err(error) = own_position::correct(&mut session, self.supervisor.is_relaxed()).await {
+            warn!(%error, "the position could not be compared with the binary log");
+        }
         self.ensure_accounts(&mut session).await;
         let parked = Session::connect(&self.login, STATEMENT_LIMIT).await?;
         self.observer_id.store(session.id(), Ordering::SeqCst);

@@ -21,6 +21,7 @@ use super::launcher::Launcher;
 use super::orders::{self, BINLOGS, Donor};
 use super::own_log::NoPlan;
 use super::supervisor::Supervisor;
+use super::upkeep::{self, Keeper};
 use super::volume::{Volume, superseded};
 use super::{farewell, readyz, stream};
 use crate::binlog::Plan;
@@ -51,6 +52,10 @@ pub struct Agent {
     logs: Errand<Result<BinlogServer, BinlogError>>,
     /// How to mend what a crash has left.
     pub plan: Errand<Result<Plan, NoPlan>>,
+    /// What is told of the member's upkeep.
+    pub keeper: Keeper,
+    /// Held while binary logs are purged.
+    pub purging: Arc<tokio::sync::Mutex<()>>,
     events: broadcast::Sender<Event>,
     boot_id: String,
 }
@@ -82,6 +87,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     });
     let parts = Arc::clone(&agent);
     tokio::spawn(async move { parts.access.keep().await });
+    tokio::spawn(upkeep::keep(Arc::clone(&agent)));
     tokio::spawn(readyz::serve(Arc::clone(&agent)));
     tokio::select! {
         () = accept(&agent, &listener) => Ok(()),
@@ -135,6 +141,8 @@ impl Agent {
             read_by_fence: Mutex::new(None),
             logs: Errand::default(),
             plan: Errand::default(),
+            keeper: Keeper::default(),
+            purging: Arc::default(),
             events,
             boot_id,
         }
@@ -153,6 +161,7 @@ impl Agent {
             serving: locked(&self.serving).as_ref().map(|donor| donor.port),
             running: locked(&self.court).running().map(|case| case.order.order.name().to_owned()),
             sql_notes: self.access.notes().get(),
+            upkeep: self.keeper.told(),
         }
     }
 

@@ -2,7 +2,8 @@
 //! and ends mariadbd through launch, and carries out orders, one at a time, the highest token first.
 //!
 //! `slots`, `record` and `volume` say what is on disk; `launcher`, `locks` and `supervisor` whether mariadbd lives;
-//! `access` holds the SQL sessions; `court` decides which order may act; `orders/` has one file for each kind of order.
+//! `access` holds the SQL sessions; `court` decides which order may act; `orders/` has one file for each kind of order;
+//! `upkeep` is what it looks after by itself.
 //! It decides nothing about the cluster and has no Kubernetes credentials.
 
 #![allow(
@@ -21,12 +22,15 @@ pub mod court;
 pub mod daemon;
 pub mod ddl_recovery;
 pub mod errand;
+pub mod events;
 mod farewell;
 pub mod launcher;
 pub mod locks;
 pub mod log_reader;
 pub mod orders;
 pub mod own_log;
+pub mod own_position;
+pub mod purge;
 pub mod readyz;
 pub mod record;
 pub mod relaxed;
@@ -40,6 +44,7 @@ pub mod sql_notes;
 pub mod stream;
 pub mod supervisor;
 mod torn_log;
+pub mod upkeep;
 pub mod volume;
 pub mod volume_lock;
 

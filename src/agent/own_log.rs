@@ -87,7 +87,11 @@ impl OwnLog {
     }
 }
 
-fn head(path: &Path, keys: &Keys) -> Result<Option<KnownHead>, BinlogError> {
+/// What stands before the first transaction of a file.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn head(path: &Path, keys: &Keys) -> Result<Option<KnownHead>, BinlogError> {
     let mut known = KnownGroups::new(size(path)?, keys);
     feed(path, &mut known, HEAD_CHUNK, |known| known.head().is_some(), |_| {})?;
     Ok(known.head().cloned())

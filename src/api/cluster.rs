@@ -11,9 +11,9 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use self::settings::{
-    Bootstrap, Detection, Encryption, EncryptionAlgorithm, FailoverPolicy, KeyFileRef, MemberPolicy, Replication,
-    ReplicationMode, Retention, RetentionPolicy, SecretKeyRef, ServicePolicy, ServiceType, Services, Storage,
-    WhenNoAcker,
+    BinlogRetention, Bootstrap, Detection, Encryption, EncryptionAlgorithm, FailoverPolicy, KeyFileRef, MemberPolicy,
+    Replication, ReplicationMode, Retention, RetentionPolicy, SecretKeyRef, ServicePolicy, ServiceType, Services,
+    Storage, WhenNoAcker,
 };
 use super::owned::{self, Refusal};
 use super::status::ClusterStatus;
@@ -150,6 +150,7 @@ pub struct ReplicationClusterSpec {
         validation = refusal(Refusal::Login),
         validation = refusal(Refusal::Danger),
         validation = refusal(Refusal::Differ),
+        validation = refusal(Refusal::Retention),
         validation = refusal(Refusal::Other)
     )]
     pub my_cnf: String,

@@ -25,6 +25,8 @@ pub struct Owned {
     pub boot: BootValue,
     /// What `SHOW GLOBAL VARIABLES` must show at all times.
     pub constant: Constant,
+    /// True: with another value than [`Owned::constant`] an acknowledgement no longer promises what it did.
+    pub durability: bool,
     /// Why users may not set it, or what they set instead; ends a sentence that names the option.
     pub why: &'static str,
 }
@@ -34,6 +36,8 @@ pub struct Owned {
 pub enum BootValue {
     /// The same for every member.
     Text(&'static str),
+    /// The same for every member whose mariadbd knows the option.
+    IfKnown(&'static str),
     /// [`boot_server_id`].
     ServerId,
     /// `replication.gtidDomainId`.
@@ -73,6 +77,7 @@ const KILL_CONN_TIMEOUT: &str = "1";
 
 const ROLE: &str = "the operator sets it by the member's role";
 const SAFETY: &str = "an acknowledged transaction could be lost with another value";
+const RETENTION: &str = "set replication.binlogRetention instead";
 const PLACE: &str = "the operator decides where things are in the pod";
 const FILTER: &str = "members with filters hold different data, and none could replace another";
 
@@ -82,11 +87,17 @@ const DANGER: &str = "committed transactions could be lost with another value";
 const DIFFER: &str = "members could differ, or an acker stop receiving, with another value";
 
 const fn constant(name: &'static str, value: &'static str, why: &'static str) -> Owned {
-    Owned { name, family: false, boot: BootValue::Text(value), constant: Constant::Text(value), why }
+    let (boot, constant) = (BootValue::Text(value), Constant::Text(value));
+    Owned { name, family: false, boot, constant, durability: false, why }
+}
+
+/// A constant on which the meaning of an acknowledgement rests.
+const fn durable(name: &'static str, value: &'static str, why: &'static str) -> Owned {
+    Owned { durability: true, ..constant(name, value, why) }
 }
 
 const fn boot(name: &'static str, boot: BootValue, why: &'static str) -> Owned {
-    Owned { name, family: false, boot, constant: Constant::No, why }
+    Owned { name, family: false, boot, constant: Constant::No, durability: false, why }
 }
 
 const fn role(name: &'static str, value: &'static str) -> Owned {
@@ -98,7 +109,7 @@ const fn refused(name: &'static str, why: &'static str) -> Owned {
 }
 
 const fn family(name: &'static str, why: &'static str) -> Owned {
-    Owned { name, family: true, boot: BootValue::Default, constant: Constant::No, why }
+    Owned { name, family: true, boot: BootValue::Default, constant: Constant::No, durability: false, why }
 }
 
 /// The table.
@@ -108,29 +119,32 @@ pub const OWNED: &[Owned] = &[
     role("event_scheduler", "OFF"),
     role("rpl_semi_sync_master_enabled", "OFF"),
     role("rpl_semi_sync_slave_enabled", "OFF"),
-    role("binlog_expire_logs_seconds", "0"),
+    boot("binlog_expire_logs_seconds", BootValue::Text("0"), RETENTION),
+    // From 11.4 on nothing would be purged, on any member, while none replicates from it.
+    boot("slave_connections_needed_for_purge", BootValue::IfKnown("0"), RETENTION),
     boot("server_id", BootValue::ServerId, "every promotion gives the primary a new one"),
     Owned {
         name: "log_bin",
         family: false,
         boot: BootValue::Text("bin"),
         constant: Constant::Text("ON"),
+        durability: true,
         why: "a primary's binary log is what replicas and a rescue read",
     },
     boot("relay_log", BootValue::Text("relay"), "the agent keeps relay logs under this name"),
-    constant("log_slave_updates", "ON", SAFETY),
-    constant("gtid_strict_mode", "ON", SAFETY),
-    constant("sync_binlog", "1", SAFETY),
-    constant("innodb_flush_log_at_trx_commit", "1", SAFETY),
+    durable("log_slave_updates", "ON", SAFETY),
+    durable("gtid_strict_mode", "ON", SAFETY),
+    durable("sync_binlog", "1", SAFETY),
+    durable("innodb_flush_log_at_trx_commit", "1", SAFETY),
     // docs/decisions.md "No io_uring".
-    constant(
+    durable(
         "innodb_use_native_aio",
         "OFF",
         "what a killed mariadbd had begun to write could land in files the next one has read",
     ),
-    constant("rpl_semi_sync_master_wait_point", "AFTER_SYNC", SAFETY),
-    constant("rpl_semi_sync_master_wait_no_slave", "ON", SAFETY),
-    constant("rpl_semi_sync_master_timeout", NO_TIMEOUT, SAFETY),
+    durable("rpl_semi_sync_master_wait_point", "AFTER_SYNC", SAFETY),
+    durable("rpl_semi_sync_master_wait_no_slave", "ON", SAFETY),
+    durable("rpl_semi_sync_master_timeout", NO_TIMEOUT, SAFETY),
     constant("rpl_semi_sync_slave_kill_conn_timeout", KILL_CONN_TIMEOUT, "a failover has to wait for it"),
     constant("slave_net_timeout", SLAVE_NET_TIMEOUT, "a failover has to wait for it"),
     constant("skip_name_resolve", "ON", "accounts are valid for every host"),
@@ -139,6 +153,7 @@ pub const OWNED: &[Owned] = &[
         family: false,
         boot: BootValue::GtidDomainId,
         constant: Constant::GtidDomainId,
+        durability: true,
         why: "set replication.gtidDomainId instead",
     },
     boot("datadir", BootValue::DataDir, PLACE),
@@ -170,8 +185,8 @@ pub const OWNED: &[Owned] = &[
     refused("innodb_undo_directory", PLACE),
     refused("relay_log_purge", SAFETY),
     refused("relay_log_recovery", SAFETY),
-    refused("expire_logs_days", "the operator decides when binary logs may go"),
-    refused("max_binlog_total_size", "the operator decides when binary logs may go"),
+    refused("expire_logs_days", RETENTION),
+    refused("max_binlog_total_size", RETENTION),
     family("file_key_management", "set encryption instead"),
     refused("init_rpl_role", ROLE),
     refused("init_slave", "it would write on replicas"),
@@ -279,7 +294,7 @@ impl Boot {
 
     fn text(&self, value: BootValue) -> Option<String> {
         match value {
-            BootValue::Text(text) => Some(text.to_owned()),
+            BootValue::Text(text) | BootValue::IfKnown(text) => Some(text.to_owned()),
             BootValue::ServerId => Some(boot_server_id(self.ordinal).to_string()),
             BootValue::GtidDomainId => Some(self.gtid_domain_id.to_string()),
             BootValue::DataDir => Some(self.data_dir.clone()),
@@ -302,14 +317,16 @@ pub fn boot_server_id(ordinal: Ordinal) -> u32 {
 /// mariadbd's arguments: `--defaults-file` first, as mariadbd wants it, then every owned option and those of the keys.
 #[must_use]
 pub fn command_line(boot: &Boot) -> Vec<String> {
-    let options =
-        OWNED.iter().filter_map(|owned| boot.text(owned.boot).map(|value| format!("--{}={value}", owned.name)));
+    let option = |owned: &Owned| {
+        let loose = if matches!(owned.boot, BootValue::IfKnown(_)) { "loose-" } else { "" };
+        boot.text(owned.boot).map(|value| format!("--{loose}{}={value}", owned.name))
+    };
+    let options = OWNED.iter().filter_map(option);
     let keys = boot.keys.iter().flat_map(KeyFile::options);
     std::iter::once(format!("--defaults-file={}", boot.defaults_file)).chain(options).chain(keys).collect()
 }
 
-/// Names of variables and what `SHOW GLOBAL VARIABLES` must show for them; a difference means that an acknowledgement
-/// no longer promises what it did.
+/// Names of variables and what `SHOW GLOBAL VARIABLES` must show for them at all times.
 #[must_use]
 pub fn read_back(gtid_domain_id: u32) -> Vec<(&'static str, String)> {
     let expected = |owned: &Owned| match owned.constant {
@@ -318,6 +335,18 @@ pub fn read_back(gtid_domain_id: u32) -> Vec<(&'static str, String)> {
         Constant::GtidDomainId => Some((owned.name, gtid_domain_id.to_string())),
     };
     OWNED.iter().filter_map(expected).collect()
+}
+
+/// What `event_scheduler` must be: events run where writes are taken, and only there.
+#[must_use]
+pub fn event_scheduler(read_only: bool) -> &'static str {
+    if read_only { "OFF" } else { "ON" }
+}
+
+/// True when an acknowledgement rests on the value of this owned variable.
+#[must_use]
+pub fn is_durability(name: &str) -> bool {
+    OWNED.iter().any(|owned| owned.name == name && owned.durability)
 }
 
 /// The owned option that `key` of an option file sets, if it sets one.

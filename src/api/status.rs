@@ -62,7 +62,7 @@ pub struct ClusterStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub members: Vec<MemberStatus>,
     /// Ready: writes are accepted. FailoverReady: the death of the primary would be survived. Reconciling, Stalled and
-    /// Paused say what the operator does, cannot do, and was told not to do.
+    /// Paused say what the operator does, cannot do, and was told not to do. StorageLow: a volume is almost full.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
@@ -193,11 +193,14 @@ pub enum ConditionType {
     Stalled,
     /// The operator was told to do nothing.
     Paused,
+    /// A volume is almost full.
+    StorageLow,
 }
 
 impl ConditionType {
     /// Every condition.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::FailoverReady, Self::Reconciling, Self::Stalled, Self::Paused];
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::FailoverReady, Self::Reconciling, Self::Stalled, Self::Paused, Self::StorageLow];
 
     /// The value of the condition's `type`.
     #[must_use]
@@ -208,6 +211,7 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Paused => "Paused",
+            Self::StorageLow => "StorageLow",
         }
     }
 }

@@ -2,6 +2,7 @@
 //! again, because objects may be older than a rule; and what CEL cannot see is refused here only.
 
 mod my_cnf;
+mod quantity;
 mod template;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use thiserror::Error;
 pub use self::my_cnf::MyCnf;
 pub use self::template::Template;
 use super::cluster::{
-    Bootstrap, Detection, Encryption, FailoverPolicy, MemberPolicy, Replication, ReplicationCluster,
+    BinlogRetention, Bootstrap, Detection, Encryption, FailoverPolicy, MemberPolicy, Replication, ReplicationCluster,
     ReplicationClusterSpec, ReplicationMode, SecretKeyRef, Services, Storage, WhenNoAcker,
 };
 use super::duration::DurationText;
@@ -77,6 +78,8 @@ pub struct ClusterSpec {
     pub commits: Commits,
     /// Lag up to which a replica is readable.
     pub max_lag: Duration,
+    /// How much binary log is kept.
+    pub retention: Retention,
     /// Replication domain.
     pub gtid_domain_id: u32,
     /// Preferences of members that have some.
@@ -89,6 +92,15 @@ pub struct ClusterSpec {
     pub template: Template,
     /// The operator only watches.
     pub paused: bool,
+}
+
+/// How much binary log members keep that every member has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Since a file was written last.
+    pub time: Duration,
+    /// Bytes of all files of a member together.
+    pub bytes: u64,
 }
 
 /// What commits wait for.
@@ -210,7 +222,8 @@ fn spec(raw: &ReplicationClusterSpec) -> Result<ClusterSpec, Invalid> {
     } = raw;
     let members = self::members(*members)?;
     let commits = commits(replication, members)?;
-    let Replication { mode: _, when_no_acker: _, degrade_after: _, max_lag, gtid_domain_id } = replication;
+    let Replication { mode: _, when_no_acker: _, degrade_after: _, max_lag, gtid_domain_id, binlog_retention } =
+        replication;
     Ok(ClusterSpec {
         members,
         image: self::image(image)?,
@@ -223,6 +236,7 @@ fn spec(raw: &ReplicationClusterSpec) -> Result<ClusterSpec, Invalid> {
         encryption: encryption.clone(),
         commits,
         max_lag: duration_up_to("spec.replication.maxLag", max_lag, LONGEST)?,
+        retention: retention(binlog_retention, storage)?,
         gtid_domain_id: number("spec.replication.gtidDomainId", *gtid_domain_id, 0..=u32::MAX)?,
         policies: policies(member_policies, members)?,
         failover: self::failover(failover)?,
@@ -264,6 +278,35 @@ fn commits(raw: &Replication, members: u8) -> Result<Commits, Invalid> {
         )),
     }
 }
+
+fn retention(raw: &BinlogRetention, storage: &Storage) -> Result<Retention, Invalid> {
+    let BinlogRetention { time, size } = raw;
+    let field = "spec.replication.binlogRetention.time";
+    let parsed = time.parse().map_err(|error| Invalid::new(field, error.to_string(), "write for example 7d"))?;
+    if !(LEAST_RETENTION..=MOST_RETENTION).contains(&parsed) {
+        return Err(Invalid::new(field, format!("{} is out of range", time.0), "set 1m to 3650d"));
+    }
+    let bytes = match size {
+        Some(size) => {
+            let field = "spec.replication.binlogRetention.size";
+            let bytes = quantity::bytes(size).filter(|bytes| *bytes >= LEAST_LOGS);
+            bytes.ok_or_else(|| {
+                Invalid::new(field, format!("{:?} is too small or no quantity", size.0), "set 64Mi or more")
+            })?
+        }
+        None => (quantity::bytes(&storage.size).unwrap_or_default() / SHARE_OF_LOGS).max(LEAST_LOGS),
+    };
+    Ok(Retention { time: parsed, bytes })
+}
+
+/// Shorter ones would delete what a replica is about to ask for after a short break.
+const LEAST_RETENTION: Duration = Duration::from_secs(60);
+/// Ten years: for ever, and a number that cannot overflow.
+const MOST_RETENTION: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+/// Less would be deleted file by file while it is written.
+const LEAST_LOGS: u64 = 64 << 20;
+/// What binary logs may take of a volume by default: the data need the rest.
+const SHARE_OF_LOGS: u64 = 3;
 
 fn policies(raw: &[MemberPolicy], members: u8) -> Result<BTreeMap<Ordinal, Preference>, Invalid> {
     let mut policies = BTreeMap::new();

@@ -9,7 +9,7 @@ use super::text::cut;
 use crate::api::owned;
 use crate::layout::PROBE_USER;
 use crate::orders::Secret;
-use crate::topology::observation::{Millis, SemiSyncSource, ServerView};
+use crate::topology::observation::{Drift, Millis, SemiSyncSource, ServerView};
 
 /// What one answer to the probe may hold: its longest list are a hundred variables. The member's pod belongs to the
 /// cluster's owner, the operator to everybody.
@@ -33,7 +33,7 @@ pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Res
     let globals = read::globals(session).await?;
     let status = read::status(session, "Rpl_semi_sync%").await?;
     let slave = read::slave(session).await?.map(|slave| slave.status);
-    let drift = drift(session, gtid_domain).await?;
+    let drift = drift(session, gtid_domain, globals.read_only).await?;
     let number = |name: &str| status.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
     Ok(ServerView {
         begun,
@@ -56,14 +56,15 @@ pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Res
 }
 
 /// Owned settings that somebody changed.
-async fn drift(session: &mut Session, gtid_domain: u32) -> Result<Vec<String>, SqlError> {
-    let expected = owned::read_back(gtid_domain);
+async fn drift(session: &mut Session, gtid_domain: u32, read_only: bool) -> Result<Vec<Drift>, SqlError> {
+    let mut expected = owned::read_back(gtid_domain);
+    expected.push(("event_scheduler", owned::event_scheduler(read_only).to_owned()));
     let names: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
     let found = read::variables(session, &names).await?;
     let differs = |(name, value): &(&str, String)| found.get(*name).is_some_and(|found| found != value);
     let told = |(name, value): (&str, String)| {
         let found = found.get(name).map_or("", |value| cut(value));
-        format!("{name}={found} (must be {value})")
+        Drift { text: format!("{name}={found} (must be {value})"), durability: owned::is_durability(name) }
     };
     Ok(expected.into_iter().filter(differs).map(told).collect())
 }

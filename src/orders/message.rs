@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{AgentState, BootMillis, Identity, Incarnation, Ordinal, Token};
+use super::{AgentState, BootMillis, Identity, Incarnation, Maintenance, Ordinal, Token};
 use crate::gtid::GtidPosition;
 
 /// Where a replica gets its transactions from.
@@ -78,6 +78,9 @@ pub enum Order {
     /// On a primary that takes no new connections and on which no commit waits: switches waiting for acknowledgements off
     /// and on again, behind a global read lock, so that nothing commits in between. Since 0.2, as [`Order::Reconnect`].
     ResetSemiSync,
+    /// Settings, events and binary logs are as they have to be. Answered with success whatever of it could not be done: the state
+    /// tells what is left. Only for agents that know it ([`AgentState::knows`]).
+    Maintain(Maintenance),
 }
 
 impl Order {
@@ -101,6 +104,7 @@ impl Order {
             Self::SemiSync { .. } => "semi-sync",
             Self::Reconnect => "reconnect",
             Self::ResetSemiSync => "reset-semi-sync",
+            Self::Maintain(_) => "maintain",
         }
     }
 }

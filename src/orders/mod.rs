@@ -6,6 +6,7 @@
 mod admission;
 mod message;
 mod state;
+mod upkeep;
 
 use std::fmt;
 
@@ -17,6 +18,7 @@ pub use message::{
     Answer, Down, Event, Frozen, LogEvidence, Order, OrderError, Outcome, Reason, Secret, SignedOrder, Source, Up,
 };
 pub use state::{AgentState, Mariadbd, MemberRole, SqlNotes, Volume, VolumeRecord};
+pub use upkeep::{EventName, MOST_EVENT_BYTES, MOST_EVENTS, Maintenance, Purge, Upkeep, VolumeUse};
 
 /// Version of this protocol; an agent answers orders of this version only.
 pub const PROTOCOL_VERSION: u32 = 2;

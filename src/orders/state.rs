@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootMillis, ExitStatus, Identity, Incarnation, Token};
+use super::{BootMillis, ExitStatus, Identity, Incarnation, Token, Upkeep};
 
 /// What a member was last ordered to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,6 +117,9 @@ pub struct AgentState {
     /// What stands in the way of its SQL.
     #[serde(default, skip_serializing_if = "SqlNotes::is_empty")]
     pub sql_notes: SqlNotes,
+    /// What it tells of the member's upkeep.
+    #[serde(default)]
+    pub upkeep: Upkeep,
 }
 
 impl AgentState {
@@ -127,6 +130,12 @@ impl AgentState {
             Volume::Recorded { record } => Some(record),
             Volume::Blank | Volume::Unusable { .. } => None,
         }
+    }
+
+    /// True when the agent knows an order of this name that the first release did not.
+    #[must_use]
+    pub fn knows(&self, order: &str) -> bool {
+        self.upkeep.knows.iter().any(|known| known == order)
     }
 }
 

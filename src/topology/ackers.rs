@@ -204,7 +204,8 @@ pub fn weakened(primary: &MemberView) -> Option<String> {
     if primary.before().is_some_and(|before| !now.binlog_position.covers(&before.binlog_position)) {
         return Some("the primary's binary log position went backwards".to_owned());
     }
-    (!now.drift.is_empty()).then(|| format!("owned settings were changed: {}", now.drift.join(", ")))
+    let drift: Vec<&str> = now.drift.iter().filter(|drift| drift.durability).map(|drift| drift.text.as_str()).collect();
+    (!drift.is_empty()).then(|| format!("owned settings were changed: {}", drift.join(", ")))
 }
 
 /// An acker that has all the primary waits for, while the primary waits all the same: it will never be acknowledged.

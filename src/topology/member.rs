@@ -199,12 +199,12 @@ pub mod samples {
     //! Members in typical states, for tests.
 
     use super::super::observation::{AgentSight, Millis, Observation, PodView, SemiSyncSource, ServerSight};
-    use super::super::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
+    use super::super::policy::{MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
     use super::super::record::{Acker, Durability, boot_server_id};
     use super::*;
     use crate::orders::{
         AgentState, BootMillis, DataUid, ExitStatus, Identity, Incarnation, Mariadbd, MemberRole, Ordinal, Secret,
-        Term, Token, VolumeRecord,
+        Term, Token, Upkeep, VolumeRecord,
     };
 
     pub const CLUSTER: &str = "ns/c";
@@ -234,6 +234,7 @@ pub mod samples {
             serving: None,
             running: None,
             sql_notes: crate::orders::SqlNotes::default(),
+            upkeep: Upkeep::default(),
         }
     }
 
@@ -303,6 +304,7 @@ pub mod samples {
             failover_enabled: true,
             paused: false,
             max_candidate_lag_s: 10,
+            retention: Retention { time_s: 604_800, bytes: 1 << 30 },
             cluster: CLUSTER.to_owned(),
             hosts: (0..members).map(|ordinal| format!("p{ordinal}")).collect(),
         }

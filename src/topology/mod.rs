@@ -7,6 +7,7 @@
 
 pub mod ackers;
 pub mod candidate;
+pub mod complaint;
 pub mod decide;
 mod failover;
 mod held;
@@ -26,6 +27,7 @@ pub mod safety;
 mod steady;
 #[cfg(test)]
 mod transcripts;
+pub mod upkeep;
 pub mod verdict;
 mod wedged;
 pub mod words;

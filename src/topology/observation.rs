@@ -1,5 +1,8 @@
 //! What was seen of a cluster at one moment: plain values, put together by the operator's shell.
 
+mod upkeep;
+
+pub use self::upkeep::{Drift, Maintained};
 use super::reached::Progress;
 use crate::gtid::GtidPosition;
 use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Volume};
@@ -91,8 +94,8 @@ pub struct ServerView {
     pub acker_active: bool,
     /// The replica side, when configured.
     pub slave: Option<SlaveStatus>,
-    /// Owned settings that do not have the owned value, `name=value (must be value)`.
-    pub drift: Vec<String>,
+    /// Owned settings that do not have the owned value.
+    pub drift: Vec<Drift>,
 }
 
 impl ServerView {
@@ -220,6 +223,8 @@ pub struct MemberView {
     pub stumbled: bool,
     /// What was reached in this term.
     pub progress: Progress,
+    /// When its upkeep was ordered last.
+    pub maintained: Maintained,
 }
 
 impl MemberView {

@@ -29,6 +29,15 @@ pub struct MemberPolicy {
     pub never_primary: bool,
 }
 
+/// How much binary log members keep that all of them have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Retention {
+    /// Seconds since a file was written last.
+    pub time_s: u64,
+    /// Bytes of all files of a member together.
+    pub bytes: u64,
+}
+
 /// Wishes for one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -44,6 +53,8 @@ pub struct Policy {
     pub paused: bool,
     /// A preferred member may be this many seconds behind and still be chosen.
     pub max_candidate_lag_s: u64,
+    /// How long and how much binary log is kept when every member has it.
+    pub retention: Retention,
     /// `namespace/name`, the cluster part of a volume's identity.
     pub cluster: String,
     /// Absolute DNS name of each member, index = ordinal.

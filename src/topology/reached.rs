@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidate::FAILURES_TO_REJECT;
 use super::observation::Millis;
+use super::upkeep::MAINTAIN;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, Frozen, Incarnation, LogEvidence, Order, OrderError, Ordinal, Reason, Source};
 
@@ -18,7 +19,7 @@ pub fn is_fit_again(order: &Order, answer: &Answer) -> bool {
 }
 
 /// Orders that say nothing about whether a member can be promoted: an agent of an earlier release does not know them.
-const UPKEEP: [&str; 2] = ["reconnect", "reset-semi-sync"];
+const UPKEEP: [&str; 3] = ["reconnect", "reset-semi-sync", MAINTAIN];
 
 /// A binlog server that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]

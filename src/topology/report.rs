@@ -1,9 +1,11 @@
 //! What people are told: conditions and one line for each member, derived from the same values decisions are made from.
 
 mod nodes;
+mod upkeep;
 
 use super::ackers;
 use super::candidate::rank;
+use super::complaint::shown;
 use super::decide::{Act, Decision};
 use super::member::{follows, trouble};
 use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight};
@@ -17,7 +19,7 @@ use crate::orders::{Mariadbd, Ordinal, SqlNotes, Volume};
 /// One condition, without its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// `Ready`, `FailoverReady`, `Reconciling`, `Stalled` or `Paused`.
+    /// A condition of the API, such as `Ready`.
     pub kind: &'static str,
     /// True, False or Unknown.
     pub status: bool,
@@ -73,6 +75,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
         reconciling(record, decision),
         stalled(record, seen, decision),
         paused(policy),
+        upkeep::storage(policy, seen),
     ];
     Report { conditions, members }
 }
@@ -214,11 +217,10 @@ fn blockers(
         let message = member.message.clone().unwrap_or_default();
         (Reason::MemberUnfit, format!("member {}{reason}: {message}", member.ordinal))
     }));
-    let drift = record.primary.and_then(|primary| seen.member(primary)).and_then(MemberView::view);
-    if let Some(view) = drift.filter(|view| !view.drift.is_empty()) {
-        blockers.push((Reason::OwnedSettingChanged, format!("owned settings were changed: {}", view.drift.join(", "))));
-    }
-    blockers
+    // Changed settings explain why durability is what it is. In a transition orders change them.
+    let at_rest = record.transition.is_none();
+    let drift = seen.members.iter().filter(|_| at_rest).filter_map(|member| upkeep::drift(policy, seen, member));
+    drift.chain(blockers).collect()
 }
 
 /// What about the primary itself keeps it from being replaced.
@@ -350,7 +352,7 @@ fn state_of(policy: &Policy, record: &Record, member: &MemberView, primary: Opti
     }
     match &state.mariadbd {
         Mariadbd::Exited { status, message, .. } => {
-            (MemberState::Down, Some(MemberReason::MariadbdExited), Some(format!("{status}: {}", last_line(message))))
+            (MemberState::Down, Some(MemberReason::MariadbdExited), Some(format!("{status}: {}", shown(message))))
         }
         Mariadbd::NotStarted if state.record().is_some_and(|record| record.hold) => (
             MemberState::Held,
@@ -423,10 +425,6 @@ fn unanswered(member: &MemberView) -> (MemberReason, String) {
         ServerSight::Sick { message } => (MemberReason::SqlUnreachable, message.clone()),
         _ => (MemberReason::SqlUnreachable, "SQL does not answer the operator".to_owned()),
     }
-}
-
-fn last_line(text: &str) -> &str {
-    text.lines().last().unwrap_or_default()
 }
 
 #[cfg(test)]

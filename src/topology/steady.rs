@@ -8,6 +8,7 @@ use super::observation::{MemberView, ServerView};
 use super::policy::{Mode, WhenNoAcker};
 use super::promoting::MARIADB_PORT;
 use super::record::{Durability, Record};
+use super::upkeep::maintain;
 use super::verdict::{Verdict, verdict};
 use super::wedged;
 use crate::layout::PROBE_USER;
@@ -58,11 +59,18 @@ fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
     acts.extend(on_primary(case, primary));
     acts.extend(case.others(primary.ordinal).filter_map(|member| on_member(case, member, primary)));
     if let Some(acker) = ackers::stuck(case.record, case.seen, primary)
-        && !acts.iter().any(|act| matches!(act, Act::Order { member, .. } if *member == acker.ordinal))
+        && !is_ordered(&acts, acker)
     {
         acts.extend(order(acker, Order::Unstick));
     }
+    // Upkeep can wait for everything else.
+    let idle: Vec<&MemberView> = case.seen.members.iter().filter(|member| !is_ordered(&acts, member)).collect();
+    acts.extend(idle.into_iter().filter_map(|member| maintain(case, member, primary)));
     Decision::acts(acts)
+}
+
+fn is_ordered(acts: &[Act], one: &MemberView) -> bool {
+    acts.iter().any(|act| matches!(act, Act::Order { member, .. } if *member == one.ordinal))
 }
 
 /// Changes of the record that must be written before anything is done; what weakens comes first.

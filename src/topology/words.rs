@@ -76,6 +76,10 @@ words! {
         Degraded,
         /// A recorded acker cannot prove what it has: without the primary's files nothing could be promoted.
         AckerUnproven,
+        /// No volume is almost full.
+        VolumesHaveSpace,
+        /// A volume is almost full.
+        VolumeFilling,
         /// A setting the operator owns was changed by hand.
         OwnedSettingChanged,
         /// A member is out of replication: its own reason says why.

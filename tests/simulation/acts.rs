@@ -27,7 +27,7 @@ fn limit_ms(order: &Order) -> u64 {
         Order::Init { .. } | Order::Recover { .. } => 120_000,
         Order::Start => 60_000,
         Order::Follow { .. } | Order::Await { .. } | Order::Promote { .. } => WAITING_ORDER_MS,
-        Order::ServeBinlog { .. } => 5_000,
+        Order::ServeBinlog { .. } | Order::Maintain(_) => 5_000,
         _ => 2_000,
     }
 }

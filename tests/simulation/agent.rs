@@ -36,6 +36,7 @@ impl World {
             serving: there.agent.serving.then_some(orders::BINLOG_SERVER_PORT),
             running: there.agent.run.as_ref().map(|run| run.order.order.name().to_owned()),
             sql_notes: beachmaster::orders::SqlNotes::default(),
+            upkeep: beachmaster::orders::Upkeep::default(),
         }
     }
 

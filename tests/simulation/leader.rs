@@ -6,7 +6,7 @@ use beachmaster::orders::{BootMillis, DataUid, Incarnation, Ordinal, Secret, Sig
 use beachmaster::topology::ackers;
 use beachmaster::topology::decide::{Act, Decision, decide_with};
 use beachmaster::topology::observation::{
-    AgentSight, MemberView, Millis, NewConnection, Observation, PodView, ServerSight,
+    AgentSight, Maintained, MemberView, Millis, NewConnection, Observation, PodView, ServerSight,
 };
 use beachmaster::topology::reached::Progress;
 use beachmaster::topology::record::{Record, TransitionKind};
@@ -204,6 +204,7 @@ impl World {
             resting: sight.flight.is_none(),
             stumbled: sight.stumbled,
             progress: sight.progress.clone(),
+            maintained: Maintained::default(),
         });
         let term = leader.record.term;
         let mut seen = Observation {

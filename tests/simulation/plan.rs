@@ -1,7 +1,7 @@
 //! What may go wrong in a history, and when: chosen by the seed before it begins.
 
 use beachmaster::orders::Ordinal;
-use beachmaster::topology::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
+use beachmaster::topology::policy::{MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
 
 use crate::member::{At, HostId, Volume};
 use crate::world::Dice;
@@ -145,6 +145,7 @@ pub fn policy(dice: &mut Dice) -> Policy {
         failover_enabled: true,
         paused: false,
         max_candidate_lag_s: 10,
+        retention: Retention { time_s: 604_800, bytes: 1 << 30 },
         cluster: "sim/shop".to_owned(),
         hosts: (0..members).map(|member| format!("m{member}")).collect(),
     }

@@ -89,6 +89,7 @@ impl World {
             Order::SemiSync { on } => self.semi_sync(host, *on),
             // No server of the model is ever wedged.
             Order::Reconnect | Order::ResetSemiSync => Next::answered(Answer::Done),
+            Order::Maintain(_) => Next::answered(Answer::Done),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::agent::accounts::{self, AccountError};
 use crate::agent::config::Config;
 use crate::api::owned::KeyFile;
 use crate::orders::{Answer, Identity, OrderError, Reason, Volume};
+use crate::topology::complaint::shown;
 
 pub(super) async fn init(work: &mut Work<'_>, identity: Identity) -> Result<Answer, OrderError> {
     claim(work, identity).await?;
@@ -65,7 +66,7 @@ async fn make_datadir(work: &Work<'_>) -> Result<(), OrderError> {
     block_in_place(|| clear(config)).map_err(volume_error)?;
     let (exit, output) = work.agent().launcher.run(install_command(config)).await?;
     if !exit.success() {
-        let message = format!("{} ended with {exit}:\n{}", config.install_db, output.join("\n"));
+        let message = format!("{} ended with {exit}: {}", config.install_db, shown(&output.join("\n")));
         return Err(OrderError { reason: Reason::Launch, message });
     }
     work.check()?;

@@ -7,6 +7,7 @@ mod fence;
 mod follow;
 mod freeze;
 mod init;
+mod maintain;
 mod promote;
 mod recover;
 mod repair;
@@ -92,6 +93,7 @@ async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
         Order::SemiSync { on } => acker::semi_sync(work, on).await,
         Order::Reconnect => wake::reconnect(work).await,
         Order::ResetSemiSync => wake::reset_semi_sync(work).await,
+        Order::Maintain(maintenance) => maintain::maintain(work, maintenance).await,
     }
 }
 

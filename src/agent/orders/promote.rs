@@ -11,9 +11,6 @@ use crate::gtid::GtidPosition;
 use crate::layout::{PROBE_USER, repl_user};
 use crate::orders::{Answer, MemberRole, OrderError, Reason};
 
-/// Binary logs are kept this long from the first promotion on; before it nothing is purged.
-const KEEP_BINLOGS_SECONDS: u32 = 7 * 24 * 60 * 60;
-
 pub(super) struct Promotion {
     pub min: GtidPosition,
     pub server_id: u32,
@@ -64,7 +61,9 @@ async fn close_the_past(work: &mut Work<'_>) -> Result<(), OrderError> {
     if work.slave().await?.is_some() {
         work.execute("RESET SLAVE ALL").await?;
     }
-    work.execute(&format!("SET GLOBAL binlog_expire_logs_seconds={KEEP_BINLOGS_SECONDS}")).await
+    // Events that replication has switched off run as soon as that is looked at, and promotion does not wait for it.
+    work.agent().keeper.look_soon();
+    Ok(())
 }
 
 /// Every session that could still write with the old id. They need not be gone: a killed session starts nothing new.

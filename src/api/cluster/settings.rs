@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::duration::DurationText;
+use crate::api::duration::{DurationText, PeriodText};
 
 /// Volumes of the members.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ impl EncryptionAlgorithm {
 }
 
 /// How transactions get to the replicas, and what an acknowledged commit means.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.mode == 'SemiSync' || self.whenNoAcker == 'Wait'")
     .message("whenNoAcker: Degrade has a meaning under SemiSync only: under Async nothing waits for an acknowledgement")
@@ -165,6 +165,35 @@ pub struct Replication {
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("gtidDomainId cannot change: GTIDs that were written carry it"))]
     pub gtid_domain_id: i64,
+    /// How much binary log members keep that every member has already. What a member that is away may still need is kept
+    /// longer than time says, up to size.
+    #[serde(default)]
+    pub binlog_retention: BinlogRetention,
+}
+
+/// How much binary log members keep that every member has already.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BinlogRetention {
+    /// Files that were written last longer ago than this are deleted, for example 7d or 12h; from 1m to 3650d.
+    #[serde(default = "default_retention")]
+    pub time: PeriodText,
+    /// The oldest files are deleted while all files of a member have more bytes than this, for example 20Gi; at least 64Mi. A third
+    /// of storage.size when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('64Mi')) >= 0")
+        .message("size must be a quantity of at least 64Mi, for example 20Gi"))]
+    pub size: Option<Quantity>,
+}
+
+fn default_retention() -> PeriodText {
+    "7d".into()
+}
+
+impl Default for BinlogRetention {
+    fn default() -> Self {
+        Self { time: default_retention(), size: None }
+    }
 }
 
 fn default_degrade_after() -> DurationText {
@@ -183,6 +212,7 @@ impl Default for Replication {
             degrade_after: default_degrade_after(),
             max_lag: default_max_lag(),
             gtid_domain_id: 0,
+            binlog_retention: BinlogRetention::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the API server says of `spec.myCnf`: one rule for each reason, so that the message names line and reason, and no rule
 //! costs much (facts of CEL: the cost of a pattern grows with its length and with the text's).
 
-use super::{DANGER, DIFFER, FILTER, LOGIN, OWNED, Owned, PLACE, POD, ROLE, SAFETY, WITH_KEYS, pattern};
+use super::{DANGER, DIFFER, FILTER, LOGIN, OWNED, Owned, PLACE, POD, RETENTION, ROLE, SAFETY, WITH_KEYS, pattern};
 
 /// Why owned options are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Refusal {
     Danger,
     /// [`DIFFER`].
     Differ,
+    /// [`RETENTION`].
+    Retention,
     /// Every other reason: the operator's own check names it.
     Other,
 }
@@ -31,7 +33,7 @@ const OTHER: &str = "docs/operations.md says what to set instead";
 
 impl Refusal {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Role,
         Self::Safety,
         Self::Place,
@@ -40,6 +42,7 @@ impl Refusal {
         Self::Login,
         Self::Danger,
         Self::Differ,
+        Self::Retention,
         Self::Other,
     ];
 
@@ -58,6 +61,7 @@ impl Refusal {
             Self::Login => LOGIN,
             Self::Danger => DANGER,
             Self::Differ => DIFFER,
+            Self::Retention => RETENTION,
             Self::Other => OTHER,
         }
     }

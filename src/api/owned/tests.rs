@@ -15,6 +15,7 @@ fn the_command_line_carries_every_invariant() {
         "--gtid_domain_id=7",
         "--datadir=/var/lib/mysql/data",
         "--binlog_expire_logs_seconds=0",
+        "--loose-slave_connections_needed_for_purge=0",
     ] {
         assert!(line.iter().any(|option| option == expected), "{expected} in {line:#?}");
     }

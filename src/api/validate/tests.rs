@@ -18,6 +18,7 @@ fn the_shortest_spec_gets_every_default() {
     assert_eq!(cluster.spec.members, 3);
     assert_eq!(cluster.spec.commits, Commits::SemiSyncWait);
     assert_eq!(cluster.spec.failover.interval, Duration::from_millis(500));
+    assert_eq!(cluster.spec.retention, Retention { time: Duration::from_secs(604_800), bytes: (1 << 30) / 3 });
     assert_eq!(cluster.host(Ordinal(1), "cluster.local"), "shop-1.shop-members.prod.svc.cluster.local.");
 }
 
@@ -36,6 +37,11 @@ fn every_refusal_names_field_and_remedy() {
         (json!({"myCnf": "encrypt-binlog"}), "spec.myCnf line 1", "needs keys"),
         (json!({"replication": {"mode": "Async", "whenNoAcker": "Degrade"}}), "whenNoAcker", "no meaning"),
         (json!({"replication": {"maxLag": "soon"}}), "spec.replication.maxLag", "not a duration"),
+        (json!({"replication": {"binlogRetention": {"time": "7w"}}}), "binlogRetention.time", "not a duration"),
+        (json!({"replication": {"binlogRetention": {"time": "59s"}}}), "binlogRetention.time", "out of range"),
+        (json!({"replication": {"binlogRetention": {"time": "3651d"}}}), "binlogRetention.time", "out of range"),
+        (json!({"replication": {"binlogRetention": {"size": "8G1"}}}), "binlogRetention.size", "no quantity"),
+        (json!({"replication": {"binlogRetention": {"size": "1Mi"}}}), "binlogRetention.size", "too small"),
         (json!({"replication": {"gtidDomainId": -1}}), "gtidDomainId", "out of range"),
         (json!({"memberPolicies": [{"ordinal": 3}]}), "memberPolicies[0].ordinal", "out of range"),
         (json!({"memberPolicies": [{"ordinal": 0, "priority": -1}]}), "memberPolicies[0].priority", "out of range"),

@@ -38,6 +38,8 @@ pub fn work_limit(order: &Order) -> Duration {
         | Order::EvictAcker { .. }
         | Order::ReadmitAcker { .. }
         | Order::SemiSync { .. } => Duration::from_secs(2),
+        // An event's DDL may wait for a backup's lock; then it is tried again later.
+        Order::Maintain(_) => Duration::from_secs(3),
     }
 }
 

@@ -8,7 +8,7 @@ use super::probe::Reading;
 use crate::orders::{
     AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
 };
-use crate::topology::observation::{AgentSight, MemberView, Millis, NewConnection, PodView, ServerSight};
+use crate::topology::observation::{AgentSight, Maintained, MemberView, Millis, NewConnection, PodView, ServerSight};
 use crate::topology::reached::{Progress, is_fit_again};
 
 /// An order that was given and not yet answered.
@@ -52,6 +52,7 @@ pub struct Member {
     died: Option<(Incarnation, Millis)>,
     answered_last: Option<Millis>,
     stumbled: bool,
+    maintained: Maintained,
 }
 
 /// What the length of an outage is told from.
@@ -96,6 +97,7 @@ impl Member {
             resting: self.flight.is_none(),
             stumbled: self.stumbled,
             progress: self.progress.clone(),
+            maintained: self.maintained,
         }
     }
 
@@ -277,6 +279,7 @@ impl Member {
     fn answered(&mut self, re: &str, outcome: Outcome, now: Millis) -> Option<News> {
         let flight = self.flight.take_if(|flight| flight.id == re)?;
         self.answered_at = Some(now);
+        self.maintained.note(&flight.order, now);
         match outcome {
             Outcome::Ok(answer) => {
                 self.pause = None;
@@ -295,6 +298,7 @@ impl Member {
     fn unanswered(&mut self, why: &str, now: Millis) -> Option<News> {
         let flight = self.flight.take()?;
         self.answered_at = Some(now);
+        self.maintained.note(&flight.order, now);
         let message = format!(
             "{why}: whether {} was carried out is unknown; it is given again, which does no harm",
             flight.order.name()

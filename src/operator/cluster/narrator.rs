@@ -16,6 +16,7 @@ use crate::gtid::join_ranges;
 use crate::operator::events::{Events, Reason};
 use crate::operator::metrics::{ClusterLabels, MemberLabels, Metrics, RoleLabels, WordLabels};
 use crate::orders::{Ordinal, Term};
+use crate::topology::complaint;
 use crate::topology::decide::Decision;
 use crate::topology::observation::Millis;
 use crate::topology::progress::CatchUp;
@@ -132,7 +133,7 @@ impl Narrator {
             }
             News::Exited { status, message } => {
                 warn!(cluster = %self.path, %member, %term, %status, "mariadbd exited");
-                let last = message.lines().last().unwrap_or_default();
+                let last = complaint::shown(message);
                 self.event(Reason::MariadbdExited, (term, &member), format!("{member}: {status}; last line: {last}"));
                 self.metrics.mariadbd_exits.get_or_create(&self.member_labels(ordinal)).inc();
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::api::ReplicationCluster;
 use crate::api::validate::{Cluster, Commits, FailoverSettings};
 use crate::operator::refusal::Refusal;
-use crate::topology::policy::{MemberPolicy, Mode, Policy, WhenNoAcker};
+use crate::topology::policy::{MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
 
 /// The newest valid spec of a cluster, and what was said about it.
 #[derive(Debug, Clone)]
@@ -49,6 +49,7 @@ impl Wish {
 #[must_use]
 pub fn policy(cluster: &Cluster, cluster_domain: &str) -> Policy {
     let (mode, when_no_acker) = commits(cluster.spec.commits);
+    let retention = cluster.spec.retention;
     let FailoverSettings { enabled, max_candidate_lag, .. } = cluster.spec.failover;
     let member = |ordinal| {
         let preference = cluster.preference(ordinal);
@@ -61,6 +62,7 @@ pub fn policy(cluster: &Cluster, cluster_domain: &str) -> Policy {
         failover_enabled: enabled,
         paused: cluster.spec.paused,
         max_candidate_lag_s: max_candidate_lag.as_secs(),
+        retention: Retention { time_s: retention.time.as_secs(), bytes: retention.bytes },
         cluster: cluster.path(),
         hosts: cluster.ordinals().map(|ordinal| cluster.host(ordinal, cluster_domain)).collect(),
     }

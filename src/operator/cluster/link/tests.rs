@@ -118,6 +118,7 @@ fn state(pod_uid: &str, boot_ms: u64) -> AgentState {
         serving: None,
         running: None,
         sql_notes: crate::orders::SqlNotes::default(),
+        upkeep: crate::orders::Upkeep::default(),
     }
 }
 

@@ -15,6 +15,7 @@ fn state(mariadbd: Mariadbd) -> AgentState {
         serving: None,
         running: None,
         sql_notes: crate::orders::SqlNotes::default(),
+        upkeep: crate::orders::Upkeep::default(),
     }
 }
 

@@ -1,0 +1,123 @@
+//! What the agent looks after by itself, beside its orders: how full the volume is, which events are disabled, and that the events
+//! of a new primary run. A session of its own, so that nothing here delays an order.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::daemon::Agent;
+use super::events;
+use crate::mariadb::{Session, SqlError};
+use crate::orders::{Incarnation, Mariadbd, MemberRole, Upkeep, VolumeUse};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(2);
+/// `statvfs` answers from memory unless the disk hangs.
+const VOLUME_LIMIT: Duration = Duration::from_secs(1);
+/// Orders of this version that the first release did not know.
+const KNOWN: [&str; 1] = ["maintain"];
+
+/// What was found last.
+#[derive(Debug)]
+pub struct Keeper {
+    told: Mutex<Upkeep>,
+    soon: Notify,
+}
+
+impl Default for Keeper {
+    fn default() -> Self {
+        let knows = KNOWN.map(str::to_owned).to_vec();
+        Self { told: Mutex::new(Upkeep { knows, ..Upkeep::default() }), soon: Notify::new() }
+    }
+}
+
+impl Keeper {
+    /// What is told of it.
+    #[must_use]
+    pub fn told(&self) -> Upkeep {
+        self.locked().clone()
+    }
+
+    /// Asks for a look at once: the member became primary, or its events changed.
+    pub fn look_soon(&self) {
+        self.soon.notify_one();
+    }
+
+    /// Every change is one assignment, so a panic elsewhere left the value whole.
+    fn locked(&self) -> MutexGuard<'_, Upkeep> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For ever.
+pub async fn keep(agent: Arc<Agent>) {
+    let mut session: Option<(Incarnation, Session)> = None;
+    let mut enabled: Option<Incarnation> = None;
+    let mut volume: Option<JoinHandle<Option<VolumeUse>>> = None;
+    loop {
+        look_at_volume(&agent, &mut volume).await;
+        let was_kept = session.is_some();
+        match look_at_events(&agent, session.take(), &mut enabled).await {
+            Ok(kept) => session = kept,
+            // A promotion kills all sessions: the next one is opened at once.
+            Err(_) if was_kept => continue,
+            Err(error) => {
+                agent.keeper.locked().disabled_events = None;
+                warn!(%error, "events cannot be looked at; tried again");
+            }
+        }
+        let _ = timeout(LOOK, agent.keeper.soon.notified()).await;
+    }
+}
+
+/// At most one look at a time: on a disk that hangs it does not return.
+async fn look_at_volume(agent: &Agent, looking: &mut Option<JoinHandle<Option<VolumeUse>>>) {
+    let volume = agent.config.volume.clone();
+    let look = looking.get_or_insert_with(|| spawn_blocking(move || use_of(&volume)));
+    let Ok(found) = timeout(VOLUME_LIMIT, look).await else { return };
+    *looking = None;
+    if let Ok(Some(found)) = found {
+        agent.keeper.locked().volume_use = Some(found);
+    }
+}
+
+fn use_of(volume: &Path) -> Option<VolumeUse> {
+    let found = rustix::fs::statvfs(volume).ok()?;
+    // Blocks that only root may use count for nobody here.
+    let total = found.f_blocks.saturating_sub(found.f_bfree.saturating_sub(found.f_bavail));
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Some(VolumeUse { total_bytes: bytes(total), free_bytes: bytes(found.f_bavail) })
+}
+
+type Kept = Option<(Incarnation, Session)>;
+
+async fn look_at_events(agent: &Agent, kept: Kept, enabled: &mut Option<Incarnation>) -> Result<Kept, SqlError> {
+    let Mariadbd::Running { incarnation: run, sql: true } = agent.supervisor.view() else {
+        agent.keeper.locked().disabled_events = None;
+        return Ok(None);
+    };
+    let mut session = match kept.filter(|(of, session)| *of == run && !session.is_broken()) {
+        Some((_, session)) => session,
+        None => agent.access.connect().await?,
+    };
+    // Once for each run: a user may switch off what then stays off. A member stops being primary only by the end of the run.
+    if *enabled != Some(run) && agent.role() == Some(MemberRole::Primary) && takes_writes(&mut session).await? {
+        let count = events::enable(&mut session).await?;
+        *enabled = Some(run);
+        if count > 0 {
+            info!(count, "events that were off on the replica run now");
+        }
+    }
+    let disabled = events::disabled(&mut session).await?;
+    agent.keeper.locked().disabled_events = disabled;
+    Ok(Some((run, session)))
+}
+
+async fn takes_writes(session: &mut Session) -> Result<bool, SqlError> {
+    Ok(!session.row::<bool>("SELECT @@global.read_only").await?)
+}

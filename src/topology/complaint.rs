@@ -1,0 +1,48 @@
+//! The line of a program's last output that says what is wrong.
+
+/// How a line of MariaDB's begins to say what is wrong.
+const ERROR: &str = "[ERROR]";
+/// How the line ends with which mariadbd says only that it ends.
+const ENDS: &str = "Aborting";
+/// Longest text shown, in characters: lines of MariaDB's are shorter.
+const LONGEST: usize = 500;
+
+/// What to show of `output`, the last lines of mariadbd or of mariadb-install-db: the last line with `[ERROR]` that says why,
+/// without one the last line.
+#[must_use]
+pub fn shown(output: &str) -> String {
+    let lines = || output.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
+    let error = lines().find(|line| line.contains(ERROR) && !line.ends_with(ENDS));
+    error.or_else(|| lines().next()).unwrap_or_default().chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNKNOWN: &str = "2026-11-28 10:00:00 0 [ERROR] /usr/sbin/mariadbd: unknown variable 'no_such_option=1'";
+
+    #[test]
+    fn the_reason_is_shown_and_not_the_end() {
+        let text =
+            format!("0 [Note] Plugin 'FEEDBACK' is disabled.\n{UNKNOWN}\n2026-11-28 10:00:00 0 [ERROR] Aborting\n");
+        assert_eq!(shown(&text), UNKNOWN);
+    }
+
+    #[test]
+    fn of_mariadb_install_db_the_error_is_shown_and_not_its_advice() {
+        let text = format!(
+            "{UNKNOWN}\n0 [ERROR] Aborting\n\nInstallation of system tables failed!\n\
+             Please check all of the above before submitting a bug report\n"
+        );
+        assert_eq!(shown(&text), UNKNOWN);
+    }
+
+    #[test]
+    fn without_an_error_it_is_the_last_line() {
+        assert_eq!(shown("one\ntwo\n\n"), "two");
+        assert_eq!(shown(""), "");
+        assert_eq!(shown(&"x".repeat(10_000)).len(), LONGEST);
+        assert_eq!(shown("[ERROR] Aborting"), "[ERROR] Aborting", "better than nothing");
+    }
+}
