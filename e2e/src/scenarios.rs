@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "../crash/mod.rs"]
 mod crash;
+#[path = "../events/mod.rs"]
+mod events;
 #[path = "../operator-down/mod.rs"]
 mod operator_down;
 #[path = "../options/mod.rs"]
@@ -47,6 +49,8 @@ pub enum Scenario {
     OperatorDown,
     /// The primary of two members dies, again and again
     TwoMembers,
+    /// Events run on the primary only, whoever that is
+    Events,
     /// Agent, launch, operator leader and replicas are killed: nothing is lost
     Survive,
     /// What users may get wrong is refused or shown with its remedy
@@ -88,6 +92,7 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::Tail11_8 => tail(&mut stage, Variant::Mariadb11_8, runs).await,
         Scenario::OperatorDown => operator_down::run(&mut stage, runs.unwrap_or(operator_down::RUNS)).await,
         Scenario::TwoMembers => two_members::run(&mut stage, runs.unwrap_or(two_members::RUNS)).await,
+        Scenario::Events => events::run(&mut stage, runs.unwrap_or(events::RUNS)).await,
         Scenario::Survive => survive::run(&mut stage).await,
         Scenario::BadInput => bad_input::run(&mut stage).await,
         Scenario::Wedge => wedge::run(&mut stage, runs.unwrap_or(wedge::RUNS)).await,
