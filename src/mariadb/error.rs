@@ -78,8 +78,8 @@ impl SqlError {
 
 /// Numbers of errors about an account: ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_HOST_NOT_PRIVILEGED,
 /// ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_PLUGIN_IS_NOT_LOADED, ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ER_MUST_CHANGE_PASSWORD,
-/// ER_MUST_CHANGE_PASSWORD_LOGIN, ER_ACCOUNT_HAS_BEEN_LOCKED, ER_USER_IS_BLOCKED (MariaDB's errmsg-utf8.txt).
-const DENIED: [u16; 10] = [1044, 1045, 1130, 1227, 1524, 1698, 1820, 1862, 4151, 4166];
+/// ER_MUST_CHANGE_PASSWORD_LOGIN, ER_USER_IS_BLOCKED, ER_ACCOUNT_HAS_BEEN_LOCKED (MariaDB's errmsg-utf8.txt).
+const DENIED: [u16; 10] = [1044, 1045, 1130, 1227, 1524, 1698, 1820, 1862, 4150, 4151];
 
 /// No way to the host, from our own network or by a router's word, says nothing about mariadbd there.
 fn is_silence(error: &io::Error) -> bool {
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_refused_account_is_told_from_other_errors() {
         let server = |code| SqlError::Server { what: "p".to_owned(), code, message: String::new() };
-        assert!([1045, 1862, 4151].into_iter().all(|code| server(code).is_denied()));
+        assert!([1045, 1862, 4150, 4151].into_iter().all(|code| server(code).is_denied()));
         assert!(![1040, 1021, 1290].into_iter().any(|code| server(code).is_denied()));
     }
 }

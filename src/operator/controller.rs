@@ -172,6 +172,10 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         }
         None => stand_still(&context, &key, object, refusal).await?,
     }
+    if !errors.is_empty() {
+        // What could not be applied is still to be applied, however young the rest is.
+        lock(&context.applied).note_changed(&waits_for);
+    }
     match errors.into_iter().next() {
         Some(error) => Err(error.into()),
         None => Ok(Action::requeue(lock(&context.applied).again(&waits_for).unwrap_or(AGAIN))),

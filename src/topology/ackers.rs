@@ -71,8 +71,17 @@ fn is_seen_acknowledging(record: &Record, seen: &Observation, member: &MemberVie
     let recorded = record.ackers.iter().any(|acker| acker.member == member.ordinal);
     let Some(view) = member.view().filter(|_| recorded && member.state().is_none()) else { return false };
     let connected = view.slave.as_ref().is_some_and(|slave| slave.io == IoThread::Yes);
-    let before = record.primary.and_then(|primary| seen.member(primary)?.before());
-    view.acker_active && connected && before.is_none_or(|before| view.received().covers(&before.binlog_position))
+    let primary = record.primary.and_then(|primary| seen.member(primary));
+    let before = primary.and_then(MemberView::before);
+    // A commit that waits and a primary that does not move: what this member says it acknowledges does not arrive.
+    let waits = primary.is_some_and(|primary| {
+        let still = primary.view().zip(before).filter(|(now, before)| now.binlog_position == before.binlog_position);
+        still.is_some_and(|(now, before)| now.semi_sync.wait_sessions > 0 && before.semi_sync.wait_sessions > 0)
+    });
+    !waits
+        && view.acker_active
+        && connected
+        && before.is_none_or(|before| view.received().covers(&before.binlog_position))
 }
 
 /// Entries for up to [`WANTED`] ackers in all, taken from `fit`, those that may become primary first.

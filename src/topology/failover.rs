@@ -200,7 +200,11 @@ fn frozen_members<'a>(case: &Case<'a>, from: Ordinal, ranking: &Ranking) -> Vec<
     let counts = |member: &&MemberView| {
         ranking.candidates.contains(&member.ordinal) || case.policy.member(member.ordinal).never_primary
     };
-    let clean = |member: &&MemberView| super::member::written_outside_reigns(&received(member)).is_none();
+    let clean = |member: &&MemberView| {
+        let theirs = received(member);
+        // What an earlier reign gave up binds nobody.
+        super::member::written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none()
+    };
     case.others(from).filter(|member| member.frozen().is_some()).filter(counts).filter(clean).collect()
 }
 

@@ -27,11 +27,10 @@ pub(super) async fn reset_semi_sync(work: &mut Work<'_>) -> Result<Answer, Order
         return Err(unsupported("the member is no primary"));
     }
     work.persist(|_| {}).await?;
-    work.execute(&format!("SET SESSION lock_wait_timeout={LOCK_SECONDS}")).await?;
-    work.execute("FLUSH TABLES WITH READ LOCK").await?;
+    let lock = format!("SET STATEMENT lock_wait_timeout={LOCK_SECONDS} FOR FLUSH TABLES WITH READ LOCK");
+    work.execute(&lock).await?;
     let done = off_and_on(work).await;
     work.execute("UNLOCK TABLES").await?;
-    work.execute("SET SESSION lock_wait_timeout=DEFAULT").await?;
     done.map(|()| Answer::Done)
 }
 
