@@ -8,7 +8,7 @@ use super::policy::Policy;
 use super::progress::CatchUp;
 use super::record::{Record, Step, TransitionKind};
 use super::safety::Rules;
-use super::{failover, initialise, promoting, resume, steady};
+use super::{failover, initialise, outdated, promoting, resume, steady};
 use crate::orders::{Order, Ordinal};
 
 /// Something to do now.
@@ -80,6 +80,9 @@ pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observ
     let case = Case { rules, policy, record, seen };
     if record.data_uid.is_none() {
         return initialise::begin(&case);
+    }
+    if let Some((member, term)) = outdated::proof(record, seen) {
+        return Decision::blocked(outdated::words(record, &policy.name(member), term));
     }
     if seen.my_term != Some(record.term) {
         return case.take_over();

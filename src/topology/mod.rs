@@ -16,6 +16,7 @@ mod initialise;
 mod logins;
 pub mod member;
 pub mod observation;
+pub mod outdated;
 pub mod policy;
 pub mod progress;
 mod promoting;

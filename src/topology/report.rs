@@ -9,6 +9,7 @@ use super::complaint::shown;
 use super::decide::{Act, Decision};
 use super::member::{follows, trouble};
 use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight};
+use super::outdated;
 use super::policy::Policy;
 use super::record::{Durability, Record, TransitionKind};
 use super::safety::{self, Rules};
@@ -184,6 +185,9 @@ fn blockers(
     (members, decision): (&[MemberReport], &Decision),
 ) -> Vec<(Reason, String)> {
     let mut blockers = Vec::new();
+    if let Some((member, term)) = outdated::proof(record, seen) {
+        blockers.push((Reason::RecordOutdated, outdated::words(record, &policy.name(member), term)));
+    }
     if record.transition.is_some() {
         blockers.push((Reason::InTransition, "a transition is under way".to_owned()));
     } else if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
@@ -287,7 +291,11 @@ fn reconciling(record: &Record, decision: &Decision) -> Condition {
 fn stalled(record: &Record, seen: &Observation, decision: &Decision) -> Condition {
     match &decision.blocked {
         Some(message) if decision.acts.iter().all(|act| is_retry(seen, act)) => {
-            let reason = if record.data_uid.is_none() { initialise_reason(message) } else { Reason::Blocked };
+            let reason = match outdated::proof(record, seen) {
+                Some(_) => Reason::RecordOutdated,
+                None if record.data_uid.is_none() => initialise_reason(message),
+                None => Reason::Blocked,
+            };
             condition("Stalled", true, reason, message.clone())
         }
         _ => condition("Stalled", false, Reason::Progressing, ""),

@@ -44,6 +44,8 @@ words! {
         PrimaryDead,
         /// The primary answers with an error.
         PrimarySick,
+        /// The members have obeyed a later term than the status records.
+        RecordOutdated,
         /// The primary answers sessions that are open and takes no new ones.
         PrimaryWedged,
         /// The primary refuses the operator's own account.
