@@ -1,7 +1,7 @@
 //! What an agent says of its logins, and what follows from it.
 
 use super::decide::{Act, Decision, decide};
-use super::member::samples::{acker, cluster, edit, policy, record, replica, running};
+use super::member::samples::{acker, acking, cluster, edit, policy, primary, record};
 use super::observation::{AgentSight, IoThread, MemberView, Observation};
 use super::record::Record;
 use super::report::report;
@@ -9,17 +9,7 @@ use super::words::{MemberReason, MemberState};
 use crate::orders::{Mariadbd, Order, Ordinal, SqlNotes};
 
 fn at_rest() -> Observation {
-    let mut primary = running(0);
-    edit(&mut primary, |view| {
-        view.read_only = false;
-        view.semi_sync.enabled = true;
-        view.semi_sync.wait_no_slave = true;
-    });
-    let mut members = vec![primary, replica(1, "p0"), replica(2, "p0")];
-    for member in &mut members[1..] {
-        edit(member, |view| (view.acker_wanted, view.acker_active) = (true, true));
-    }
-    cluster(members)
+    cluster(vec![primary(), acking(1), acking(2)])
 }
 
 fn recorded() -> Record {

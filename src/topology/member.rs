@@ -296,6 +296,22 @@ pub mod samples {
         member
     }
 
+    /// Member 0, which takes writes and waits for acknowledgements.
+    pub fn primary() -> MemberView {
+        let mut primary = running(0);
+        edit(&mut primary, |view| {
+            (view.read_only, view.semi_sync.enabled, view.semi_sync.wait_no_slave) = (false, true, true);
+        });
+        primary
+    }
+
+    /// A replica of member 0 that acknowledges.
+    pub fn acking(ordinal: u8) -> MemberView {
+        let mut member = replica(ordinal, "p0");
+        edit(&mut member, |view| (view.acker_wanted, view.acker_active) = (true, true));
+        member
+    }
+
     pub fn policy(members: usize) -> Policy {
         Policy {
             members: vec![MemberPolicy::default(); members],

@@ -1,7 +1,7 @@
 //! Whole transitions as people would read them: what is seen, and what is decided about it, step by step.
 
 use super::decide::{Act, Decision, decide};
-use super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
+use super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record, running};
 use super::observation::{AgentSight, MemberView, Millis, Observation, ServerSight};
 use super::policy::Policy;
 use super::reached::Serving;
@@ -21,16 +21,7 @@ struct Story {
 impl Story {
     /// Member 0 takes writes, 1 and 2 acknowledge them.
     fn at_rest() -> Self {
-        let mut primary = running(0);
-        edit(&mut primary, |view| {
-            view.read_only = false;
-            view.semi_sync.enabled = true;
-            view.semi_sync.wait_no_slave = true;
-        });
-        let mut members = vec![primary, replica(1, "p0"), replica(2, "p0")];
-        for member in &mut members[1..] {
-            edit(member, |view| (view.acker_wanted, view.acker_active) = (true, true));
-        }
+        let members = vec![primary(), acking(1), acking(2)];
         let record = Record { ackers: vec![acker(1, 1), acker(2, 1)], ..record() };
         Self { policy: policy(3), record, seen: cluster(members) }
     }

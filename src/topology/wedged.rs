@@ -103,24 +103,14 @@ fn reconnect(acker: &MemberView) -> Order {
 #[cfg(test)]
 mod tests {
     use super::super::decide::{Act, decide};
-    use super::super::member::samples::{acker, cluster, edit, policy, record, replica, running};
+    use super::super::member::samples::{acker, acking, cluster, edit, policy, primary, record};
     use super::super::observation::{Observation, ServerSight};
     use super::*;
     use crate::orders::{OrderError, Ordinal};
 
     fn hanging() -> MemberView {
-        let mut primary = running(0);
-        primary.new_connection = NewConnection::Hangs { since: Millis(8), tried: Millis(9) };
-        edit(&mut primary, |view| {
-            (view.read_only, view.semi_sync.enabled, view.semi_sync.wait_no_slave) = (false, true, true);
-        });
-        primary
-    }
-
-    fn acking(ordinal: u8) -> MemberView {
-        let mut member = replica(ordinal, "p0");
-        edit(&mut member, |view| (view.acker_wanted, view.acker_active) = (true, true));
-        member
+        let new_connection = NewConnection::Hangs { since: Millis(8), tried: Millis(9) };
+        MemberView { new_connection, ..primary() }
     }
 
     fn asked(seen: &Observation, ackers: &[u8]) -> (Vec<Act>, String) {

@@ -1,21 +1,7 @@
 use super::super::decide::decide;
-use super::super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
+use super::super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record};
 use super::super::observation::{AgentSight, Millis};
 use super::*;
-
-fn primary() -> MemberView {
-    let mut primary = running(0);
-    edit(&mut primary, |view| {
-        (view.read_only, view.semi_sync.enabled, view.semi_sync.wait_no_slave) = (false, true, true);
-    });
-    primary
-}
-
-fn acking(ordinal: u8) -> MemberView {
-    let mut member = replica(ordinal, "p0");
-    edit(&mut member, |view| (view.acker_wanted, view.acker_active) = (true, true));
-    member
-}
 
 fn healthy() -> Vec<MemberView> {
     vec![primary(), acking(1), acking(2)]
