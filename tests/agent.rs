@@ -53,6 +53,7 @@ with_members! {
         ackers_are_added_freed_and_locked_out,
         processes_may_be_killed_and_tokens_are_remembered,
         an_acker_recovers_what_it_received_in_an_earlier_run,
+        a_sql_thread_that_was_stopped_by_hand_is_started,
         an_acker_recovers_what_it_threw_away_in_its_run,
         a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     mariadb_11_8: Setup::plain(Version::V11_8) =>
@@ -60,6 +61,8 @@ with_members! {
         ackers_are_added_freed_and_locked_out,
         processes_may_be_killed_and_tokens_are_remembered,
         an_acker_recovers_what_it_received_in_an_earlier_run,
+        orders_that_reconnect_start_a_stopped_sql_thread,
+        a_sql_thread_that_was_stopped_by_hand_is_started,
         an_acker_recovers_what_it_threw_away_in_its_run,
         a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     encrypted_10_11: encrypted(Version::V10_11, "AES_CBC") =>
@@ -175,6 +178,8 @@ fn an_acker_recovers_what_it_threw_away_in_its_run(setup: Setup) {
     acker.sql("STOP SLAVE SQL_THREAD");
     write(primary, 20);
     let end = primary.position();
+    // Else the freeze starts the SQL thread, which applies all of it.
+    acker.sql("STOP SLAVE IO_THREAD");
     let Answer::Frozen(before) = acker.stream().obey(2, 1, Order::Freeze) else { panic!() };
     assert!(before.received.covers(&end) && !before.dropped && before.settled, "{before:?}");
 
@@ -205,6 +210,50 @@ fn an_acker_recovers_what_it_threw_away_in_its_run(setup: Setup) {
     assert_eq!(acker.sql("SELECT COUNT(*) FROM d.t"), "25");
     let Answer::Frozen(again) = acker.stream().obey(2, 6, Order::Freeze) else { panic!() };
     assert_eq!(again, frozen, "what was recovered is not missed once more");
+}
+
+/// Nothing that a member has received waits for somebody to type START SLAVE; and that alone, with both threads stopped,
+/// would throw it away.
+fn a_sql_thread_that_was_stopped_by_hand_is_started(setup: Setup) {
+    let members = cluster::<2>(setup);
+    let [primary, acker] = &members[..] else { panic!() };
+    let mut seq = 0;
+    let mut stopped_by = |statements: &[&str]| {
+        acker.sql("STOP SLAVE SQL_THREAD");
+        write(primary, 20);
+        let end = primary.position();
+        statements.iter().for_each(|statement| drop(acker.sql(statement)));
+        let Answer::Frozen(frozen) = acker.stream().obey(2, seq + 1, Order::Freeze) else { panic!() };
+        assert!(frozen.received.covers(&end) && !frozen.dropped, "{frozen:?}");
+        let wait = Order::Await { position: end.clone() };
+        let applied = acker.stream().obey(2, seq + 2, wait);
+        assert_eq!(applied, Answer::Applied { position: end, reached: true, held: None }, "{statements:?}");
+        seq += 3;
+        acker.stream().obey(2, seq, follow(acker, primary));
+    };
+    stopped_by(&[]);
+    stopped_by(&["STOP SLAVE IO_THREAD"]);
+    wait_until_equal(&[primary, acker]);
+
+    acker.sql("SET sql_log_bin = 0; INSERT INTO d.t VALUES (1000, 1)");
+    primary.sql("INSERT INTO d.t VALUES (1000, 2)");
+    acker.stream().obey(3, 1, Order::Freeze);
+    let failed = acker.stream().refuse(3, 2, Order::Await { position: primary.position() });
+    assert!(failed.message.contains("the SQL thread stopped: error 1062"), "{}", failed.message);
+}
+
+/// Orders that restart the IO thread alone drop nothing either.
+fn orders_that_reconnect_start_a_stopped_sql_thread(setup: Setup) {
+    let members = cluster::<2>(setup);
+    let [primary, acker] = &members[..] else { panic!() };
+    let orders = [Order::Reconnect, follow(acker, primary), Order::SetAcker { acker: None }];
+    for (seq, order) in (1..).zip(orders) {
+        acker.sql("STOP SLAVE SQL_THREAD");
+        write(primary, 5);
+        acker.stream().obey(2, seq, order);
+        wait_until_equal(&[primary, acker]);
+    }
+    assert!(!acker.path("volume/beachmaster/relay/1-2").exists(), "no relay log was dropped");
 }
 
 fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {

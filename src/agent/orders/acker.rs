@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::follow::HEARTBEAT;
+use super::sql_thread;
 use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::layout::repl_user;
@@ -37,6 +38,7 @@ pub(super) async fn set(work: &mut Work<'_>, acker: Option<Incarnation>) -> Resu
     }
     work.persist(|_| {}).await?;
     work.execute(&format!("SET GLOBAL rpl_semi_sync_slave_enabled={}", u8::from(on))).await?;
+    sql_thread::start(work).await?.map_err(sql_error)?;
     work.keep_relay_logs(None)?;
     work.stop("STOP SLAVE IO_THREAD").await?.map_err(sql_error)?;
     work.execute("START SLAVE IO_THREAD").await?;
@@ -57,6 +59,7 @@ pub(super) async fn unstick(work: &mut Work<'_>) -> Result<Answer, OrderError> {
         return Err(unsupported("the member is no acker: nothing waits for it"));
     }
     work.persist(|_| {}).await?;
+    sql_thread::start(work).await?.map_err(sql_error)?;
     drain(work).await?;
     change_mode(work, "no", QUICK_HEARTBEAT).await?;
     let before = work.slave().await?;

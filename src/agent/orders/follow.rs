@@ -2,8 +2,10 @@
 
 use super::durable;
 use super::repair;
+use super::sql_thread;
 use super::wait::until_applied;
 use super::work::Work;
+use crate::agent::access::sql_error;
 use crate::agent::replication_password;
 use crate::gtid::GtidPosition;
 use crate::layout::{repl_key, repl_user};
@@ -26,6 +28,8 @@ pub(super) async fn follow(
     let login = Login::of(work, source)?;
     refuse_a_primary(&work.globals().await?)?;
     work.check_run(acker)?;
+    // Else what it has received would be fetched once more.
+    sql_thread::start(work).await?.map_err(sql_error)?;
     let semi_sync = acker.is_some();
     if replicates(work, &login, semi_sync).await? {
         work.persist(|stored| stored.record.role = MemberRole::Replica).await?;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::repair;
+use super::sql_thread;
 use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::gtid::GtidPosition;
@@ -16,8 +19,18 @@ pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     work.persist(|_| {}).await?;
     let before = frozen(work).await?;
     work.keep_relay_logs(None)?;
+    // What is received from here on can be applied only by a SQL thread that runs before the IO thread ends.
+    let stopped = match sql_thread::start(work).await? {
+        // It holds what STOP SLAVE needs, too.
+        Err(silent @ SqlError::Silent { .. }) => Err(silent),
+        Err(error) => {
+            warn!(%error, "the SQL thread cannot be started");
+            work.stop("STOP SLAVE IO_THREAD").await?
+        }
+        Ok(()) => work.stop("STOP SLAVE IO_THREAD").await?,
+    };
     // Only its return says that nothing more is received: until then the thread's state claims that all is well.
-    match work.stop("STOP SLAVE IO_THREAD").await? {
+    match stopped {
         Ok(()) => {
             let received = work.received().await?;
             work.keep_relay_logs(received.as_ref())?;

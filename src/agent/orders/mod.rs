@@ -12,6 +12,7 @@ mod promote;
 mod recover;
 mod repair;
 mod serve;
+mod sql_thread;
 mod start;
 mod wait;
 mod wake;
@@ -80,7 +81,10 @@ async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
         Order::Fence => fence::hold_and_read(work).await,
         Order::Freeze => freeze::freeze(work).await,
         Order::Follow { source, acker, wait } => follow::follow(work, &source, acker, wait).await,
-        Order::Await { position } => wait::until_applied(work, &position).await,
+        Order::Await { position } => {
+            recover::received(work).await?;
+            wait::until_applied(work, &position).await
+        }
         Order::Recover { incarnation, server_id } => recover::recover(work, incarnation, server_id).await,
         Order::ServeBinlog { user, password, after } => serve::serve(work, user, password, &after).await,
         Order::Promote { min, server_id, semi_sync } => {

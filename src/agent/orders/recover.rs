@@ -12,12 +12,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
+use tracing::info;
 use uuid::Uuid;
 
 use super::durable;
 use super::follow::{Login, refuse_a_primary, switch};
 use super::freeze::frozen;
 use super::repair;
+use super::sql_thread;
 use super::wait::until_applied_within;
 use super::work::Work;
 use crate::agent::binlog_files::BinlogError;
@@ -27,6 +29,7 @@ use crate::agent::spliced::RELAY_LOGS;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, Incarnation, OrderError, Reason, Secret};
 use crate::protocol;
+use crate::topology::observation::IoThread;
 use crate::topology::record::member_of;
 
 /// Between two looks at the SQL thread.
@@ -37,6 +40,32 @@ pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32
     work.persist(|_| {}).await?;
     drain(work).await?;
     work.stop_replication().await?;
+    apply_kept(work, of, server_id).await?;
+    Ok(Answer::Recovered { of, frozen: frozen(work).await? })
+}
+
+/// What this run has received and not applied, when both replica threads stand still and no error keeps them: START SLAVE
+/// alone would throw it away.
+pub(super) async fn received(work: &mut Work<'_>) -> Result<(), OrderError> {
+    let Some(slave) = work.slave().await? else { return Ok(()) };
+    let stand_still = sql_thread::is_stopped(&slave.status) && slave.status.io == IoThread::No;
+    if !stand_still || work.globals().await?.applied().covers(&work.received().await?.unwrap_or_default()) {
+        return Ok(());
+    }
+    info!("both replica threads were stopped by hand: what was received is applied from the kept relay logs");
+    work.persist(|_| {}).await?;
+    work.stop_replication().await?;
+    let run = work.incarnation()?;
+    // An earlier try may have left the last one: it names the same source.
+    let Some(last) = folders(work, run).await?.pop() else { return Ok(()) };
+    match open(work, &last).await?.map(|server| server.source_id()) {
+        Some(source) => apply_kept(work, run, source).await,
+        None => Ok(()),
+    }
+}
+
+/// Applies what the kept relay logs since a run hold of a reign. The member replicates from nobody then.
+async fn apply_kept(work: &mut Work<'_>, of: Incarnation, server_id: u32) -> Result<(), OrderError> {
     // All that this run and later ones received and applied nowhere: what follows drops it once more.
     for folder in folders(work, of).await? {
         if RelayLogs::is_covered(&folder, &work.globals().await?.applied()) {
@@ -51,8 +80,7 @@ pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32
         }
     }
     // What this run began with is out of use now, so that its content can be known.
-    folders(work, of).await?;
-    Ok(Answer::Recovered { of, frozen: frozen(work).await? })
+    folders(work, of).await.map(drop)
 }
 
 /// Who acknowledged to a primary has something of its own writing, or something it sent. What came from others may have
@@ -117,7 +145,7 @@ async fn apply(work: &mut Work<'_>, server: BinlogServer, end: &GtidPosition) ->
     match applied {
         Answer::Applied { reached: true, .. } => Ok(()),
         _ => {
-            let message = format!("the kept relay logs are not applied up to {end} yet: give `recover` again");
+            let message = format!("the kept relay logs are not applied up to {end} yet: repeat the order");
             Err(OrderError { reason: Reason::Expired, message })
         }
     }

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use super::durable;
 use super::repair;
+use super::sql_thread;
 use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::gtid::GtidPosition;
@@ -30,8 +31,8 @@ pub(super) async fn until_applied(work: &mut Work<'_>, position: &GtidPosition) 
     until_applied_within(work, position, LONGEST_WAIT).await
 }
 
-/// Waits until `position` is applied and the member [fit](settle) for promotion. An error of a replica thread ends it at
-/// once. At the end of `limit` it answers how far the member is, or why it comes no further.
+/// Waits until `position` is applied and the member [fit](settle) for promotion. A SQL thread that was stopped by hand is
+/// started. An error of a replica thread ends it at once. At the end of `limit` it answers how far the member is, or why it comes no further.
 pub(super) async fn until_applied_within(
     work: &mut Work<'_>,
     position: &GtidPosition,
@@ -48,7 +49,12 @@ pub(super) async fn until_applied_within(
             settle(work).await?;
             return Ok(Answer::Applied { position: applied, reached: true, held: None });
         }
-        stands_still(work, &applied).await?;
+        if let Some(slave) = work.slave().await? {
+            refuse_incurable(&slave.status, &applied)?;
+            if sql_thread::is_stopped(&slave.status) {
+                sql_thread::start(work).await?.map_err(sql_error)?;
+            }
+        }
         if moved.0 != applied {
             moved = (applied.clone(), Instant::now());
         }
@@ -84,7 +90,7 @@ async fn held_up(work: &mut Work<'_>, applied: &GtidPosition) -> Result<Option<S
         return Ok(None);
     };
     if !slave.status.sql {
-        return Ok(Some("its SQL thread is stopped: START SLAVE SQL_THREAD".to_owned()));
+        return Ok(Some("both its replica threads were stopped by hand".to_owned()));
     }
     read::held_by(work.sql().await?).await.map(Some).map_err(sql_error)
 }
@@ -105,7 +111,7 @@ async fn waits_for_nothing(work: &mut Work<'_>, applied: &GtidPosition) -> Resul
 /// Why a replica that has applied so much will not apply more by itself.
 fn idle(status: &SlaveStatus, applied: &GtidPosition) -> Option<String> {
     if !status.sql {
-        return Some("the SQL thread does not run: START SLAVE SQL_THREAD".to_owned());
+        return Some("both replica threads were stopped by hand: repeat the order".to_owned());
     }
     if status.io == IoThread::Yes || !applied.covers(&status.io_position) {
         return None;
@@ -120,8 +126,11 @@ fn idle(status: &SlaveStatus, applied: &GtidPosition) -> Option<String> {
 
 /// An error that no waiting cures.
 pub(super) async fn stands_still(work: &mut Work<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
-    let Some(slave) = work.slave().await? else { return Ok(()) };
-    incurable(&slave.status, applied).map_or(Ok(()), |message| Err(OrderError { reason: Reason::Sql, message }))
+    work.slave().await?.map_or(Ok(()), |slave| refuse_incurable(&slave.status, applied))
+}
+
+fn refuse_incurable(status: &SlaveStatus, applied: &GtidPosition) -> Result<(), OrderError> {
+    incurable(status, applied).map_or(Ok(()), |message| Err(OrderError { reason: Reason::Sql, message }))
 }
 
 /// Why a replica that has applied so much applies no more.
@@ -182,6 +191,6 @@ mod tests {
         assert!(told(cut_off(), "0-1-7").unwrap().contains("h:3306: error 2003: words"));
         assert_eq!(told(cut_off(), "0-1-6"), None, "a long transaction is being applied");
         assert_eq!(told(status(IoThread::Yes, 0), "0-1-7"), None, "more may come");
-        assert!(told(SlaveStatus { sql: false, ..status(IoThread::Yes, 0) }, "0-1-6").unwrap().contains("SQL thread"));
+        assert!(told(SlaveStatus { sql: false, ..status(IoThread::No, 0) }, "0-1-6").unwrap().contains("by hand"));
     }
 }

@@ -1,6 +1,7 @@
 //! What wakes a primary that takes no new connections (`topology::wedged` says why it does): an acker that connects anew,
 //! or, where none is connected, the end of the thread that collects acknowledgements.
 
+use super::sql_thread;
 use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::mariadb::SqlError;
@@ -15,6 +16,7 @@ pub(super) async fn reconnect(work: &mut Work<'_>) -> Result<Answer, OrderError>
         return Err(unsupported("the member replicates from nobody: give `follow` first"));
     }
     work.persist(|_| {}).await?;
+    sql_thread::start(work).await?.map_err(sql_error)?;
     work.keep_relay_logs(None)?;
     work.stop("STOP SLAVE IO_THREAD").await?.map_err(sql_error)?;
     work.execute("START SLAVE IO_THREAD").await?;
