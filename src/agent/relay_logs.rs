@@ -29,8 +29,23 @@ pub struct RelayLogs {
     data_dir: PathBuf,
     kept: PathBuf,
     keys: Keys,
-    /// Held while links are made, and while it is decided that a folder goes: never both at a time.
-    turn: Arc<Mutex<()>>,
+    /// Locked while links are made, and while it is decided that a folder goes: never both at a time.
+    turn: Arc<Mutex<Readers>>,
+}
+
+/// How many read kept folders.
+#[derive(Debug, Default)]
+struct Readers(usize);
+
+/// While it lives no folder goes.
+#[derive(Debug)]
+pub struct Reading(Arc<Mutex<Readers>>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.0 = readers.0.saturating_sub(1);
+    }
 }
 
 impl RelayLogs {
@@ -63,7 +78,14 @@ impl RelayLogs {
             }
         }
         write_index(&folder)?;
-        received.map_or(Ok(()), |received| fs::write(folder.join(RECEIVED), received.to_string()))
+        received.map_or(Ok(()), |received| write_received(&folder, received))
+    }
+
+    /// Keeps every folder where it is: what is known of it may cover it by now, and it is read all the same.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+        Reading(Arc::clone(&self.turn))
     }
 
     /// The folders of a run and of later ones, in the order in which their files were written.
@@ -87,6 +109,7 @@ impl RelayLogs {
     /// # Errors
     /// When the folders cannot be listed.
     pub fn hold_more(&self, run: Incarnation, position: &GtidPosition) -> io::Result<bool> {
+        let _reading = self.read();
         Ok(self.folders_since(run)?.iter().any(|folder| !Self::is_covered(folder, position)))
     }
 
@@ -105,7 +128,7 @@ impl RelayLogs {
         for folder in entries(&self.kept)? {
             let folder = folder.path();
             let is_over = |run: Incarnation| run < current || run == current && !shares_any(&folder, &present);
-            if folder.join(RECEIVED).exists() || !run_of(&folder).is_some_and(is_over) {
+            if received_of(&folder).is_some() || !run_of(&folder).is_some_and(is_over) {
                 continue;
             }
             let names = entries(&folder)?.into_iter();
@@ -114,7 +137,7 @@ impl RelayLogs {
                 .map(|file| file.path())
                 .collect();
             match relay_content::received(&files, &self.keys) {
-                Ok(received) => fs::write(folder.join(RECEIVED), received.to_string())?,
+                Ok(received) => write_received(&folder, &received)?,
                 Err(error) => tracing::debug!(folder = %folder.display(), %error, "kept relay logs cannot be read"),
             }
         }
@@ -138,16 +161,17 @@ impl RelayLogs {
 
     /// Takes a folder that is no longer needed out of the way of new links: removing large files takes time.
     fn doom(&self, folder: &Path, logged: &[Gtid]) -> io::Result<bool> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let readers = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let is_logged = |gtid: Gtid| {
             let same = |known: &&Gtid| (known.domain, known.server) == (gtid.domain, gtid.server);
             logged.iter().filter(same).any(|known| known.sequence >= gtid.sequence)
         };
         let covered = received_of(folder).is_some_and(|received| received.iter().all(is_logged));
-        if covered {
-            fs::rename(folder, folder.with_extension(DOOMED))?;
+        if !covered || readers.0 > 0 {
+            return Ok(false);
         }
-        Ok(covered)
+        fs::rename(folder, folder.with_extension(DOOMED))?;
+        Ok(true)
     }
 
     /// The first received transaction of a domain after this number. mariadbd does not run.
@@ -168,13 +192,20 @@ impl RelayLogs {
 
     /// The folder of this run, or the next one of it where a name was used again (CHANGE MASTER begins with 1 again).
     fn folder(&self, incarnation: Incarnation, files: &[DirEntry]) -> io::Result<PathBuf> {
-        let mut folder = self.kept.join(incarnation.to_string());
-        let mut generation = 1;
-        while folder.exists() && !shares_with(&folder, files)? {
-            generation += 1;
-            folder = self.kept.join(format!("{incarnation}-{generation}"));
+        let mut newest = 0;
+        for folder in entries(&self.kept)? {
+            let folder = folder.path();
+            let Some((_, generation)) = generation_of(&folder).filter(|(of, _)| *of == incarnation) else { continue };
+            if shares_with(&folder, files)? {
+                return Ok(folder);
+            }
+            newest = newest.max(generation);
         }
-        Ok(folder)
+        Ok(match newest {
+            0 => self.kept.join(incarnation.to_string()),
+            // Numbers are in the order of time, also where an older folder has gone.
+            _ => self.kept.join(format!("{incarnation}-{}", newest + 1)),
+        })
     }
 }
 
@@ -194,9 +225,21 @@ fn shares_with(folder: &Path, files: &[DirEntry]) -> io::Result<bool> {
     Ok(shared || entries(folder)?.is_empty())
 }
 
-/// What a folder's files hold at most, when that is known.
+/// What a folder's files hold at most, when that is known. A text without its end is of a write that was cut off: the empty
+/// one would say that the folder holds nothing.
 fn received_of(folder: &Path) -> Option<GtidPosition> {
-    fs::read_to_string(folder.join(RECEIVED)).ok()?.parse().ok()
+    fs::read_to_string(folder.join(RECEIVED)).ok()?.strip_suffix('\n')?.parse().ok()
+}
+
+fn write_received(folder: &Path, received: &GtidPosition) -> io::Result<()> {
+    write_whole(&folder.join(RECEIVED), &format!("{received}\n"))
+}
+
+/// The file is there whole, or as it was: the disk may be full, the agent may end.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, text)?;
+    fs::rename(new, path)
 }
 
 /// True when one of `files` is in the folder, too.
@@ -241,7 +284,7 @@ fn write_index(folder: &Path) -> io::Result<()> {
     let mut names: Vec<String> = names.filter(|name| is_relay_log(name)).collect();
     // By number: the millionth has one digit more.
     names.sort_by_key(|name| (name.len(), name.clone()));
-    fs::write(folder.join(INDEX), names.iter().map(|name| format!("./{name}\n")).collect::<String>())
+    write_whole(&folder.join(INDEX), &names.iter().map(|name| format!("./{name}\n")).collect::<String>())
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -348,6 +391,51 @@ mod tests {
         case.logs.keep(Incarnation(2), None).unwrap();
         case.logs.forget(&logged("0-1-99")).unwrap();
         assert_eq!(case.kept(), ["2"], "it may have received more since");
+    }
+
+    #[test]
+    fn a_text_that_was_cut_off_says_nothing() {
+        let case = Case::new(&["relay.000001"]);
+        case.logs.keep(Incarnation(1), Some(&at("0-1-10"))).unwrap();
+        let folder = case.logs.kept.join("1");
+        assert!(RelayLogs::is_covered(&folder, &at("0-1-10")));
+        for cut_off in ["", "0-1-1"] {
+            fs::write(folder.join(RECEIVED), cut_off).unwrap();
+            assert!(!RelayLogs::is_covered(&folder, &at("0-1-99")), "{cut_off}");
+            case.logs.forget(&logged("0-1-99")).unwrap();
+            assert_eq!(case.kept(), ["1"], "{cut_off}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_removed_while_it_is_read() {
+        let case = Case::new(&["relay.000001"]);
+        case.logs.keep(Incarnation(1), Some(&at("0-1-10"))).unwrap();
+        let reading = [case.logs.read(), case.logs.clone().read()];
+        for reading in reading {
+            case.logs.forget(&logged("0-1-10")).unwrap();
+            assert_eq!(case.kept(), ["1"]);
+            drop(reading);
+        }
+        case.logs.forget(&logged("0-1-10")).unwrap();
+        assert!(case.kept().is_empty());
+    }
+
+    #[test]
+    fn a_number_that_is_free_again_is_not_that_of_the_newest() {
+        let case = Case::new(&["relay.000001"]);
+        let begin_again = || {
+            fs::write(case.logs.data_dir.join("new"), "again").unwrap();
+            fs::rename(case.logs.data_dir.join("new"), case.logs.data_dir.join("relay.000001")).unwrap();
+        };
+        case.logs.keep(Incarnation(1), Some(&at("0-1-10"))).unwrap();
+        begin_again();
+        case.logs.keep(Incarnation(1), None).unwrap();
+        case.logs.forget(&logged("0-1-10")).unwrap();
+        assert_eq!(case.kept(), ["1-2"]);
+        begin_again();
+        case.logs.keep(Incarnation(1), None).unwrap();
+        assert_eq!(case.kept(), ["1-2", "1-3"]);
     }
 
     #[test]

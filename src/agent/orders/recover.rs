@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 use tokio::time::sleep;
 use tracing::info;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use super::wait::until_applied_within;
 use super::work::Work;
 use crate::agent::binlog_files::BinlogError;
 use crate::agent::binlog_server::BinlogServer;
-use crate::agent::relay_logs::RelayLogs;
+use crate::agent::relay_logs::{Reading, RelayLogs};
 use crate::agent::spliced::RELAY_LOGS;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, Incarnation, OrderError, Reason, Secret};
@@ -38,6 +38,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32) -> Result<Answer, OrderError> {
     refuse_a_primary(&work.globals().await?)?;
     work.persist(|_| {}).await?;
+    let _reading = reading(work);
     drain(work).await?;
     work.stop_replication().await?;
     apply_kept(work, of, server_id).await?;
@@ -54,6 +55,7 @@ pub(super) async fn received(work: &mut Work<'_>) -> Result<(), OrderError> {
     }
     info!("both replica threads were stopped by hand: what was received is applied from the kept relay logs");
     work.persist(|_| {}).await?;
+    let _reading = reading(work);
     work.stop_replication().await?;
     let run = work.incarnation()?;
     // An earlier try may have left the last one: it names the same source.
@@ -87,6 +89,12 @@ async fn apply_kept(work: &mut Work<'_>, of: Incarnation, server_id: u32) -> Res
 /// been given up since.
 fn is_of_the_reign(end: &GtidPosition, source: u32, server_id: u32) -> bool {
     end.iter().any(|gtid| gtid.server == server_id) || member_of(source) == member_of(server_id)
+}
+
+/// What is applied meanwhile would be cleaned up otherwise, although it is still listed and read here.
+fn reading(work: &Work<'_>) -> Reading {
+    let logs = work.agent().supervisor.relay_logs();
+    block_in_place(|| logs.read())
 }
 
 /// What this run has received is applied where it is, while its SQL thread does that.
