@@ -158,7 +158,9 @@ fn binary_logs_go_when_nobody_needs_them(setup: Setup) {
     });
     primary.sql("INSERT INTO d.t VALUES (2)");
     level(&primary, &replica);
-    assert!(primary.state().upkeep.volume_use.is_some_and(|used| used.total_bytes > used.free_bytes));
+    primary.wait_for("it tells how full its volume is", |state| {
+        state.upkeep.volume_use.is_some_and(|used| used.total_bytes > used.free_bytes)
+    });
 }
 
 /// A dump of all databases has rows of mysql.gtid_slave_pos.
