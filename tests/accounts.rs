@@ -114,6 +114,73 @@ fn accounts_are_repaired_whole() {
     assert_eq!(member.sql(PRIVILEGES), same, "what is whole is left alone");
 }
 
+/// Under a long read lock the repair is tried again and again; no try leaves anything behind.
+#[test]
+fn a_read_lock_holds_up_one_try_at_a_time() {
+    let member = Member::start_like(strict(Version::V10_11), 0);
+    member.init();
+    member.wait_for("the accounts are right", |state| state.sql_notes.accounts_wrong.is_none());
+    let waiting = || member.sql("SELECT id FROM information_schema.processlist WHERE info LIKE 'ALTER USER%'");
+    let mut lock = member.client("FLUSH TABLES WITH READ LOCK; SELECT SLEEP(1000)");
+    let (mut tries, mut waited) = (0, false);
+    until("it was tried three times", || {
+        let now = waiting();
+        assert!(now.lines().count() <= 1, "sessions {now} wait");
+        tries += u32::from(!now.is_empty() && !waited);
+        waited = !now.is_empty();
+        tries >= 3 && !waited
+    });
+    member.wait_for("it says so", |state| {
+        state
+            .sql_notes
+            .accounts_wrong
+            .as_ref()
+            .is_some_and(|wrong| ["error 1205", "error 1969"].iter().any(|code| wrong.contains(code)))
+    });
+    lock.kill().unwrap();
+    lock.wait().unwrap();
+    let sleeper = member.sql("SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(1000)%'");
+    sleeper.lines().for_each(|id| drop(member.try_sql(&format!("KILL {id}"))));
+    member.wait_for("the accounts are looked after", |state| state.sql_notes.accounts_wrong.is_none());
+    assert_eq!(waiting(), "");
+}
+
+/// Killed in the middle, while it waits for a backup's lock, a repair leaves the policy off only until the next look.
+fn a_policy_is_put_back_whoever_is_killed(version: Version) {
+    let member = Member::start_like(strict(version), 0);
+    member.init();
+    let mut lock = member.client("BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT; SELECT SLEEP(1000)");
+    let strict = || member.sql("SELECT @@strict_password_validation");
+    until("the lock is there", || {
+        !member.sql("SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(1000)%'").is_empty()
+    });
+    fs::write(member.path("accounts/probe"), "changed\n").unwrap();
+    member.hand_over();
+    let repairs = "SELECT id FROM information_schema.processlist WHERE user = 'mysql' \
+                   AND (info LIKE 'BEGIN NOT ATOMIC%' OR info LIKE 'GRANT%')";
+    until("the repair is killed while the policy is off", || {
+        let id = member.sql(repairs);
+        !id.is_empty() && member.try_sql(&format!("KILL {id}")).is_ok() && strict() == "0"
+    });
+    until("the policy is back", || strict() == "1");
+    lock.kill().unwrap();
+    lock.wait().unwrap();
+    let sleeper = member.sql("SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(1000)%'");
+    sleeper.lines().for_each(|id| drop(member.try_sql(&format!("KILL {id}"))));
+    until("the probe has its password", || over_network(&member, "beachmaster_probe", "changed", "SELECT 1").is_ok());
+    assert_eq!(strict(), "1");
+}
+
+#[test]
+fn a_policy_is_put_back_whoever_is_killed_10_11() {
+    a_policy_is_put_back_whoever_is_killed(Version::V10_11);
+}
+
+#[test]
+fn a_policy_is_put_back_whoever_is_killed_11_8() {
+    a_policy_is_put_back_whoever_is_killed(Version::V11_8);
+}
+
 const PRIVILEGES: &str =
     "SELECT Priv FROM mysql.global_priv WHERE User LIKE 'beachmaster%' OR User = 'mysql' ORDER BY User";
 

@@ -27,6 +27,10 @@ use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
 /// mean the same whatever my.cnf says; a session that waits for the next order is not closed as idle.
 const SETUP: &str =
     "SET SESSION sql_log_bin=0, sql_log_off=1, wait_timeout=31536000, max_statement_time=0, sql_mode=''";
+/// Beside orders nothing waits for a lock that somebody holds: the session of an order is killed when it is given up, this one
+/// ends its statement by itself, before [`STATEMENT_LIMIT`]. Under FLUSH TABLES WITH READ LOCK and LOCK TABLES statements on
+/// accounts do not keep to `lock_wait_timeout` (measured with 10.11), but to `max_statement_time`.
+const IMPATIENT: &str = "SET SESSION max_statement_time=1.5, lock_wait_timeout=1, innodb_lock_wait_timeout=1";
 /// Between two looks whether it still answers; `/readyz` is asked every 2 s.
 const LOOK: Duration = Duration::from_millis(500);
 /// A look that takes longer means that clients get no answer either.
@@ -47,6 +51,10 @@ pub struct Access {
     observer: Mutex<Option<Session>>,
     /// Id of the observer's connection, readable while it is in use; 0 when there is none.
     observer_id: AtomicU32,
+    /// Looks after the accounts: not the observer, which orders may need at any moment.
+    caretaker: Mutex<Option<Session>>,
+    /// As the observer's.
+    caretaker_id: AtomicU32,
     /// A session that waits for the next order.
     parked: std::sync::Mutex<Option<Loan>>,
     /// The session an order has, or had and did not give back.
@@ -77,6 +85,8 @@ impl Access {
             login,
             observer: Mutex::new(None),
             observer_id: AtomicU32::new(0),
+            caretaker: Mutex::new(None),
+            caretaker_id: AtomicU32::new(0),
             parked: std::sync::Mutex::new(None),
             lent: std::sync::Mutex::new(None),
             cleaning: Arc::default(),
@@ -106,6 +116,16 @@ impl Access {
     /// As [`Session::connect`].
     pub async fn connect(&self) -> Result<Session, SqlError> {
         Session::connect(&self.login, STATEMENT_LIMIT).await
+    }
+
+    /// The same for what is tried again every few seconds: no try waits for longer than a moment.
+    ///
+    /// # Errors
+    /// As [`Session::connect`].
+    pub async fn connect_impatient(&self) -> Result<Session, SqlError> {
+        let mut session = self.connect().await?;
+        session.execute(IMPATIENT).await?;
+        Ok(session)
     }
 
     /// Takes a session back. A broken one stays marked, and is killed before the next is lent.
@@ -141,7 +161,8 @@ impl Access {
     /// Connection ids of the agent itself.
     pub fn own_ids(&self) -> Vec<u32> {
         let lent = locked(&self.lent).map(|(_, id)| id);
-        lent.into_iter().chain([self.observer_id.load(Ordering::SeqCst)]).collect()
+        let beside = [&self.observer_id, &self.caretaker_id].map(|id| id.load(Ordering::SeqCst));
+        lent.into_iter().chain(beside).collect()
     }
 
     fn running(&self) -> Result<Incarnation, OrderError> {
@@ -174,6 +195,7 @@ impl Access {
                 self.keep_run(run).await;
             }
             *self.observer.lock().await = None;
+            *self.caretaker.lock().await = None;
             *locked(&self.parked) = None;
             self.notes.clear();
             if self.supervisor.incarnation().is_none() && view.changed().await.is_err() {
@@ -217,7 +239,7 @@ impl Access {
 
     /// Before the first order: whatever an earlier agent left is ended, and the accounts are as the Secret says.
     async fn prepare(&self, run: Incarnation) -> Result<(), SqlError> {
-        let session = Session::connect(&self.login, STATEMENT_LIMIT).await;
+        let session = self.connect_impatient().await;
         self.notes.login(session.as_ref().map(drop));
         let mut session = session?;
         let theirs = format!(
@@ -258,14 +280,43 @@ impl Access {
     }
 
     async fn upkeep(&self) {
-        let Ok(mut observer) = self.observer().await else { return };
-        let Some(session) = observer.as_mut() else { return };
+        let mut caretaker = self.caretaker.lock().await;
+        if !self.replace_broken(&mut caretaker).await {
+            return;
+        }
+        let Some(session) = caretaker.as_mut() else { return };
         self.ensure_accounts(session).await;
         let logged = read::logged(session).await;
-        drop(observer);
+        drop(caretaker);
         if let (Ok(logged), Some(run)) = (logged, self.supervisor.incarnation()) {
             self.clean(run, logged);
         }
+    }
+
+    /// False while the statement of the last one has not ended, whatever it waits for: there is never more than one.
+    async fn replace_broken(&self, caretaker: &mut Option<Session>) -> bool {
+        if let Some(broken) = caretaker.as_ref().filter(|session| session.is_broken()) {
+            if !self.has_ended(broken.id()).await {
+                warn!(id = broken.id(), "the session that repairs accounts was killed and its statement still runs");
+                return false;
+            }
+            *caretaker = None;
+        }
+        if caretaker.is_none() {
+            *caretaker = self.connect_impatient().await.ok();
+            self.caretaker_id.store(caretaker.as_ref().map_or(0, Session::id), Ordering::SeqCst);
+        }
+        true
+    }
+
+    /// Kills a session and looks once: orders may need the observer.
+    async fn has_ended(&self, id: u32) -> bool {
+        let Ok(mut observer) = self.observer().await else { return false };
+        let Some(session) = observer.as_mut() else { return false };
+        // It may have ended by itself; the next look tells.
+        let _ = session.execute(&format!("KILL CONNECTION {id}")).await;
+        let query = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id}");
+        session.row::<u64>(&query).await.is_ok_and(|count| count == 0)
     }
 
     /// Beside everything else: gigabytes of relay logs take their time. Not while what is logged may still vanish.

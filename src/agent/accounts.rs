@@ -3,13 +3,17 @@
 //!
 //! All of it runs with sql_log_bin=0 on every member: nothing here may wait for an acknowledgement or be replicated.
 
+mod policy;
 mod stored;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 
 use sha1::{Digest, Sha1};
 use thiserror::Error;
 
+use self::policy::Policy;
 use self::stored::{NATIVE, Rights, SOCKET, Stored};
 use super::config::{Bootstrap, Config, password};
 use crate::layout::{AGENT_USER, MAX_MEMBERS, PROBE_KEY, PROBE_USER, repl_key, repl_user};
@@ -30,6 +34,14 @@ pub enum AccountError {
     /// A statement failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
+    /// It cannot be noted that `strict_password_validation` is off.
+    #[error("{}: {error}", path.display())]
+    Note {
+        /// The note.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
 }
 
 /// Accounts by user and host, as the server keeps them.
@@ -50,11 +62,13 @@ struct Wanted {
 /// # Errors
 /// When a password is missing or a statement fails; what was done stays.
 pub async fn ensure(session: &mut Session, config: &Config) -> Result<(), AccountError> {
+    let policy = Policy::of(config);
+    policy.restore(session).await?;
     let present = present(session).await?;
     own(session, &present).await?;
     let wanted = wanted(config)?;
     for wanted in &wanted {
-        repair(session, &present, wanted).await?;
+        repair(session, &policy, &present, wanted).await?;
     }
     forgive(session, &wanted).await?;
     for ordinal in config.members..MAX_MEMBERS {
@@ -62,7 +76,7 @@ pub async fn ensure(session: &mut Session, config: &Config) -> Result<(), Accoun
             session.execute(&format!("DROP USER IF EXISTS {}", account(&repl_user(ordinal), "%"))).await?;
         }
     }
-    root(session, config, &present).await
+    root(session, config, &policy, &present).await
 }
 
 fn wanted(config: &Config) -> Result<Vec<Wanted>, AccountError> {
@@ -76,14 +90,19 @@ fn wanted(config: &Config) -> Result<Vec<Wanted>, AccountError> {
 }
 
 /// Each statement leaves a state from which the next call goes on.
-async fn repair(session: &mut Session, present: &Present, wanted: &Wanted) -> Result<(), SqlError> {
+async fn repair(
+    session: &mut Session,
+    policy: &Policy,
+    present: &Present,
+    wanted: &Wanted,
+) -> Result<(), AccountError> {
     let Wanted { user, rights, hash, unlock } = wanted;
     let account = account(user, "%");
     let before = present.get(&(user.clone(), "%".to_owned()));
     if !before.is_some_and(|stored| stored.is_whole(*rights, hash) && !stored.is_expired()) {
         let names = rights.names;
         let how = format!("IDENTIFIED VIA {NATIVE} USING '{hash}'");
-        set_hash(session, &format!("GRANT {names} ON *.* TO {account} {how} {UNLIMITED}")).await?;
+        policy.set_hash(session, &format!("GRANT {names} ON *.* TO {account} {how} {UNLIMITED}")).await?;
     }
     if before.is_none_or(Stored::may_expire) {
         session.execute(&format!("ALTER USER {account} PASSWORD EXPIRE NEVER")).await?;
@@ -126,38 +145,22 @@ async fn own(session: &mut Session, present: &Present) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Runs a statement that gives an account a hash. A password validation plugin refuses hashes, whose passwords it cannot look at,
-/// while `strict_password_validation` is on (its default); it is off for this statement only. One statement of several, so
-/// that the end of this agent in the middle of it leaves nothing switched off.
-async fn set_hash(session: &mut Session, statement: &str) -> Result<(), SqlError> {
-    /// ER_OPTION_PREVENTS_STATEMENT.
-    const PREVENTED: u16 = 1290;
-    match session.execute(statement).await {
-        Err(error) if error.code() == Some(PREVENTED) => {
-            let strict = "SET GLOBAL strict_password_validation=1";
-            let block = format!(
-                "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN {strict}; RESIGNAL; END; \
-                 SET GLOBAL strict_password_validation=0; {statement}; {strict}; END"
-            );
-            session.execute(&block).await
-        }
-        done => done,
-    }
-}
-
 /// Makes the database and the user of a new cluster.
 ///
 /// # Errors
 /// As [`ensure`].
-pub async fn bootstrap(session: &mut Session, bootstrap: &Bootstrap) -> Result<(), AccountError> {
-    let Bootstrap { database, username, password: file } = bootstrap;
+pub async fn bootstrap(session: &mut Session, config: &Config) -> Result<(), AccountError> {
+    let Bootstrap { database, username, password: file } = &config.bootstrap;
     if let Some(database) = database {
         session.execute(&format!("CREATE DATABASE IF NOT EXISTS {}", identifier(database))).await?;
     }
     if let Some(username) = username {
         let hash = hash(&password(file).map_err(AccountError::Password)?);
         let account = account(username, "%");
-        set_hash(session, &format!("CREATE USER IF NOT EXISTS {account} IDENTIFIED BY PASSWORD '{hash}'")).await?;
+        let policy = Policy::of(config);
+        policy
+            .set_hash(session, &format!("CREATE USER IF NOT EXISTS {account} IDENTIFIED BY PASSWORD '{hash}'"))
+            .await?;
         if let Some(database) = database {
             let database = identifier(&database.replace('_', "\\_"));
             session.execute(&format!("GRANT ALL PRIVILEGES ON {database}.* TO {account}")).await?;
@@ -167,7 +170,7 @@ pub async fn bootstrap(session: &mut Session, bootstrap: &Bootstrap) -> Result<(
 }
 
 /// root over the network and, beside the socket, by password.
-async fn root(session: &mut Session, config: &Config, present: &Present) -> Result<(), AccountError> {
+async fn root(session: &mut Session, config: &Config, policy: &Policy, present: &Present) -> Result<(), AccountError> {
     if !config.root_password.exists() {
         return Ok(());
     }
@@ -182,7 +185,7 @@ async fn root(session: &mut Session, config: &Config, present: &Present) -> Resu
             }
             None => format!("GRANT ALL ON *.* TO {account} IDENTIFIED BY PASSWORD '{hash}' WITH GRANT OPTION"),
         };
-        set_hash(session, &statement).await?;
+        policy.set_hash(session, &statement).await?;
     }
     Ok(())
 }

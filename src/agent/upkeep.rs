@@ -103,7 +103,7 @@ async fn look_at_events(agent: &Agent, kept: Kept, enabled: &mut Option<Incarnat
     };
     let mut session = match kept.filter(|(of, session)| *of == run && !session.is_broken()) {
         Some((_, session)) => session,
-        None => agent.access.connect().await?,
+        None => agent.access.connect_impatient().await?,
     };
     // Once for each run: a user may switch off what then stays off. A member stops being primary only by the end of the run.
     if *enabled != Some(run) && agent.role() == Some(MemberRole::Primary) && takes_writes(&mut session).await? {

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::sync::Arc;
 
 use launch::protocol::Command;
 use tokio::task::block_in_place;
@@ -24,8 +25,8 @@ pub(super) async fn init(work: &mut Work<'_>, identity: Identity) -> Result<Answ
     }
     super::start::run_mariadbd(work).await?;
     if !work.agent().volume.stored().is_some_and(|stored| stored.initialised) {
-        let bootstrap = work.agent().config.bootstrap.clone();
-        let done = accounts::bootstrap(work.sql().await?, &bootstrap).await;
+        let config = Arc::clone(&work.agent().config);
+        let done = accounts::bootstrap(work.sql().await?, &config).await;
         done.map_err(account_error)?;
         work.persist(|stored| stored.initialised = true).await?;
     }
@@ -111,5 +112,6 @@ fn account_error(error: AccountError) -> OrderError {
     match error {
         AccountError::Sql(error) => sql_error(error),
         AccountError::Password(message) => OrderError { reason: Reason::Unsupported, message },
+        error @ AccountError::Note { .. } => OrderError { reason: Reason::Volume, message: error.to_string() },
     }
 }
