@@ -1,5 +1,7 @@
 //! The scenarios, each in its own folder, and what is the same around all of them.
 
+#[path = "../agent-away/mod.rs"]
+mod agent_away;
 #[path = "../bad-input/mod.rs"]
 mod bad_input;
 #[path = "../crash/mod.rs"]
@@ -63,6 +65,8 @@ pub enum Scenario {
     Paused,
     /// Password policies, audits, limits and harmless lines of administrators
     Options,
+    /// Agents are stopped while their mariadbds are healthy
+    AgentAway,
 }
 
 /// Names of all scenarios.
@@ -99,6 +103,7 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::ServiceDeleted => service_deleted::run(&mut stage).await,
         Scenario::Paused => paused::run(&mut stage).await,
         Scenario::Options => options::run(&mut stage, runs.unwrap_or(options::RUNS)).await,
+        Scenario::AgentAway => agent_away::run(&mut stage).await,
     };
     stage.report.error = outcome.err().map(|error| format!("{error:#}"));
     stage.report.save()?;

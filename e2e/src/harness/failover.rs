@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use super::check::{self, Findings};
@@ -15,6 +15,8 @@ use crate::inside::ledger::{Gap, Ledger};
 
 /// Rows that must flow before the next kill: a kill of an idle cluster proves nothing.
 const ROWS_BEFORE: u64 = 200;
+/// Rows that show that writes flow again.
+const ROWS_AFTER: u64 = 50;
 /// From the kill to a new primary. Generous: times are reported, not judged, and a long tail is applied at the pace of the
 /// candidate's disk.
 pub const FAILOVER_LIMIT: Duration = Duration::from_secs(240);
@@ -93,6 +95,24 @@ impl Watch {
             observer.resume().await?;
         }
         Ok(run)
+    }
+
+    /// Waits until the cluster is whole and writes flow, then looks for every acknowledged row on every member.
+    ///
+    /// # Errors
+    /// When it does not come to that, when a row is missing, or when members differ.
+    pub async fn nothing_lost(&self) -> Result<String> {
+        self.cluster.wait_settled(0).await?;
+        let count = self.writer.count().await?;
+        self.writer.wait_for(count + ROWS_AFTER).await?;
+        let ledger = self.rest().await?;
+        let findings = check::examine(&self.cluster, &ledger).await?;
+        self.writer.resume().await?;
+        if let Some(observer) = &self.observer {
+            observer.resume().await?;
+        }
+        ensure!(findings.lost == 0 && findings.members_equal, "{} lost; {:?}", findings.lost, findings.differences);
+        Ok(format!("{} rows acknowledged, 0 lost, members equal", ledger.acknowledged))
     }
 
     /// Everybody stops writing; what was acknowledged until then.

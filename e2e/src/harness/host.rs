@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -106,4 +106,37 @@ pub fn pids_in_pod(pod_uid: &str, command: &[&str]) -> Result<Vec<i32>> {
         .filter(runs_it)
         .filter(of_the_pod)
         .collect())
+}
+
+/// Processes that are stopped (SIGSTOP) until this is dropped, whatever becomes of the scenario.
+#[derive(Debug)]
+pub struct Stopped(Vec<i32>);
+
+impl Stopped {
+    /// Stops the processes of a pod whose command line begins with `command`.
+    ///
+    /// # Errors
+    /// When there is none on this machine, or it cannot be stopped.
+    pub async fn in_pod(pod_uid: &str, command: &[&str]) -> Result<Self> {
+        let pids = pids_in_pod(pod_uid, command)?;
+        ensure!(
+            !pids.is_empty(),
+            "no process '{}' of the pod on this machine: this scenario needs the cluster of `make cluster`",
+            command.join(" ")
+        );
+        let stopped = Self(pids);
+        for pid in &stopped.0 {
+            run("kill", &["-STOP", &pid.to_string()], "").await?;
+        }
+        Ok(stopped)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            // One that has ended meanwhile needs no signal.
+            let _ = std::process::Command::new("kill").args(["-CONT", &pid.to_string()]).status();
+        }
+    }
 }
