@@ -8,6 +8,8 @@ mod bad_input;
 mod crash;
 #[path = "../events/mod.rs"]
 mod events;
+#[path = "../init-interrupted/mod.rs"]
+mod init_interrupted;
 #[path = "../operator-down/mod.rs"]
 mod operator_down;
 #[path = "../options/mod.rs"]
@@ -67,6 +69,8 @@ pub enum Scenario {
     Options,
     /// Agents are stopped while their mariadbds are healthy
     AgentAway,
+    /// Everything that takes part in an initialisation is killed during it
+    InitInterrupted,
 }
 
 /// Names of all scenarios.
@@ -104,6 +108,7 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::Paused => paused::run(&mut stage).await,
         Scenario::Options => options::run(&mut stage, runs.unwrap_or(options::RUNS)).await,
         Scenario::AgentAway => agent_away::run(&mut stage).await,
+        Scenario::InitInterrupted => init_interrupted::run(&mut stage).await,
     };
     stage.report.error = outcome.err().map(|error| format!("{error:#}"));
     stage.report.save()?;
