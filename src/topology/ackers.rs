@@ -4,7 +4,7 @@
 //! after its acknowledging is known to be off and a remaining acker has received the primary's position read after that.
 
 use super::member::{is_locked_out, trouble, volume_trouble};
-use super::observation::{IoThread, MemberView, Millis, Observation, ServerView};
+use super::observation::{IoThread, MemberView, Millis, Observation, ServerSight, ServerView};
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
 use super::safety::{Rules, matches_acker};
@@ -15,6 +15,9 @@ pub const WANTED: usize = 2;
 /// An acker that was away this long is evicted by the primary, in milliseconds: long enough for a restart of its agent,
 /// short enough that a lost member does not block failovers for minutes.
 pub const AWAY_BEFORE_EVICTION_MS: u64 = 10_000;
+
+/// A mariadbd that answers nothing for this long, in milliseconds, does not acknowledge either, as far as can be told.
+const SILENT_BEFORE_EVICTION_MS: u64 = 3_000;
 
 /// An IO thread tries again once a second (MASTER_CONNECT_RETRY): until then it shows the error of its last try.
 const RECONNECT_MS: u64 = 1_500;
@@ -78,10 +81,16 @@ fn is_seen_acknowledging(record: &Record, seen: &Observation, member: &MemberVie
         let still = primary.view().zip(before).filter(|(now, before)| now.binlog_position == before.binlog_position);
         still.is_some_and(|(now, before)| now.semi_sync.wait_sessions > 0 && before.semi_sync.wait_sessions > 0)
     });
-    !waits
-        && view.acker_active
-        && connected
-        && before.is_none_or(|before| view.received().covers(&before.binlog_position))
+    !waits && view.acker_active && connected && keeps_pace(member, view, primary)
+}
+
+/// True unless a reading of `member` that is newer than the primary's last but one lacks what that one shows, and shows
+/// nothing new either: a busy member may be half a second late, and its readings, too.
+fn keeps_pace(member: &MemberView, view: &ServerView, primary: Option<&MemberView>) -> bool {
+    let Some((now, before)) = primary.and_then(|primary| primary.view().zip(primary.before())) else { return true };
+    let is_older = view.begun < now.begun;
+    let moves = member.before().is_some_and(|before| before.received() != view.received());
+    is_older || moves || view.received().covers(&before.binlog_position)
 }
 
 /// Entries for up to [`WANTED`] ackers in all, taken from `fit`, those that may become primary first.
@@ -250,7 +259,11 @@ pub fn to_evict(record: &Record, seen: &Observation, primary: &MemberView) -> Op
     })
 }
 
+/// True when its agent has been away for long, and its mariadbd has not fallen silent just now: one late answer says nothing.
 fn is_long_away(member: &MemberView, now: Millis) -> bool {
+    if matches!(member.server, ServerSight::Silent { since } if now.since(since) < SILENT_BEFORE_EVICTION_MS) {
+        return false;
+    }
     matches!(member.agent, super::observation::AgentSight::Away { since } if now.since(since) >= AWAY_BEFORE_EVICTION_MS)
 }
 

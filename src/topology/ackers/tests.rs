@@ -42,9 +42,20 @@ fn one_of_two_ackers_is_shut_out_when_it_is_away_and_does_not_acknowledge_either
     let mut behind = seen.clone();
     edit(&mut behind.members[0], |view| view.binlog_position = "0-17-99".parse().unwrap());
     assert_eq!(evicted(&record, &behind), Some(Ordinal(1)), "it does not receive what the primary has written");
+    let mut read_earlier = behind.clone();
+    edit(&mut read_earlier.members[0], |view| view.begun = Millis(60));
+    assert_eq!(evicted(&record, &read_earlier), None, "that was written after it was read");
+    let mut late = behind;
+    if let ServerSight::Answers { view, before } = &mut late.members[1].server {
+        *before = Some(view.clone());
+        view.slave.as_mut().unwrap().io_position = "0-17-98".parse().unwrap();
+    }
+    assert_eq!(evicted(&record, &late), None, "it receives, only later");
     let mut cut_off = seen.clone();
     edit(&mut cut_off.members[1], |view| view.slave.as_mut().unwrap().io = IoThread::Connecting);
     assert_eq!(evicted(&record, &cut_off), Some(Ordinal(1)));
+    seen.members[1].server = ServerSight::Silent { since: Millis(58_000) };
+    assert_eq!(evicted(&record, &seen), None, "one late answer says nothing");
     seen.members[1].server = ServerSight::Silent { since: Millis(0) };
     assert_eq!(evicted(&record, &seen), Some(Ordinal(1)));
 }
