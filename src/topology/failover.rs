@@ -117,7 +117,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
         decision.acts.extend(held::ask_others(case, from, candidate, &target));
         decision.blocked.get_or_insert(format!("member {best} cannot apply what it has received: {held}"));
     }
-    let rejected = ranking.rejected.into_iter().chain(held::passed_over(case, best)).collect();
+    let rejected = ranking.rejected.into_iter().chain(held::passed_over(case, from, best)).collect();
     decision.rejecting(rejected)
 }
 

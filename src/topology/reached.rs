@@ -81,6 +81,7 @@ impl Progress {
         if is_fit_again(order, answer) || matches!(answer, Answer::Promoted { .. } | Answer::Recovered { .. }) {
             self.failures.clear();
             self.needs_a_source = false;
+            self.held = None;
         }
         match answer {
             Answer::Done => {}

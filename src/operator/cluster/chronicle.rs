@@ -213,6 +213,13 @@ impl Chronicle {
         }
     }
 
+    /// Members that are not promoted, and why, when another one is.
+    pub fn passed_over(&mut self, why: &[String]) {
+        if let Some(story) = &mut self.story {
+            story.evidence.extend_from_slice(why);
+        }
+    }
+
     /// How the primary looks now: remembers since when it is in trouble.
     pub fn primary_looks(&mut self, health: Health, now: Millis, wall: Timestamp) {
         self.trouble = match self.trouble {

@@ -157,6 +157,13 @@ impl Narrator {
         }
     }
 
+    /// Members that are not promoted, and why, when another one is.
+    pub fn passed_over(&self, term: Term, rejected: &[String]) {
+        for why in rejected {
+            warn!(cluster = %self.path, %term, step = "passed-over", why, "not promoted");
+        }
+    }
+
     /// A transition went on.
     pub fn chapter(&self, term: Term, chapter: &Chapter, why: &str) {
         match chapter {

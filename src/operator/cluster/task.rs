@@ -25,7 +25,7 @@ use crate::orders::{DataUid, Order, Ordinal, Secret, Token};
 use crate::topology::ackers;
 use crate::topology::decide::{Act, Decision, decide};
 use crate::topology::observation::{Millis, Observation};
-use crate::topology::record::{Record, TransitionKind};
+use crate::topology::record::{Record, Step, TransitionKind};
 use crate::topology::report::report;
 
 /// A decision is taken at least this often, for what changes by the mere passing of time.
@@ -256,6 +256,10 @@ impl ClusterTask {
                 self.people_at = Some(self.now());
                 self.parts.narrator.written(&before, next, why);
                 self.record_changed(&before);
+                if next.transition.as_ref().is_some_and(|transition| transition.step == Step::Promoting) {
+                    self.parts.narrator.passed_over(next.term, &decision.rejected);
+                    self.chronicle.passed_over(&decision.rejected);
+                }
                 self.note_record(false, why);
             }
             Err(error) => {

@@ -52,6 +52,7 @@ pub fn told_story() -> Story {
     let serve = Order::ServeBinlog { user: "u".to_owned(), password: Secret("p".to_owned()), after: at("0-10-5000") };
     let serving = Answer::Serving { port: 3307, end: at("0-10-5007"), bytes: None };
     chronicle.carried_out(Ordinal(0), &serve, &serving, Millis(1_080)).unwrap();
+    chronicle.passed_over(&["member 2: it is held up".to_owned()]);
     chronicle.recorded(&record(Some(Step::Promoting)), false, Millis(1_200), wall);
     let promote = Order::Promote { min: at("0-10-5007"), server_id: 1, semi_sync: true };
     let promoted = Answer::Promoted { position: at("0-10-5007") };
@@ -81,7 +82,7 @@ fn a_failover_is_told_from_the_death_of_the_primary() {
     assert_eq!(story.outage_ms(), Some(398));
     assert_eq!(join_ranges(&story.salvaged()), "0-10-5001..5007");
     assert_eq!(story.equalised(), vec![(Ordinal(2), "0-10-4991..5000".to_owned())]);
-    assert_eq!(story.evidence, ["signal 9"]);
+    assert_eq!(story.evidence, ["signal 9", "member 2: it is held up"]);
 }
 
 #[test]

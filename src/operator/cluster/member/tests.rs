@@ -164,6 +164,26 @@ fn a_new_term_forgets_progress_and_ignores_answers_of_the_old_one() {
     assert!(!member.view(Millis(5)).progress.initialised);
 }
 
+#[test]
+fn who_was_held_up_comes_last_until_it_follows_again() {
+    let at: GtidPosition = "0-1-5".parse().unwrap();
+    let held = Answer::Applied { position: at.clone(), reached: false, held: Some("a lock".to_owned()) };
+    let source = Source::Member { host: "shop-2.".to_owned(), port: 3306 };
+    let follow = Order::Follow { source, acker: Some(Incarnation(1)), wait: None };
+    for (orders, stumbled) in [
+        (vec![(Order::Await { position: at.clone() }, held.clone())], true),
+        (vec![(Order::Await { position: at }, held), (follow, Answer::Done)], false),
+    ] {
+        let mut member = greeted(1);
+        for (order, reply) in orders {
+            member.ordered("x".to_owned(), order, Millis(2));
+            member.heard(answer("x", ok(reply), running(4)), Millis(3));
+        }
+        member.enter_term();
+        assert_eq!(member.view(Millis(4)).stumbled, stumbled);
+    }
+}
+
 fn identity() -> crate::orders::Identity {
     let data_uid = crate::orders::DataUid("d".to_owned());
     crate::orders::Identity { cluster: "prod/shop".to_owned(), data_uid, ordinal: Ordinal(1) }
