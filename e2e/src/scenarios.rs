@@ -4,6 +4,8 @@
 mod agent_away;
 #[path = "../bad-input/mod.rs"]
 mod bad_input;
+#[path = "../candidate-locked/mod.rs"]
+mod candidate_locked;
 #[path = "../crash/mod.rs"]
 mod crash;
 #[path = "../events/mod.rs"]
@@ -67,6 +69,8 @@ pub enum Scenario {
     Paused,
     /// Password policies, audits, limits and harmless lines of administrators
     Options,
+    /// The preferred candidate cannot apply what it has received when the primary dies
+    CandidateLocked,
     /// Agents are stopped while their mariadbds are healthy
     AgentAway,
     /// Everything that takes part in an initialisation is killed during it
@@ -107,6 +111,7 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::ServiceDeleted => service_deleted::run(&mut stage).await,
         Scenario::Paused => paused::run(&mut stage).await,
         Scenario::Options => options::run(&mut stage, runs.unwrap_or(options::RUNS)).await,
+        Scenario::CandidateLocked => candidate_locked::run(&mut stage).await,
         Scenario::AgentAway => agent_away::run(&mut stage).await,
         Scenario::InitInterrupted => init_interrupted::run(&mut stage).await,
     };

@@ -205,6 +205,16 @@ impl Cluster {
         Ok(printed.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
     }
 
+    /// Runs SQL on a member as somebody else. The session lasts as long as the script.
+    ///
+    /// # Errors
+    /// When the member does not answer, or what the server said.
+    pub async fn sql_as(&self, user: &str, password: &str, member: &str, script: &str) -> Result<()> {
+        let (user, password) = (format!("--user={user}"), format!("--password={password}"));
+        let client = ["mariadb", "--no-defaults", "--socket=/run/mysqld/mysqld.sock", &user, &password];
+        self.kube.exec(member, MARIADB, &client, &format!("{script};{QUIT}")).await.map(drop)
+    }
+
     /// Runs SQL that answers one value.
     ///
     /// # Errors

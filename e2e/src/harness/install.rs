@@ -85,6 +85,15 @@ pub async fn leader(kube: &Kube) -> Result<String> {
         .ok_or_else(|| anyhow!("the Lease is held by '{holder}', which is no pod"))
 }
 
+/// Stops the process of the operator that leads, until what is returned is dropped.
+///
+/// # Errors
+/// When nobody leads, or it does not run on this machine.
+pub async fn stop_leader(kube: &Kube) -> Result<host::Stopped> {
+    let pod = kube.within(OPERATOR_NAMESPACE).pods().get(&leader(kube).await?).await?;
+    host::Stopped::in_pod(&pod.metadata.uid.unwrap_or_default(), &["/beachmaster", "operator"]).await
+}
+
 async fn wait_operator(kube: &Kube) -> Result<()> {
     wait::until("the operator is available and leads", ROLLOUT_LIMIT, async || {
         rolled_out(&kube.get("apps/v1", "Deployment", RELEASE).await?)?;
