@@ -20,6 +20,8 @@ mod options;
 mod paused;
 #[path = "../service-deleted/mod.rs"]
 mod service_deleted;
+#[path = "../status-restored/mod.rs"]
+mod status_restored;
 #[path = "../survive/mod.rs"]
 mod survive;
 #[path = "../tail/mod.rs"]
@@ -75,6 +77,8 @@ pub enum Scenario {
     AgentAway,
     /// Everything that takes part in an initialisation is killed during it
     InitInterrupted,
+    /// A status from before a failover is put back
+    StatusRestored,
 }
 
 /// Names of all scenarios.
@@ -114,6 +118,7 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::CandidateLocked => candidate_locked::run(&mut stage).await,
         Scenario::AgentAway => agent_away::run(&mut stage).await,
         Scenario::InitInterrupted => init_interrupted::run(&mut stage).await,
+        Scenario::StatusRestored => status_restored::run(&mut stage).await,
     };
     stage.report.error = outcome.err().map(|error| format!("{error:#}"));
     stage.report.save()?;

@@ -12,6 +12,7 @@ use super::pods::{self, Load, Observer, Writer};
 use super::report::Run;
 use super::stage::Stage;
 use crate::inside::ledger::{Gap, Ledger};
+use crate::inside::observer::Verdict;
 
 /// Rows that must flow before the next kill: a kill of an idle cluster proves nothing.
 const ROWS_BEFORE: u64 = 200;
@@ -113,6 +114,22 @@ impl Watch {
         }
         ensure!(findings.lost == 0 && findings.members_equal, "{} lost; {:?}", findings.lost, findings.differences);
         Ok(format!("{} rows acknowledged, 0 lost, members equal", ledger.acknowledged))
+    }
+
+    /// The observer's clock now.
+    ///
+    /// # Errors
+    /// When there is none, or it does not answer.
+    pub async fn observed_now(&self) -> Result<u64> {
+        self.observer.as_ref().context("nobody observes")?.now().await
+    }
+
+    /// What the observer saw since then, when `primary` alone should take writes.
+    ///
+    /// # Errors
+    /// As `observed_now`.
+    pub async fn observed_since(&self, primary: &str, since_us: u64) -> Result<Verdict> {
+        self.observer.as_ref().context("nobody observes")?.judge(primary, since_us).await
     }
 
     /// Everybody stops writing; what was acknowledged until then.
