@@ -118,6 +118,14 @@ impl Access {
         Session::connect(&self.login, STATEMENT_LIMIT).await
     }
 
+    /// A new connection that must be taken within `limit`.
+    ///
+    /// # Errors
+    /// As [`Session::connect`].
+    pub async fn connect_within(&self, limit: Duration) -> Result<Session, SqlError> {
+        Session::connect(&self.login, limit).await
+    }
+
     /// The same for what is tried again every few seconds: no try waits for longer than a moment.
     ///
     /// # Errors

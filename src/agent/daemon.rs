@@ -18,6 +18,7 @@ use super::config::Config;
 use super::court::{Case, Court, Verdict};
 use super::errand::Errand;
 use super::launcher::Launcher;
+use super::new_connections::{self, NewConnections};
 use super::orders::{self, BINLOGS, Donor};
 use super::own_log::NoPlan;
 use super::supervisor::Supervisor;
@@ -54,6 +55,8 @@ pub struct Agent {
     pub plan: Errand<Result<Plan, NoPlan>>,
     /// What is told of the member's upkeep.
     pub keeper: Keeper,
+    /// Whether mariadbd takes new connections.
+    pub new_connections: NewConnections,
     /// Held while binary logs are purged.
     pub purging: Arc<tokio::sync::Mutex<()>>,
     events: broadcast::Sender<Event>,
@@ -87,6 +90,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     });
     let parts = Arc::clone(&agent);
     tokio::spawn(async move { parts.access.keep().await });
+    let parts = Arc::clone(&agent);
+    tokio::spawn(async move { new_connections::watch(&parts).await });
     tokio::spawn(upkeep::keep(Arc::clone(&agent)));
     tokio::spawn(readyz::serve(Arc::clone(&agent)));
     tokio::select! {
@@ -142,6 +147,7 @@ impl Agent {
             logs: Errand::default(),
             plan: Errand::default(),
             keeper: Keeper::default(),
+            new_connections: NewConnections::default(),
             purging: Arc::default(),
             events,
             boot_id,
@@ -160,6 +166,7 @@ impl Agent {
             mariadbd: self.supervisor.view(),
             serving: locked(&self.serving).as_ref().map(|donor| donor.port),
             running: locked(&self.court).running().map(|case| case.order.order.name().to_owned()),
+            takes_connections: self.new_connections.taken(),
             sql_notes: self.access.notes().get(),
             upkeep: self.keeper.told(),
         }

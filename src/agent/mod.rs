@@ -27,6 +27,7 @@ mod farewell;
 pub mod launcher;
 pub mod locks;
 pub mod log_reader;
+pub mod new_connections;
 pub mod orders;
 pub mod own_log;
 pub mod own_position;

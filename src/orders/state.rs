@@ -114,6 +114,9 @@ pub struct AgentState {
     pub serving: Option<u16>,
     /// Name of the order being carried out.
     pub running: Option<String>,
+    /// Whether mariadbd took the agent's last new connection; none while it does not run, and from agents of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_connections: Option<bool>,
     /// What stands in the way of its SQL.
     #[serde(default, skip_serializing_if = "SqlNotes::is_empty")]
     pub sql_notes: SqlNotes,

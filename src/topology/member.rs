@@ -233,6 +233,7 @@ pub mod samples {
             mariadbd,
             serving: None,
             running: None,
+            takes_connections: None,
             sql_notes: crate::orders::SqlNotes::default(),
             upkeep: Upkeep::default(),
         }

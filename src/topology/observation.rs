@@ -320,10 +320,21 @@ impl MemberView {
     }
 
     /// Since when it takes no new connections, while it answers the held session: the way to it is good, the server is not.
+    /// Where the member's own agent gets in, something between here and there drops new connections.
     #[must_use]
     pub fn wedged_since(&self) -> Option<Millis> {
+        self.new_connections_hang().filter(|_| !self.takes_local_connections())
+    }
+
+    /// Since when the operator's new connections hang, while the held session answers.
+    #[must_use]
+    pub fn new_connections_hang(&self) -> Option<Millis> {
         let NewConnection::Hangs { since, .. } = self.new_connection else { return None };
         self.view().filter(|view| view.begun >= since).map(|_| since)
+    }
+
+    fn takes_local_connections(&self) -> bool {
+        self.state().is_some_and(|state| state.takes_connections == Some(true))
     }
 
     /// True when its agent proves that mariadbd does not run, and nothing else answers in its name.

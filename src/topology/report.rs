@@ -119,7 +119,14 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     if ackers::waits(record.durability) && !ackers::any_active(record, seen) {
         return not(Reason::NoAcker, "writes wait until a replica acknowledges them, and none is connected".to_owned());
     }
-    condition("Ready", true, Reason::PrimaryAcceptsWrites, format!("member {} accepts writes", primary.ordinal))
+    let name = policy.name(primary.ordinal);
+    let way = if primary.new_connections_hang().is_some() {
+        "; new connections from the operator hang and those of its agent do not: look at the network between them (policies, \
+         connection tracking)"
+    } else {
+        ""
+    };
+    condition("Ready", true, Reason::PrimaryAcceptsWrites, format!("{name} accepts writes{way}"))
 }
 
 /// What became of the primary.

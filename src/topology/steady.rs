@@ -22,7 +22,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     match verdict(primary, &case.host(primary.ordinal), &others) {
         Verdict::Healthy | Verdict::Wedged { .. } if case.rests_paused() => watch_only(case, primary),
         Verdict::Healthy => healthy(case, primary),
-        Verdict::Wedged { since } => wedged::decide(case, primary, since, recorded_first(case, primary)),
+        Verdict::Wedged { since } => wedged::waking(case, primary, since, healthy(case, primary)),
         Verdict::Dead { how } => failover::begin(case, primary, &how),
         Verdict::Sick { message } => Decision::blocked(format!(
             "member {} answers with an error ({message}): no failover helps; look at its connections and its disk",

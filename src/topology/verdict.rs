@@ -169,6 +169,15 @@ mod tests {
         assert_eq!(judge(hangs(9)), Verdict::Wedged { since: Millis(9) });
         assert_eq!(judge(hangs(11)), Verdict::Healthy, "the held session has not answered since");
         assert_eq!(judge(NewConnection::Accepted), Verdict::Healthy);
+        let mut got_in = MemberView { new_connection: hangs(9), ..running(0) };
+        if let AgentSight::Present(state) = &mut got_in.agent {
+            state.takes_connections = Some(true);
+        }
+        assert_eq!(
+            verdict(&got_in, "p0", &[]),
+            Verdict::Healthy,
+            "its agent gets in: only the way from here is broken"
+        );
         let silent =
             MemberView { server: ServerSight::Silent { since: Millis(1) }, new_connection: hangs(9), ..running(0) };
         assert!(matches!(verdict(&silent, "p0", &[]), Verdict::Suspect { .. }), "the way to it may be broken");

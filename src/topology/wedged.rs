@@ -6,38 +6,36 @@
 //! accepted. An acker that connects anew wakes it.
 
 use super::ackers;
-use super::decide::{Case, Decision, order};
+use super::decide::{Act, Case, Decision, order};
 use super::observation::{MemberView, Millis, NewConnection};
-use super::record::Record;
 use crate::orders::{Order, Reason};
 
-/// What is recorded first, then who wakes the primary.
-pub(super) fn decide(
-    case: &Case<'_>,
-    primary: &MemberView,
-    since: Millis,
-    recorded_first: Option<(Record, String)>,
-) -> Decision {
-    if let Some((record, why)) = recorded_first {
-        return Decision::write(record, why);
+/// What is done anyhow, and who wakes the primary meanwhile. What is recorded goes first.
+pub(super) fn waking(case: &Case<'_>, primary: &MemberView, since: Millis, anyhow: Decision) -> Decision {
+    if matches!(anyhow.acts.first(), Some(Act::Write { .. })) {
+        return anyhow;
     }
+    // Upkeep can wait, and the primary itself is given nothing that could wait for a new connection.
+    let waits = |act: &Act| matches!(act, Act::Order { member, order } if *member == primary.ordinal || matches!(order, Order::Maintain(_)));
+    let mut acts = anyhow.acts;
+    acts.retain(|act| !waits(act));
     let name = case.policy.name(primary.ordinal);
     let seconds = case.lasted(since) / 1_000;
     let told = |what: String| format!("{name} takes no new connections (the first hung {seconds} s ago); {what}");
-    match wake(case, primary) {
+    let (woken, what) = match wake(case, primary) {
         Wake::By(acker) => {
-            let what = format!("{} connects anew to wake it", case.policy.name(acker.ordinal));
-            Decision { acts: order(acker, reconnect(acker)).into_iter().collect(), ..Decision::blocked(told(what)) }
+            // What it has to do anyhow can wait.
+            acts.retain(|act| !matches!(act, Act::Order { member, .. } if *member == acker.ordinal));
+            (order(acker, reconnect(acker)), format!("{} connects anew to wake it", case.policy.name(acker.ordinal)))
         }
         Wake::Itself => {
-            let what = "its semi-sync is switched off and on behind a read lock to wake it".to_owned();
-            Decision {
-                acts: order(primary, Order::ResetSemiSync).into_iter().collect(),
-                ..Decision::blocked(told(what))
-            }
+            let what = "its semi-sync is switched off and on behind a read lock to wake it";
+            (order(primary, Order::ResetSemiSync), what.to_owned())
         }
-        Wake::Waits(why) => Decision::blocked(told(why)),
-    }
+        Wake::Waits(why) => (None, why),
+    };
+    acts.extend(woken);
+    Decision { acts, ..Decision::blocked(told(what)) }
 }
 
 /// Who can wake the primary.
@@ -102,9 +100,10 @@ fn reconnect(acker: &MemberView) -> Order {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decide::{Act, decide};
+    use super::super::decide::decide;
     use super::super::member::samples::{acker, acking, cluster, edit, policy, primary, record};
     use super::super::observation::{Observation, ServerSight};
+    use super::super::record::Record;
     use super::*;
     use crate::orders::{OrderError, Ordinal};
 

@@ -35,6 +35,7 @@ impl World {
             mariadbd,
             serving: there.agent.serving.then_some(orders::BINLOG_SERVER_PORT),
             running: there.agent.run.as_ref().map(|run| run.order.order.name().to_owned()),
+            takes_connections: None,
             sql_notes: beachmaster::orders::SqlNotes::default(),
             upkeep: beachmaster::orders::Upkeep::default(),
         }

@@ -117,6 +117,7 @@ fn state(pod_uid: &str, boot_ms: u64) -> AgentState {
         mariadbd: Mariadbd::NotStarted,
         serving: None,
         running: None,
+        takes_connections: None,
         sql_notes: crate::orders::SqlNotes::default(),
         upkeep: crate::orders::Upkeep::default(),
     }

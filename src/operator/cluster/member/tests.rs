@@ -14,6 +14,7 @@ fn state(mariadbd: Mariadbd) -> AgentState {
         mariadbd,
         serving: None,
         running: None,
+        takes_connections: None,
         sql_notes: crate::orders::SqlNotes::default(),
         upkeep: crate::orders::Upkeep::default(),
     }

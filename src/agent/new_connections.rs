@@ -1,0 +1,49 @@
+//! Whether mariadbd takes new connections, as the agent itself finds: the operator's own tries may be lost on the way.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::daemon::Agent;
+use crate::mariadb::{Session, SqlError};
+use crate::orders::Mariadbd;
+
+/// Between two tries: with [`LIMIT`] the operator's own finding is confirmed or refuted within 2 s.
+const PERIOD: Duration = Duration::from_secs(1);
+/// As long as the operator's.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// How the last try ended.
+#[derive(Debug, Default)]
+pub struct NewConnections(Mutex<Option<bool>>);
+
+impl NewConnections {
+    /// True when it was taken, false when it got no answer; none when mariadbd does not run or turned it away.
+    #[must_use]
+    pub fn taken(&self) -> Option<bool> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, taken: Option<bool>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+    }
+}
+
+/// Tries for ever.
+pub async fn watch(agent: &Agent) {
+    loop {
+        let runs = matches!(agent.supervisor.view(), Mariadbd::Running { sql: true, .. });
+        let connected = if runs { Some(agent.access.connect_within(LIMIT).await) } else { None };
+        agent.new_connections.note(connected.and_then(|connected| judge(&connected)));
+        sleep(PERIOD).await;
+    }
+}
+
+fn judge(connected: &Result<Session, SqlError>) -> Option<bool> {
+    match connected {
+        Ok(_) => Some(true),
+        Err(SqlError::Silent { .. }) => Some(false),
+        Err(_) => None,
+    }
+}
