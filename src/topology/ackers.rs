@@ -8,7 +8,7 @@ use super::observation::{IoThread, MemberView, Millis, Observation, ServerSight,
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
 use super::safety::{Rules, matches_acker};
-use crate::orders::{AgentState, Incarnation, Ordinal};
+use crate::orders::{AgentState, Incarnation, Ordinal, VolumeRecord};
 
 /// More ackers only make 8(b) harder to fulfil; one alone stops writes whenever it restarts.
 pub const WANTED: usize = 2;
@@ -149,7 +149,9 @@ fn has_ended(rules: Rules, member: &MemberView, acker: &Acker) -> bool {
 /// the same kernel, whose file locks let one mariadbd at a time use it. A pod of the same name elsewhere proves nothing, nor
 /// does one with another volume.
 fn speaks_for(state: &AgentState, acker: &Acker) -> bool {
-    let same_volume = || state.record().is_some_and(|record| record.incarnation >= acker.incarnation);
+    let of_member = |record: &VolumeRecord| record.identity.ordinal == acker.member;
+    let same_volume =
+        || state.record().is_some_and(|record| of_member(record) && record.incarnation >= acker.incarnation);
     state.pod_uid == acker.pod_uid || state.boot_id == acker.boot_id && same_volume()
 }
 

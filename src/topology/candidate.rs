@@ -21,6 +21,8 @@ const FOLLOW: &str = "follow";
 pub struct Ranking {
     /// Best first.
     pub candidates: Vec<Ordinal>,
+    /// So many of the first differ only in what they have received and applied.
+    pub alike: usize,
     /// A sentence for each member that is none.
     pub rejected: Vec<String>,
 }
@@ -51,13 +53,18 @@ pub fn rank(
         }
     }
     let best = fit.iter().fold(GtidPosition::empty(), |all, member| all.union(&received(member)));
-    fit.sort_by_key(|member| {
+    let class = |member: &MemberView| {
         let priority = if is_within_lag(policy, member) { policy.member(member.ordinal).priority } else { 0 };
-        let behind = best.distance(&received(member));
         // Equal for all when all are held up: then the best of them is waited for.
         let held = member.stumbled || member.progress.held.is_some();
-        (held, !is_of_this_reign(policy, member, from), Reverse(priority), behind, unapplied(member), member.ordinal)
+        (held, !is_of_this_reign(policy, member, from), Reverse(priority))
+    };
+    fit.sort_by_key(|member| {
+        let behind = best.distance(&received(member));
+        (class(member), behind, unapplied(member), member.ordinal)
     });
+    let best = fit.first().map(|member| class(member));
+    ranking.alike = fit.iter().take_while(|member| Some(class(member)) == best).count();
     ranking.candidates = fit.iter().map(|member| member.ordinal).collect();
     ranking
 }

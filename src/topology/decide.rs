@@ -138,6 +138,14 @@ impl<'a> Case<'a> {
         self.policy.failover_enabled && !self.rests_paused()
     }
 
+    /// What stands in the way, and that the user may have forbidden what would help.
+    pub fn unless_disabled(&self, why: String) -> String {
+        if self.policy.failover_enabled {
+            return why;
+        }
+        format!("{why}; spec.failover.enabled is false, so no other member is promoted: set it to true")
+    }
+
     /// True when members are to be left alone: the user paused the cluster, and no transition has begun.
     pub fn rests_paused(&self) -> bool {
         self.policy.paused && self.record.transition.is_none()

@@ -45,7 +45,7 @@ pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decisio
         let why = format!("member {} is dead: {how}, and nobody else can be promoted", primary.ordinal);
         return announce(case, TransitionKind::Resume, primary.ordinal, why).rejecting(ranking.rejected);
     }
-    let why = safe.err().unwrap_or_else(|| nobody(&ranking));
+    let why = case.unless_disabled(safe.err().unwrap_or_else(|| nobody(&ranking)));
     Decision { acts: start_idle(case, primary.ordinal), ..Decision::blocked(why) }.rejecting(ranking.rejected)
 }
 

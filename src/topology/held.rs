@@ -8,8 +8,11 @@ use crate::orders::{Order, Ordinal};
 /// The best candidate is held up, so all others are, too: whichever comes free first is promoted.
 pub(super) fn ask_others(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPosition) -> Vec<Act> {
     let has_all = |member: &&MemberView| {
-        let stayed = member.progress.held.is_some() && member.progress.following.is_none();
-        stayed && member.frozen().is_some_and(|frozen| !frozen.killed && frozen.received.covers(target))
+        // In an earlier term it was held up, too: it may have come free since.
+        let was_held = member.progress.held.is_some() || member.stumbled;
+        was_held
+            && member.progress.following.is_none()
+            && member.frozen().is_some_and(|frozen| !frozen.killed && frozen.received.covers(target))
     };
     let others = case.others(from).filter(|member| member.ordinal != candidate.ordinal).filter(has_all);
     others.filter_map(|member| order(member, Order::Await { position: target.clone() })).collect()

@@ -4,7 +4,7 @@ mod nodes;
 mod upkeep;
 
 use super::ackers;
-use super::candidate::rank;
+use super::candidate::{Ranking, rank};
 use super::complaint::shown;
 use super::decide::{Act, Decision};
 use super::member::{follows, trouble};
@@ -168,7 +168,7 @@ fn failover_ready(
     };
     let ranking = rank(policy, record, seen, primary, None);
     let heir = match ranking.best() {
-        Some(best) => format!("member {best} would be promoted"),
+        Some(_) => format!("{} would be promoted", heirs(policy, &ranking)),
         None => "no member can be promoted".to_owned(),
     };
     let heir = match nodes::shared(policy, seen, primary) {
@@ -182,6 +182,14 @@ fn failover_ready(
             condition("FailoverReady", false, *reason, format!("{}; {heir}", all.join("; ")))
         }
     }
+}
+
+/// The best candidate; with those that differ from it only in what they have received so far, which changes with every reading.
+fn heirs(policy: &Policy, ranking: &Ranking) -> String {
+    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).copied().collect();
+    alike.sort();
+    let names: Vec<String> = alike.into_iter().map(|ordinal| policy.name(ordinal)).collect();
+    names.join(" or ")
 }
 
 /// Everything that keeps a failover from happening, or from succeeding, should the primary's mariadbd die now.
@@ -200,6 +208,7 @@ fn blockers(
     } else if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
         blockers.extend(of_primary(policy, seen, primary, decision));
         blockers.extend(of_heir(policy, record, seen, primary));
+        blockers.extend(logs_reset(policy, record, seen, primary));
     }
     if policy.paused {
         blockers.push((Reason::SpecPaused, "spec.paused is true: no failover is begun".to_owned()));
@@ -267,6 +276,26 @@ fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &Membe
         let (heir, primary) = (policy.name(heir.ordinal), policy.name(primary.ordinal));
         (Reason::HeirNotReceiving, format!("{heir} would be promoted and does not receive from {primary}{error}"))
     })
+}
+
+/// Binary logs that no longer hold what they held when the primary's reign began are not believed after a crash; then only
+/// the ackers could prove what was acknowledged.
+fn logs_reset(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
+    let (now, began) = (primary.current_view()?, record.began.as_ref()?);
+    if now.read_only || now.binlog_position.covers(began) {
+        return None;
+    }
+    safety::feasible_by_ackers(Rules::default(), record, seen).err()?;
+    let name = policy.name(primary.ordinal);
+    Some((
+        Reason::BinaryLogsReset,
+        format!(
+            "the binary logs of {name} are at {} and no longer hold what they held when it became primary ({began}), so somebody \
+             ran RESET MASTER or FLUSH BINARY LOGS DELETE_DOMAIN_ID: after a crash they would not be believed; with \
+             replication.mode SemiSync and a replica that acknowledges, that one proves what was acknowledged",
+            now.binlog_position
+        ),
+    ))
 }
 
 /// A run in the list of ackers that could not be asked if the primary were lost together with its files.

@@ -90,7 +90,7 @@ fn unreadable(case: &Case<'_>, old: &MemberView, message: &str) -> Decision {
             let why = format!("the binary logs of member {} cannot be read: {message}", old.ordinal);
             return failover::announce(case, TransitionKind::Failover, old.ordinal, why).rejecting(ranking.rejected);
         }
-        Ok(()) => "nobody else can be promoted".to_owned(),
+        Ok(()) => case.unless_disabled("nobody else can be promoted".to_owned()),
     };
     let why = format!(
         "the binary logs of member {} cannot be read ({message}), so it is not known what it would lose: put back what is \
@@ -118,7 +118,8 @@ fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision
     if case.may_fail_over() && case.others(old.ordinal).any(has_all) {
         return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
     }
-    Decision::blocked(format!("{why}: put back what is missing in its datadir, then delete its pod"))
+    let remedy = format!("{why}: put back what is missing in its datadir, then delete its pod");
+    Decision::blocked(case.unless_disabled(remedy))
 }
 
 fn start(case: &Case<'_>, old: &MemberView) -> Decision {
@@ -127,7 +128,7 @@ fn start(case: &Case<'_>, old: &MemberView) -> Decision {
             let why = format!("member {} does not start: {}", old.ordinal, failure.error);
             return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
         }
-        let why = format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error);
+        let why = case.unless_disabled(format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error));
         let acts = order(old, Order::Start).into_iter().chain(failover::start_idle(case, old.ordinal)).collect();
         return Decision { acts, blocked: Some(why), ..Decision::default() };
     }
@@ -141,7 +142,7 @@ fn without_data(case: &Case<'_>, old: &MemberView) -> Decision {
     if can_fail_over(case, old) {
         return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
     }
-    Decision { acts: failover::start_idle(case, old.ordinal), ..Decision::blocked(why) }
+    Decision { acts: failover::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(why)) }
 }
 
 fn can_fail_over(case: &Case<'_>, old: &MemberView) -> bool {
@@ -158,7 +159,7 @@ fn someone_is_ahead(case: &Case<'_>, old: &MemberView, ahead: &MemberView) -> De
     if case.may_fail_over() && ranking.best().is_some() {
         return failover::announce(case, TransitionKind::Failover, old.ordinal, missing).rejecting(ranking.rejected);
     }
-    Decision::blocked(missing).rejecting(ranking.rejected)
+    Decision::blocked(case.unless_disabled(missing)).rejecting(ranking.rejected)
 }
 
 fn point_of_no_return(case: &Case<'_>, old: &MemberView, view: &super::observation::ServerView) -> Decision {

@@ -54,6 +54,8 @@ words! {
         ServiceMisdirected,
         /// The primary's agent cannot be reached: nobody could prove that its mariadbd died.
         AgentUnreachable,
+        /// The primary's binary logs no longer hold what its reign began with, and no acker could prove the rest.
+        BinaryLogsReset,
         /// The member that would be promoted does not receive from the primary.
         HeirNotReceiving,
         /// The operator's way to the primary is broken, the replicas' is not.
