@@ -96,6 +96,7 @@ impl Volume {
             token: Some(token),
             // Starts nothing by itself until its first `follow`.
             role: MemberRole::Primary,
+            promoted_as: None,
             hold: false,
             clean_stop: true,
             incarnation: Incarnation(0),

@@ -63,6 +63,8 @@ pub enum Reason {
     Unreadable,
     /// Lines of myCnf have no effect.
     OptionIgnored,
+    /// Somebody else wrote the status of a cluster.
+    StatusOverwritten,
 }
 
 impl Reason {
@@ -89,6 +91,7 @@ impl Reason {
             Self::SecretIncomplete => "SecretIncomplete",
             Self::Unreadable => "Unreadable",
             Self::OptionIgnored => "OptionIgnored",
+            Self::StatusOverwritten => "StatusOverwritten",
         }
     }
 
@@ -103,7 +106,8 @@ impl Reason {
             | Self::NameTaken
             | Self::ObjectRefused
             | Self::SecretIncomplete
-            | Self::Unreadable => "Warning",
+            | Self::Unreadable
+            | Self::StatusOverwritten => "Warning",
             _ => "Normal",
         }
     }

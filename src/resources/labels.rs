@@ -10,6 +10,8 @@ pub const ROLE: &str = "beachmaster.dev/role";
 pub const READABLE: &str = "beachmaster.dev/readable";
 /// Annotation of NAME-primary: the term in which its selector was written.
 pub const TERM: &str = "beachmaster.dev/term";
+/// Annotation of a ReplicationCluster: members that are given up for one term, `shop-1,shop-2@7`.
+pub const GIVEN_UP: &str = "beachmaster.dev/given-up";
 /// Kubernetes' own label by which NAME-primary selects one pod.
 pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 

@@ -3,7 +3,7 @@
 //! `decide` is a total function of what is recorded, wished and seen. It is asked again after everything that happens,
 //! so it keeps no memory; whoever continues after a crash gets the same answers.
 
-use super::observation::{MemberView, Millis, Observation};
+use super::observation::{AgentSight, MemberView, Millis, Observation};
 use super::policy::Policy;
 use super::progress::CatchUp;
 use super::record::{Record, Step, TransitionKind};
@@ -81,8 +81,8 @@ pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observ
     if record.data_uid.is_none() {
         return initialise::begin(&case);
     }
-    if let Some((member, term)) = outdated::proof(record, seen) {
-        return Decision::blocked(outdated::words(record, &policy.name(member), term));
+    if let Some(proof) = outdated::proof(record, seen).filter(|_| !rules.believes_the_past) {
+        return outdated::decide(&case, proof);
     }
     if seen.my_term != Some(record.term) {
         return case.take_over();
@@ -108,7 +108,17 @@ pub(super) struct Case<'a> {
 impl<'a> Case<'a> {
     /// A new leader announces itself by a new term before its first order, so that its predecessor's late orders are
     /// refused everywhere.
+    ///
+    /// A term that is written before the volumes were asked would hide that they have obeyed the same one before. As long as no
+    /// agent answers there is nothing to lead.
     fn take_over(&self) -> Decision {
+        let agents = || self.seen.members.iter().map(|member| &member.agent);
+        if agents().any(|agent| *agent == AgentSight::Unknown) {
+            return Decision::default();
+        }
+        if !agents().any(|agent| matches!(agent, AgentSight::Present(_))) {
+            return Decision::blocked("no member's agent can be reached");
+        }
         let record = Record { term: self.record.term.next(), ..self.record.clone() };
         Decision::write(record, "a new leader takes over")
     }

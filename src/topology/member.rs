@@ -225,6 +225,7 @@ pub mod samples {
                     },
                     token: Some(Token { data_uid: DataUid(DATA.to_owned()), term: Term(3), seq: 1 }),
                     role: MemberRole::Replica,
+                    promoted_as: None,
                     hold: false,
                     clean_stop: false,
                     incarnation: Incarnation(1),
@@ -324,6 +325,7 @@ pub mod samples {
             retention: Retention { time_s: 604_800, bytes: 1 << 30 },
             cluster: CLUSTER.to_owned(),
             hosts: (0..members).map(|ordinal| format!("p{ordinal}")).collect(),
+            given_up: None,
         }
     }
 
@@ -354,6 +356,7 @@ pub mod samples {
         Observation {
             members,
             routed: Some(Ordinal(0)),
+            routed_in: Some(Term(1)),
             now: Millis(100),
             no_acker_since: None,
             my_term: Some(Term(3)),

@@ -370,6 +370,8 @@ pub struct Observation {
     pub members: Vec<MemberView>,
     /// The member NAME-primary selects.
     pub routed: Option<Ordinal>,
+    /// The term in which NAME-primary was written last, as it says itself.
+    pub routed_in: Option<Term>,
     /// Now.
     pub now: Millis,
     /// Since when no live acker has been connected ([`super::ackers::any_active`]), tracked by the observer.

@@ -1,6 +1,6 @@
 //! The user's wishes, already validated. Safety never reads them; preferences do.
 
-use crate::orders::Ordinal;
+use crate::orders::{Ordinal, Term};
 
 /// What writes wait for, as wished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,15 @@ pub struct Retention {
     pub bytes: u64,
 }
 
+/// Members without which a cluster goes on from what the others prove ([`super::outdated`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The members.
+    pub members: Vec<Ordinal>,
+    /// The term that the others prove: the wish holds for this one time.
+    pub term: Term,
+}
+
 /// Wishes for one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -59,6 +68,8 @@ pub struct Policy {
     pub cluster: String,
     /// Absolute DNS name of each member, index = ordinal.
     pub hosts: Vec<String>,
+    /// Members whose data the user gives up, should the status turn out to be older than the members.
+    pub given_up: Option<GivenUp>,
 }
 
 impl Policy {
@@ -71,8 +82,13 @@ impl Policy {
     /// The member's name as people know it, `shop-0`.
     #[must_use]
     pub fn name(&self, ordinal: Ordinal) -> String {
-        let cluster = self.cluster.rsplit('/').next().unwrap_or_default();
-        format!("{cluster}-{ordinal}")
+        format!("{}-{ordinal}", self.short_name())
+    }
+
+    /// The cluster's name without its namespace.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        self.cluster.rsplit('/').next().unwrap_or_default()
     }
 
     /// All ordinals of the cluster.

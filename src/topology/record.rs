@@ -8,6 +8,8 @@ use crate::orders::{DataUid, Incarnation, Ordinal, Term};
 
 /// Bit that all ids members boot with have, and no primary's id has.
 const BOOT_ID_BIT: u32 = 0x8000_0000;
+/// The last term whose `server_id`s differ from those of all others: one failover a second for four years.
+pub const LAST_TERM: Term = Term(0x07ff_ffff);
 /// Bits of a `server_id` that tell the member; those above tell the reign.
 const MEMBER_BITS: u32 = 4;
 
@@ -126,9 +128,7 @@ impl Record {
     #[must_use]
     pub fn given_up(&self, position: &GtidPosition) -> Option<Gtid> {
         let began = self.began.as_ref()?;
-        let reign = |gtid: &Gtid| Term(u64::from(gtid.server & !BOOT_ID_BIT) >> MEMBER_BITS);
-        let earlier =
-            |gtid: &Gtid| gtid.server & BOOT_ID_BIT == 0 && reign(gtid) > Term(0) && reign(gtid) < self.promoted_in;
+        let earlier = |gtid: &Gtid| reign_of(gtid.server).is_some_and(|reign| reign < self.promoted_in);
         let kept =
             |gtid: &Gtid| began.iter().any(|start| start.domain == gtid.domain && start.sequence >= gtid.sequence);
         position.iter().find(|gtid| earlier(gtid) && !kept(gtid))
@@ -139,8 +139,15 @@ impl Record {
 /// its own id in a stream. The upper bit is left to the ids members boot with; a term beyond 2^27 wraps.
 #[must_use]
 pub fn server_id(term: Term, ordinal: Ordinal) -> u32 {
-    let reign = u32::try_from(term.0 & 0x07ff_ffff).unwrap_or_default();
+    let reign = u32::try_from(term.0 & LAST_TERM.0).unwrap_or_default();
     reign << MEMBER_BITS | u32::from(ordinal.0 + 1)
+}
+
+/// The reign that a `server_id` tells; none of one that members boot with, or that a session chose.
+#[must_use]
+pub fn reign_of(server_id: u32) -> Option<Term> {
+    let reign = u64::from(server_id >> MEMBER_BITS);
+    (server_id & BOOT_ID_BIT == 0 && reign > 0).then_some(Term(reign))
 }
 
 /// The member a `server_id` belongs to, whether it booted with it or was promoted with it; plus 1.

@@ -87,6 +87,9 @@ fn condition(kind: &'static str, status: bool, reason: Reason, message: impl Int
 
 fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decision) -> Condition {
     let not = |reason, message: String| condition("Ready", false, reason, message);
+    if let Some(proof) = outdated::proof(record, seen) {
+        return not(Reason::RecordOutdated, outdated::words(policy, record, proof));
+    }
     if let Some(transition) = &record.transition {
         let what = format!("{:?} is under way", transition.kind);
         return not(Reason::InTransition, decision.blocked.clone().unwrap_or(what));
@@ -152,7 +155,7 @@ fn unhealthy(verdict: &Verdict) -> Option<Reason> {
 fn misdirected(policy: &Policy, seen: &Observation, primary: &MemberView) -> String {
     let leads = seen.routed.map_or_else(|| "no member".to_owned(), |other| policy.name(other));
     let next = if policy.paused { "spec.paused is true, so it is left as it is" } else { "it is put back" };
-    let cluster = policy.cluster.rsplit('/').next().unwrap_or_default();
+    let cluster = policy.short_name();
     format!("Service {cluster}-primary leads to {leads}, not to {}: {next}", policy.name(primary.ordinal))
 }
 
@@ -200,8 +203,8 @@ fn blockers(
     (members, decision): (&[MemberReport], &Decision),
 ) -> Vec<(Reason, String)> {
     let mut blockers = Vec::new();
-    if let Some((member, term)) = outdated::proof(record, seen) {
-        blockers.push((Reason::RecordOutdated, outdated::words(record, &policy.name(member), term)));
+    if let Some(proof) = outdated::proof(record, seen) {
+        blockers.push((Reason::RecordOutdated, outdated::words(policy, record, proof)));
     }
     if record.transition.is_some() {
         blockers.push((Reason::InTransition, "a transition is under way".to_owned()));

@@ -20,6 +20,10 @@ pub struct Rules {
     pub resumes_unread: bool,
     /// Mutant: any pod of an acker's name, also elsewhere or with another volume, proves that the run recorded is over.
     pub any_pod_ends_a_run: bool,
+    /// Mutant: a status that was put back is followed as if it were the newest.
+    pub believes_the_past: bool,
+    /// Mutant: what a status that was put back says of acknowledgements is believed.
+    pub past_acknowledgements: bool,
 }
 
 /// Why a promotion is safe.

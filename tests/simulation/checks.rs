@@ -70,8 +70,8 @@ impl World {
             self.stats.by_deleted_pods += 1;
             return;
         }
-        if !self.store.record.ackers.contains(&acker) {
-            let record = short(&self.store.record);
+        if !self.store.truth().ackers.contains(&acker) {
+            let record = short(self.store.truth());
             self.broken(format!("invariant 6: host {replica} acknowledged to host {source}, record: {record}"));
         }
     }
@@ -103,9 +103,15 @@ impl World {
 
     /// Invariant 6: what was acknowledged under `Enforced` was received by one of those that remain.
     pub fn check_write(&mut self, next: &Record) {
-        let before = self.store.record.clone();
-        if next.term < before.term {
-            self.broken(format!("invariant 4: the term fell from {} to {}", before.term, next.term));
+        let before = self.store.truth().clone();
+        // After a status was put back only the volumes tell what terms there were.
+        let obeyed = self.current.iter().flatten().filter_map(|host| {
+            let volume = &self.hosts[*host].volume;
+            volume.highest.as_ref().filter(|_| volume.record.is_some()).map(|(token, _, _)| token.term)
+        });
+        let known = if self.store.record == before { before.term } else { obeyed.max().unwrap_or_default() };
+        if next.term < known {
+            self.broken(format!("invariant 4: the term fell from {known} to {}", next.term));
         }
         let same = next.primary == before.primary && next.promoted_in == before.promoted_in;
         if same {
@@ -147,7 +153,7 @@ impl World {
 
     /// Invariant 4: the status announces before an order acts.
     pub fn check_order_given(&mut self, leader: usize, member: usize, order: &SignedOrder) {
-        if order.token.term > self.store.record.term {
+        if order.token.term > self.store.truth().term {
             self.broken(format!(
                 "invariant 4: leader {leader} orders in term {} ahead of the status",
                 order.token.term
@@ -326,6 +332,12 @@ impl World {
                 !volume.readable || volume.index_lost || volume.history_lost || volume.record.is_none()
             })
         };
+        // Nobody goes on from a status that was put back before every volume has told what is on it.
+        if record.term < self.store.truth().term
+            && self.current.iter().flatten().any(|host| lost(self.hosts[*host].ordinal))
+        {
+            return Some("the status was put back, and a volume is lost".to_owned());
+        }
         if record.primary.is_none() {
             let used = self.current.iter().flatten().any(|host| self.hosts[*host].volume.record.is_some());
             let started = record.transition.is_some();

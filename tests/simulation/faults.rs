@@ -120,6 +120,12 @@ impl World {
                 (world.hosts[host].apply_ms, world.hosts[host].link_ms) = (pace, pace / 2 + 1);
                 world.later(pace * 20, Heal::Pace(host));
             }),
+            Fault::StatusRolledBack { writes, crash } => {
+                if crash {
+                    self.crash_leader();
+                }
+                self.status_rolled_back(writes);
+            }
             Fault::ServiceEdited(to) => self.service_edited(to.map(Ordinal)),
         }
     }

@@ -3,7 +3,6 @@
 //! This is the model's counterpart of `src/operator/cluster`; links and probes are in [`crate::links`].
 
 use beachmaster::orders::{BootMillis, DataUid, Incarnation, Ordinal, Secret, SignedOrder, Term};
-use beachmaster::topology::ackers;
 use beachmaster::topology::decide::{Act, Decision, decide_with};
 use beachmaster::topology::observation::{
     AgentSight, Maintained, MemberView, Millis, NewConnection, Observation, PodView, ServerSight,
@@ -11,6 +10,7 @@ use beachmaster::topology::observation::{
 use beachmaster::topology::reached::Progress;
 use beachmaster::topology::record::{Record, TransitionKind};
 use beachmaster::topology::safety::Rules;
+use beachmaster::topology::{ackers, outdated};
 
 use crate::member::{At, HostId};
 use crate::world::{Event, Mutant, World};
@@ -37,6 +37,7 @@ pub enum ToLeader {
     Timeout { member: usize, id: String },
     Rested { member: usize },
     ServiceSeen,
+    StatusSeen,
 }
 
 /// A held stream to an agent.
@@ -86,8 +87,11 @@ pub struct Leader {
     pub seq: u64,
     pub sights: Vec<Sight>,
     pub routed: Option<Ordinal>,
+    pub routed_in: Term,
     pub service_version: u64,
     pub writing: bool,
+    /// The status says something else than what this leader wrote last.
+    pub overwritten: bool,
     pub deciding: bool,
     pub deciding_soon: bool,
     pub hot_until: At,
@@ -113,8 +117,10 @@ impl World {
             seq: 0,
             sights: vec![Sight::default(); self.policy.members.len()],
             routed: self.service.to,
+            routed_in: self.service.term,
             service_version: self.service.version,
             writing: false,
+            overwritten: false,
             deciding: false,
             deciding_soon: false,
             hot_until: 0,
@@ -149,6 +155,7 @@ impl World {
             ToLeader::Timeout { member, id: order } => self.order_lost(id, member, &order),
             ToLeader::Rested { member } => self.leaders[id].sights[member].resting = None,
             ToLeader::ServiceSeen => self.read_service(id),
+            ToLeader::StatusSeen => self.read_status(id),
         }
         self.ask(id);
     }
@@ -211,8 +218,9 @@ impl World {
             members: members.collect(),
             no_acker_since: None,
             routed: leader.routed,
+            routed_in: (leader.routed_in > Term(0)).then_some(leader.routed_in),
             now: Millis(self.now),
-            my_term: leader.my_term,
+            my_term: leader.my_term.filter(|_| !leader.overwritten),
             fresh_uid: DataUid(format!("uid-{fresh}")),
             fresh_login: (format!("donor-{term}"), Secret("once".to_owned())),
         };
@@ -233,7 +241,15 @@ impl World {
             return;
         }
         let seen = self.observation(id);
+        let version = self.leaders[id].version;
         let decision = decide_with(self.rules(), &self.policy, &self.leaders[id].record, &seen);
+        if outdated::proof(&self.leaders[id].record, &seen).is_some() && self.mutant != Some(Mutant::PastBelieved) {
+            // Somebody else may have written since: the status is read before anything is made of it.
+            self.read_status(id);
+            if self.leaders[id].version != version {
+                return self.ask(id);
+            }
+        }
         if decision.blocked != self.leaders[id].last.blocked {
             self.say(|| format!("leader {id}: blocked {:?}", decision.blocked));
         }
@@ -257,6 +273,8 @@ impl World {
             ignore_dropped: self.mutant == Some(Mutant::DroppedIgnored),
             resumes_unread: self.mutant == Some(Mutant::ResumedUnread),
             any_pod_ends_a_run: self.mutant == Some(Mutant::AnyPodEndsARun),
+            believes_the_past: self.mutant == Some(Mutant::PastBelieved),
+            past_acknowledgements: self.mutant == Some(Mutant::PastAcknowledgements),
         }
     }
 
@@ -288,18 +306,42 @@ impl World {
     }
 
     fn wrote(&mut self, id: usize, record: Option<Record>, version: u64) {
-        let mine = record.is_some();
-        if !mine && self.leaders[id].deposed {
-            self.say(|| format!("leader {id}: a conflict shows that it is deposed"));
+        self.leaders[id].writing = false;
+        let Some(record) = record else { return self.read_status(id) };
+        self.leaders[id].overwritten = false;
+        self.recorded(id, record, version, true);
+    }
+
+    /// The status is read: after a conflict, or because a watch shows what this leader has not written.
+    fn read_status(&mut self, id: usize) {
+        let leader = &self.leaders[id];
+        if leader.writing || leader.version == self.store.version {
+            return;
+        }
+        if leader.side != 0 {
+            return self.after(READ_AGAIN_MS, Event::Leader(id, ToLeader::StatusSeen));
+        }
+        if leader.deposed {
+            self.say(|| format!("leader {id}: a read shows that it is deposed"));
             self.leaders[id].alive = false;
             return;
         }
-        let (record, version) = match record {
-            Some(record) => (record, version),
-            None => (self.store.record.clone(), self.store.version),
-        };
+        let (found, version) = (self.store.record.clone(), self.store.version);
+        let foreign = found != leader.record && found.term <= leader.record.term;
+        if leader.my_term.is_some() && foreign && self.mutant != Some(Mutant::PastBelieved) {
+            self.say(|| format!("leader {id}: the status was overwritten"));
+            let leader = &mut self.leaders[id];
+            (leader.overwritten, leader.version) = (true, version);
+            return;
+        }
+        if found != leader.record {
+            self.leaders[id].my_term = None;
+        }
+        self.recorded(id, found, version, false);
+    }
+
+    fn recorded(&mut self, id: usize, record: Record, version: u64, mine: bool) {
         let leader = &mut self.leaders[id];
-        leader.writing = false;
         leader.version = version;
         if record.term != leader.record.term {
             for sight in &mut leader.sights {
@@ -312,6 +354,27 @@ impl World {
         }
         leader.record = record;
         leader.hot_until = self.now + HOT_FOR_MS;
+    }
+
+    /// Somebody puts the status back to what it was so many writes ago, at most to the end of the initialisation: a backup of
+    /// the second before would make a datadir over every volume that has gone blank since.
+    pub fn status_rolled_back(&mut self, writes: u64) {
+        let Some(first) = self.store.past.iter().position(|record| record.primary.is_some()) else { return };
+        let last = self.store.past.len() - 1;
+        let then = last.saturating_sub(usize::try_from(writes).unwrap_or(last)).max(first);
+        let obeyed =
+            |host: &HostId| self.hosts[*host].volume.highest.as_ref().map_or(Term(0), |(token, _, _)| token.term);
+        let proven = self.current.iter().flatten().map(obeyed).min().unwrap_or_default();
+        if self.store.past[then].term >= proven {
+            // Nothing would tell a new operator that the status is older (docs/known-gaps.md).
+            return;
+        }
+        self.store.record = self.store.past[then].clone();
+        self.store.version += 1;
+        for leader in 0..self.leaders.len() {
+            let delay = self.dice.range(20, 200);
+            self.after(delay, Event::Leader(leader, ToLeader::StatusSeen));
+        }
     }
 
     /// A patch of the primary Service reaches the API server. It is refused when another operator wrote the Service in a
@@ -346,8 +409,9 @@ impl World {
         if self.leaders[id].side != 0 {
             return self.after(READ_AGAIN_MS, Event::Leader(id, ToLeader::ServiceSeen));
         }
-        let (to, version) = (self.service.to, self.service.version);
-        (self.leaders[id].routed, self.leaders[id].service_version) = (to, version);
+        let leader = &mut self.leaders[id];
+        (leader.routed, leader.routed_in) = (self.service.to, self.service.term);
+        leader.service_version = self.service.version;
     }
 }
 

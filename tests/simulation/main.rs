@@ -42,6 +42,9 @@ const SECOND_CANDIDATES: u64 = 1_000;
 /// Plans in which the old primary's agent goes away while it serves.
 const LOST_DONORS: u64 = 600;
 
+/// Plans in which somebody puts the status back.
+const ROLLED_BACK: u64 = 1_500;
+
 /// Plans in which the preferred candidate is held up by a lock.
 const LOCKED_CANDIDATES: u64 = 200;
 /// Two seconds for it to be seen, four for a freeze that ends in a kill, the rest for the failover.
@@ -143,10 +146,13 @@ fn replay() {
         Ok("dropped") => Some(Mutant::DroppedIgnored),
         Ok("unread") => Some(Mutant::ResumedUnread),
         Ok("pods") => Some(Mutant::AnyPodEndsARun),
+        Ok("past") => Some(Mutant::PastBelieved),
+        Ok("acknowledgements") => Some(Mutant::PastAcknowledgements),
         _ => None,
     };
     let mut world = match std::env::var("PLAN").as_deref() {
         Ok("donor") => of_a_lost_donor(seed, mutant, true),
+        Ok("rollback") => of_a_status_rolled_back(seed, mutant, true),
         _ => World::new(seed, mutant, true),
     };
     world.with_known_gaps = number("GAPS").is_some();
@@ -205,6 +211,38 @@ fn a_donor_that_is_lost_takes_nothing_along() {
     let (_, violation) = of_lost_donors(Some(Mutant::DroppedIgnored));
     println!("{:?} found by {}", Mutant::DroppedIgnored, violation.as_deref().unwrap_or("none"));
     assert!(violation.is_some_and(|violation| violation.contains("invariant")), "what was thrown away is of no use");
+}
+
+fn of_a_status_rolled_back(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
+    let mut dice = Dice::new(seed);
+    let policy = plan::policy(&mut dice);
+    let plan = plan::with_a_status_rolled_back(&mut dice, policy.members.len());
+    World::planned(dice, policy, plan, (mutant, trace))
+}
+
+/// The first of these plans in which something breaks.
+fn of_statuses_rolled_back(plans: u64, mutant: Option<Mutant>) -> Option<String> {
+    (0..plans).find_map(|seed| {
+        let mut world = of_a_status_rolled_back(seed, mutant, false);
+        world.run();
+        let broken = world.violation.filter(|broken| mutant.is_none() || broken.contains("invariant"));
+        broken.map(|broken| format!("plan {seed}: {broken}"))
+    })
+}
+
+/// Nothing is lost by a status from the past, and the cluster goes on.
+#[test]
+fn a_status_that_was_rolled_back_does_no_harm() {
+    assert_eq!(of_statuses_rolled_back(number("HISTORIES").unwrap_or(ROLLED_BACK), None), None);
+}
+
+#[test]
+fn finds_that_the_past_is_believed() {
+    for mutant in [Mutant::PastBelieved, Mutant::PastAcknowledgements] {
+        let found = of_statuses_rolled_back(MUTANT_HISTORIES, Some(mutant));
+        println!("{mutant:?} found by {}", found.as_deref().unwrap_or("none"));
+        assert!(found.is_some(), "{mutant:?}");
+    }
 }
 
 /// Whoever is held up by a lock yields: a new reign acknowledges long before the lock is lifted.

@@ -56,6 +56,11 @@ pub enum Fault {
     SlowMember(Who, u64),
     /// Somebody edits NAME-primary, or deletes it and it comes back without a selector.
     ServiceEdited(Option<u8>),
+    /// The status is put back to what it was so many writes ago; with the operator ended just before.
+    StatusRolledBack {
+        writes: u64,
+        crash: bool,
+    },
 }
 
 /// Everything that will go wrong in a history.
@@ -114,6 +119,20 @@ impl Plan {
     }
 }
 
+/// The faults of a history, and a status that is put back once or twice.
+pub fn with_a_status_rolled_back(dice: &mut Dice, members: usize) -> Plan {
+    let mut plan = plan(dice, members);
+    // Only the newest status knew where logs ended that are gone, and of a run whose pod was deleted by force and lives on.
+    let unknowable = |fault: &Fault| matches!(fault, Fault::IndexLost(..) | Fault::SecondPod { .. });
+    plan.timed.retain(|(_, fault)| !unknowable(fault));
+    plan.at_act.retain(|(_, fault)| !unknowable(fault));
+    for _ in 0..dice.range(1, 2) {
+        let fault = Fault::StatusRolledBack { writes: dice.range(1, 20), crash: dice.chance(50) };
+        plan.timed.push((dice.range(1_500, 16_000), fault));
+    }
+    plan
+}
+
 /// How a fault ends.
 #[derive(Debug, Clone)]
 pub enum Heal {
@@ -148,6 +167,7 @@ pub fn policy(dice: &mut Dice) -> Policy {
         retention: Retention { time_s: 604_800, bytes: 1 << 30 },
         cluster: "sim/shop".to_owned(),
         hosts: (0..members).map(|member| format!("m{member}")).collect(),
+        given_up: None,
     }
 }
 

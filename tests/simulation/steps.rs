@@ -120,6 +120,7 @@ impl World {
                             token: Some(run.order.token.clone()),
                             // Starts nothing by itself until its first `follow`.
                             role: MemberRole::Primary,
+                            promoted_as: None,
                             hold: false,
                             clean_stop: false,
                             incarnation: Incarnation(0),
@@ -409,7 +410,7 @@ impl World {
             0 if server.server_id == server_id && !server.read_only => {}
             0 => {
                 if let Some(record) = there.volume.record.as_mut() {
-                    record.role = MemberRole::Primary;
+                    (record.role, record.promoted_as) = (MemberRole::Primary, Some(server_id));
                 }
                 return Next::Step(1, 1);
             }

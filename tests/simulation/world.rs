@@ -27,6 +27,10 @@ pub enum Mutant {
     ResumedUnread,
     /// Any pod of an acker's name proves that the run recorded is over.
     AnyPodEndsARun,
+    /// A status that was put back is followed as if it were the newest.
+    PastBelieved,
+    /// What a status that was put back says of acknowledgements is believed.
+    PastAcknowledgements,
 }
 
 /// Something that will happen.
@@ -107,12 +111,19 @@ impl Ord for Entry {
     }
 }
 
-/// The status: one linearizable object, and everything that was ever written to it.
+/// The status: one linearizable object, and everything that operators ever wrote to it.
 #[derive(Debug, Default)]
 pub struct Store {
     pub record: Record,
     pub version: u64,
     pub past: Vec<Record>,
+}
+
+impl Store {
+    /// What an operator wrote last, whatever somebody else has put in its place.
+    pub fn truth(&self) -> &Record {
+        self.past.last().unwrap_or(&self.record)
+    }
 }
 
 /// The primary Service.

@@ -28,7 +28,11 @@ pub(super) async fn promote(work: &mut Work<'_>, promotion: &Promotion) -> Resul
     }
     repair::mend(work, None).await?;
     // From here on it never starts by itself again: its files may hold the tail.
-    work.persist(|stored| stored.record.role = MemberRole::Primary).await?;
+    let server_id = promotion.server_id;
+    work.persist(move |stored| {
+        (stored.record.role, stored.record.promoted_as) = (MemberRole::Primary, Some(server_id));
+    })
+    .await?;
     let promoted = !globals.read_only && globals.server_id == promotion.server_id;
     if !promoted || globals.source_enabled != promotion.semi_sync {
         open(work, promotion).await?;

@@ -120,6 +120,13 @@ impl Narrator {
         [(Role::Primary, labels("primary")), (Role::Replica, labels("replica"))]
     }
 
+    /// Somebody else wrote the status.
+    pub fn overwritten(&self, term: Term) {
+        warn!(cluster = %self.path, %term, "somebody else wrote the status: what this operator wrote is put back");
+        let note = "somebody else wrote the status: what the operator wrote last is put back under a new term";
+        self.event(Reason::StatusOverwritten, (term, ""), note.to_owned());
+    }
+
     /// A member's news.
     pub fn news(&self, term: Term, ordinal: Ordinal, news: &News) {
         let member = self.member(ordinal);

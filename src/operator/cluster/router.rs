@@ -20,6 +20,7 @@ use crate::operator::clients::{CallError, call};
 use crate::operator::lease::Leadership;
 use crate::orders::{Ordinal, Term};
 use crate::resources::{labels, names};
+use crate::topology::record::LAST_TERM;
 
 /// Owner of the selector among the object's field managers.
 const FIELD_MANAGER: &str = "beachmaster-router";
@@ -117,6 +118,12 @@ impl Router {
     #[must_use]
     pub fn routed(&self) -> Option<Ordinal> {
         self.led.to
+    }
+
+    /// The term in which that was written.
+    #[must_use]
+    pub fn routed_in(&self) -> Option<Term> {
+        self.led.term
     }
 
     /// True when the Service leads somewhere and does not say since which term: an earlier release wrote it, or somebody
@@ -266,7 +273,7 @@ fn led(cluster: &str, service: &Service) -> Led {
     let term = service.metadata.annotations.as_ref().and_then(|annotations| annotations.get(labels::TERM));
     Led {
         to: only.and_then(|pod| member_ordinal(cluster, pod)),
-        term: term.and_then(|term| term.parse().ok()).map(Term),
+        term: term.and_then(|term| term.parse().ok()).map(Term).filter(|term| *term <= LAST_TERM),
     }
 }
 

@@ -25,11 +25,13 @@ use crate::orders::{DataUid, Order, Ordinal, Secret, Token};
 use crate::topology::ackers;
 use crate::topology::decide::{Act, Decision, decide};
 use crate::topology::observation::{Millis, Observation};
+use crate::topology::outdated;
 use crate::topology::record::{Record, Step, TransitionKind};
 use crate::topology::report::report;
 
 /// A decision is taken at least this often, for what changes by the mere passing of time.
-const TICK: Duration = Duration::from_millis(500);
+const TICK_MS: u64 = 500;
+const TICK: Duration = Duration::from_millis(TICK_MS);
 /// Probes go on looking often for this long after a transition: members are being brought back.
 const EAGER_AFTER_MS: u64 = 3_000;
 /// Writes that follow from one another are done without waiting for news in between; more in a row would be a fault.
@@ -52,6 +54,7 @@ pub struct ClusterTask {
     transition_seen: Option<Millis>,
     routed_at: Option<Millis>,
     people_at: Option<Millis>,
+    doubted_at: Option<Millis>,
 }
 
 impl ClusterTask {
@@ -70,6 +73,7 @@ impl ClusterTask {
             transition_seen: None,
             routed_at: None,
             people_at: None,
+            doubted_at: None,
         }
     }
 
@@ -181,6 +185,9 @@ impl ClusterTask {
                 return Ok(());
             }
             let seen = self.observe();
+            if outdated::proof(self.parts.book.record(), &seen).is_some() && self.read_again(seen.now) {
+                continue;
+            }
             let decision = decide(&self.wish.policy, self.parts.book.record(), &seen);
             self.parts.narrator.decided(self.parts.book.record(), &decision, seen.now);
             match decision.acts.first() {
@@ -196,10 +203,24 @@ impl ClusterTask {
         Ok(())
     }
 
+    /// What seems to be older than the members may only be older than the status: it is read once more, not more often than
+    /// time passes.
+    fn read_again(&mut self, now: Millis) -> bool {
+        let due = self.doubted_at.is_none_or(|at| now.since(at) >= TICK_MS);
+        if due {
+            self.doubted_at = Some(now);
+            self.parts.book.doubt();
+        }
+        due
+    }
+
     async fn reload(&mut self) -> Result<bool, Gone> {
         let before = self.parts.book.record().clone();
         match self.parts.book.reload().await {
-            Ok(()) => {
+            Ok(overwritten) => {
+                if overwritten {
+                    self.parts.narrator.overwritten(before.term);
+                }
                 self.record_changed(&before);
                 if before != *self.parts.book.record() {
                     self.note_record(true, "read again");
@@ -223,6 +244,7 @@ impl ClusterTask {
         let mut seen = Observation {
             members: self.parts.crew.views(now),
             routed: self.parts.router.routed(),
+            routed_in: self.parts.router.routed_in(),
             now,
             no_acker_since: None,
             my_term: self.parts.book.my_term(),

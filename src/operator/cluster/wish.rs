@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::api::ReplicationCluster;
-use crate::api::validate::{Cluster, Commits, FailoverSettings};
+use crate::api::validate::{Cluster, Commits, FailoverSettings, member_ordinal};
 use crate::operator::refusal::Refusal;
-use crate::topology::policy::{MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
+use crate::orders::Term;
+use crate::resources::labels;
+use crate::topology::policy::{GivenUp, MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
 
 /// The newest valid spec of a cluster, and what was said about it.
 #[derive(Debug, Clone)]
@@ -28,7 +30,7 @@ impl Wish {
     #[must_use]
     pub fn new(object: ReplicationCluster, cluster: Cluster, cluster_domain: &str) -> Self {
         let generation = object.metadata.generation.unwrap_or_default();
-        let policy = policy(&cluster, cluster_domain);
+        let policy = Policy { given_up: given_up(&object), ..policy(&cluster, cluster_domain) };
         Self { object, cluster, policy, generation, refusal: None }
     }
 
@@ -65,7 +67,17 @@ pub fn policy(cluster: &Cluster, cluster_domain: &str) -> Policy {
         retention: Retention { time_s: retention.time.as_secs(), bytes: retention.bytes },
         cluster: cluster.path(),
         hosts: cluster.ordinals().map(|ordinal| cluster.host(ordinal, cluster_domain)).collect(),
+        given_up: None,
     }
+}
+
+/// The members that the object's annotation gives up, and the term for which it does: `shop-1,shop-2@7`. None when it cannot
+/// be read: nothing is given up then.
+fn given_up(object: &ReplicationCluster) -> Option<GivenUp> {
+    let cluster = object.metadata.name.as_deref()?;
+    let (names, term) = object.metadata.annotations.as_ref()?.get(labels::GIVEN_UP)?.split_once('@')?;
+    let members = names.split(',').map(|name| member_ordinal(cluster, name.trim())).collect::<Option<Vec<_>>>()?;
+    Some(GivenUp { members, term: Term(term.trim().parse().ok()?) })
 }
 
 fn commits(commits: Commits) -> (Mode, WhenNoAcker) {
@@ -108,6 +120,21 @@ pub(in crate::operator) mod tests {
         assert_eq!(policy.when_no_acker, WhenNoAcker::Degrade { after_ms: 30_000 });
         assert_eq!(policy.member(Ordinal(1)).priority, 10);
         assert!(policy.member(Ordinal(2)).never_primary && policy.failover_enabled && !policy.paused);
+    }
+
+    #[test]
+    fn members_are_given_up_by_name_and_for_one_term() {
+        let read = |value: &str| {
+            let mut object = example();
+            object.metadata.annotations = Some([(labels::GIVEN_UP.to_owned(), value.to_owned())].into());
+            given_up(&object)
+        };
+        let both = GivenUp { members: vec![Ordinal(1), Ordinal(2)], term: Term(7) };
+        assert_eq!(read("shop-1, shop-2@7"), Some(both));
+        for wrong in ["shop-1", "shop-1@", "1@7", "shop-1,@7", "other-1@7", "@7", ""] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        assert_eq!(given_up(&example()), None);
     }
 
     #[test]
