@@ -8,7 +8,7 @@ use super::candidate::{Ranking, rank};
 use super::complaint::shown;
 use super::decide::{Act, Decision};
 use super::member::{follows, trouble};
-use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight};
+use super::observation::{IoThread, MemberView, Millis, NewConnection, Observation, ServerSight};
 use super::outdated;
 use super::policy::Policy;
 use super::record::{Durability, Record, TransitionKind};
@@ -16,6 +16,9 @@ use super::safety::{self, Rules};
 use super::verdict::{Verdict, verdict};
 use super::words::{MemberReason, MemberState, Reason};
 use crate::orders::{Mariadbd, Ordinal, SqlNotes, Volume};
+
+/// An agent that says for this long that it gets in has tried meanwhile, in milliseconds.
+const AGENT_KNOWS_MS: u64 = 5_000;
 
 /// One condition, without its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +126,9 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         return not(Reason::NoAcker, "writes wait until a replica acknowledges them, and none is connected".to_owned());
     }
     let name = policy.name(primary.ordinal);
-    let way = if primary.new_connections_hang().is_some() {
+    // At first the agent's last try may be older than the first one that hung.
+    let lasts = |since: Millis| seen.now.since(since) >= AGENT_KNOWS_MS;
+    let way = if primary.new_connections_hang().is_some_and(lasts) {
         "; new connections from the operator hang and those of its agent do not: look at the network between them (policies, \
          connection tracking)"
     } else {

@@ -1,6 +1,6 @@
 use super::super::decide::decide;
 use super::super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record};
-use super::super::observation::{AgentSight, Millis};
+use super::super::observation::AgentSight;
 use super::*;
 
 fn healthy() -> Vec<MemberView> {
