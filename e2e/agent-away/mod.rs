@@ -58,8 +58,6 @@ struct Away {
     member: String,
     /// What should not have been seen.
     changes: Vec<String>,
-    /// Every durability, in order.
-    durability: Vec<String>,
     named_after: Option<(Duration, String)>,
     longest_write_ms: u64,
     longest_connect_ms: u64,
@@ -76,15 +74,16 @@ async fn away(watch: &Watch, knocker: &Knocker, member: &str, time: Duration) ->
     let mut seen = Away {
         member: member.into(),
         changes: vec![],
-        durability: vec![],
         named_after: None,
         longest_write_ms: 0,
         longest_connect_ms: 0,
         clean: Ok(String::new()),
     };
     while began.elapsed() < time {
-        let status = cluster.status().await?;
-        seen.look(&before, &status, began.elapsed());
+        // One read that fails on a busy machine says nothing; without any the agent is never named.
+        if let Ok(status) = cluster.status().await {
+            seen.look(&before, &status, began.elapsed());
+        }
         tokio::time::sleep(LOOK).await;
     }
     drop(stopped);
@@ -103,8 +102,11 @@ impl Away {
                 self.changes.push(change);
             }
         };
-        if (now.term, &now.current_primary) != (before.term, &before.current_primary) {
+        if now.current_primary != before.current_primary {
             differs("primary:", format!("{:?} in term {:?}", now.current_primary, now.term));
+        }
+        if now.durability != before.durability {
+            differs("durability:", format!("{:?}", now.durability));
         }
         if !before.ackers.iter().all(|acker| now.ackers.iter().any(|left| left.member == acker.member)) {
             differs("ackers:", format!("{:?}", now.ackers));
@@ -113,9 +115,6 @@ impl Away {
             Some(ready) if ready.status == "True" => (),
             other => differs("Ready:", format!("{other:?}")),
         }
-        if self.durability.last() != now.durability.as_ref() {
-            self.durability.extend(now.durability.clone());
-        }
         if self.named_after.is_none() {
             self.named_after = names(now, &self.member).map(|message| (after, message));
         }
@@ -123,7 +122,7 @@ impl Away {
 
     fn calm(&self) -> Result<String> {
         ensure!(self.changes.is_empty(), "{}", self.changes.join("; "));
-        Ok(format!("same primary, same ackers, Ready all the time; durability {}", self.durability.join(", ")))
+        Ok("same primary, same ackers, same durability, Ready all the time".to_owned())
     }
 
     fn fast(&self) -> Result<String> {
@@ -165,7 +164,6 @@ async fn clean(cluster: &Cluster, before: &Status) -> Result<String> {
     .await?;
     let took = began.elapsed().as_millis();
     let status = cluster.wait_settled(0).await?;
-    ensure!(status.term == before.term, "the term is {:?} and was {:?}", status.term, before.term);
     ensure!(status.current_primary == before.current_primary, "the primary is {:?}", status.current_primary);
     Ok(format!("after {took} ms, and durability is {}", status.durability.unwrap_or_default()))
 }

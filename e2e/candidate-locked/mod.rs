@@ -104,7 +104,10 @@ impl Hold {
             let count = watch.writer.count().await?;
             watch.writer.wait_for(count + RECEIVED).await?;
             // Everything written is received everywhere: a member that must be given a tail has its thread started with it.
-            return watch.writer.pause().await.map(drop);
+            watch.writer.pause().await?;
+            let threads = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND = 'Slave_SQL'";
+            ensure!(cluster.sql_value(member, threads).await? == "0", "somebody has started the SQL thread");
+            return Ok(());
         };
         let (session, name) = (cluster.clone(), member.to_owned());
         tokio::spawn(async move { session.sql_as(HOLDER, HOLDER_PASSWORD, &name, &format!("{lock}; {STAY}")).await });
@@ -178,7 +181,7 @@ async fn passed_over(
     Ok(Outcome { promoted, named, run })
 }
 
-/// An Event of this term or its Failover record says what held the member.
+/// The Failover record of this term says what held the member.
 async fn named(cluster: &Cluster, member: &str, after: u64) -> Result<String> {
     let ordinal = member.rsplit('-').next().unwrap_or_default();
     let of_member = |text: &str| text.contains(member) || text.contains(&format!("member {ordinal}"));
@@ -187,9 +190,7 @@ async fn named(cluster: &Cluster, member: &str, after: u64) -> Result<String> {
         let newer = records.iter().filter(|record| record["status"]["term"].as_u64() > Some(after));
         let evidence = newer.filter_map(|record| record["status"]["evidence"].as_array()).flatten();
         let evidence: Vec<&str> = evidence.filter_map(|sentence| sentence.as_str()).collect();
-        let events = cluster.kube.list("v1", "Event").await?;
-        let messages = events.iter().filter_map(|event| event["message"].as_str());
-        let mut told = evidence.iter().copied().chain(messages);
+        let mut told = evidence.iter().copied();
         let found = told.find(|text| of_member(text) && SIGNS.iter().any(|sign| text.contains(sign)));
         found.map(str::to_owned).with_context(|| format!("evidence: {evidence:?}"))
     })

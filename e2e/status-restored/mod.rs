@@ -23,6 +23,8 @@ const TOLD_LIMIT: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(50);
 /// The operator writes the status, too: the next try meets another version.
 const PUT_LIMIT: Duration = Duration::from_secs(10);
+/// While a member does not tell, nothing may change for this long.
+const UNTOUCHED: Duration = Duration::from_secs(5);
 /// Ready again, with the newer primary, within this time.
 const READY_AGAIN: Duration = Duration::from_secs(60);
 const AGENT: &[&str] = &["/beachmaster", "agent", "run"];
@@ -75,7 +77,10 @@ async fn without_operator(
     put_back(cluster, saved).await?;
     let stopped = Stopped::in_pod(&cluster.pod_uid(&replica).await?, AGENT).await?;
     install::scale_operator(&stage.kube, OPERATORS).await?;
-    let told = told(cluster, Instant::now()).await;
+    let told = match told(cluster, Instant::now()).await {
+        Ok(told) => untouched(cluster, saved).await.map(|()| told),
+        Err(error) => Err(error),
+    };
     drop(stopped);
     let ready = ready_again(cluster, newer, Instant::now()).await;
     Ok((told, ready))
@@ -119,6 +124,22 @@ async fn told(cluster: &Cluster, began: Instant) -> Result<String> {
         Ok(format!("after {} ms: {} is {}: {}", began.elapsed().as_millis(), told.kind, told.status, told.message))
     })
     .await
+}
+
+/// As long as a member does not tell, nothing is changed.
+async fn untouched(cluster: &Cluster, saved: &Value) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < UNTOUCHED {
+        let now = cluster.status().await?;
+        ensure!(now.term == saved["term"].as_u64(), "the term was changed to {:?}", now.term);
+        ensure!(
+            now.current_primary.as_deref() == saved["currentPrimary"].as_str(),
+            "the primary was changed to {:?}",
+            now.current_primary
+        );
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 async fn ready_again(cluster: &Cluster, newer: &Newer, began: Instant) -> Result<String> {
