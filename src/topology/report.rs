@@ -1,18 +1,17 @@
 //! What people are told: conditions and one line for each member, derived from the same values decisions are made from.
 
+mod failover_ready;
 mod nodes;
 mod upkeep;
 
 use super::ackers;
-use super::candidate::{Ranking, rank};
 use super::complaint::shown;
 use super::decide::{Act, Decision};
 use super::member::{follows, trouble};
 use super::observation::{IoThread, MemberView, Millis, NewConnection, Observation, ServerSight};
 use super::outdated;
 use super::policy::Policy;
-use super::record::{Durability, Record, TransitionKind};
-use super::safety::{self, Rules};
+use super::record::{Record, TransitionKind};
 use super::verdict::{Verdict, verdict};
 use super::words::{MemberReason, MemberState, Reason};
 use crate::orders::{Mariadbd, Ordinal, SqlNotes, Volume};
@@ -75,7 +74,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
         seen.members.iter().map(|member| of_member(policy, record, seen, member)).collect();
     let conditions = vec![
         ready(policy, record, seen, decision),
-        failover_ready(policy, record, seen, (&members, decision)),
+        failover_ready::condition(policy, record, seen, (&members, decision)),
         reconciling(record, decision),
         stalled(record, seen, decision),
         paused(policy),
@@ -162,157 +161,6 @@ fn misdirected(policy: &Policy, seen: &Observation, primary: &MemberView) -> Str
     let next = if policy.paused { "spec.paused is true, so it is left as it is" } else { "it is put back" };
     let cluster = policy.short_name();
     format!("Service {cluster}-primary leads to {leads}, not to {}: {next}", policy.name(primary.ordinal))
-}
-
-fn failover_ready(
-    policy: &Policy,
-    record: &Record,
-    seen: &Observation,
-    (members, decision): (&[MemberReport], &Decision),
-) -> Condition {
-    let blockers = blockers(policy, record, seen, (members, decision));
-    let Some(primary) = record.primary else {
-        return condition("FailoverReady", false, Reason::NotInitialised, "no primary yet");
-    };
-    let ranking = rank(policy, record, seen, primary, None);
-    let heir = match ranking.best() {
-        Some(_) => format!("{} would be promoted", heirs(policy, &ranking)),
-        None => "no member can be promoted".to_owned(),
-    };
-    let heir = match nodes::shared(policy, seen, primary) {
-        Some(shared) => format!("{heir}; {shared}"),
-        None => heir,
-    };
-    match blockers.first() {
-        None => condition("FailoverReady", true, Reason::CandidateReady, heir),
-        Some((reason, _)) => {
-            let all: Vec<&str> = blockers.iter().map(|(_, message)| message.as_str()).collect();
-            condition("FailoverReady", false, *reason, format!("{}; {heir}", all.join("; ")))
-        }
-    }
-}
-
-/// The best candidate; with those that differ from it only in what they have received so far, which changes with every reading.
-fn heirs(policy: &Policy, ranking: &Ranking) -> String {
-    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).copied().collect();
-    alike.sort();
-    let names: Vec<String> = alike.into_iter().map(|ordinal| policy.name(ordinal)).collect();
-    names.join(" or ")
-}
-
-/// Everything that keeps a failover from happening, or from succeeding, should the primary's mariadbd die now.
-fn blockers(
-    policy: &Policy,
-    record: &Record,
-    seen: &Observation,
-    (members, decision): (&[MemberReport], &Decision),
-) -> Vec<(Reason, String)> {
-    let mut blockers = Vec::new();
-    if let Some(proof) = outdated::proof(record, seen) {
-        blockers.push((Reason::RecordOutdated, outdated::words(policy, record, proof)));
-    }
-    if record.transition.is_some() {
-        blockers.push((Reason::InTransition, "a transition is under way".to_owned()));
-    } else if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
-        blockers.extend(of_primary(policy, seen, primary, decision));
-        blockers.extend(of_heir(policy, record, seen, primary));
-        blockers.extend(logs_reset(policy, record, seen, primary));
-    }
-    if policy.paused {
-        blockers.push((Reason::SpecPaused, "spec.paused is true: no failover is begun".to_owned()));
-    }
-    if !policy.failover_enabled {
-        blockers.push((Reason::FailoverDisabled, "spec.failover.enabled is false".to_owned()));
-    }
-    if seen.members.len() < 2 {
-        blockers.push((Reason::NoReplica, "the cluster has one member only".to_owned()));
-    } else if record.primary.is_some_and(|primary| rank(policy, record, seen, primary, None).best().is_none()) {
-        blockers.push((Reason::NoCandidate, "no replica is fit to be promoted".to_owned()));
-    }
-    match record.durability {
-        Durability::Enforced => blockers.extend(unproven(record, seen)),
-        Durability::Async => {}
-        Durability::CatchingUp => {
-            blockers.push((Reason::CatchingUp, "no acker has proved yet to have everything".to_owned()))
-        }
-        Durability::Degraded => {
-            blockers.push((Reason::Degraded, "commits do not wait for ackers, because there was none".to_owned()));
-        }
-    }
-    let unfit = members.iter().filter(|member| matches!(member.state, MemberState::Quarantined | MemberState::Refused));
-    blockers.extend(unfit.map(|member| {
-        let reason = member.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-        let message = member.message.clone().unwrap_or_default();
-        (Reason::MemberUnfit, format!("member {}{reason}: {message}", member.ordinal))
-    }));
-    // Changed settings explain why durability is what it is. In a transition orders change them.
-    let at_rest = record.transition.is_none();
-    let drift = seen.members.iter().filter(|_| at_rest).filter_map(|member| upkeep::drift(policy, seen, member));
-    drift.chain(blockers).collect()
-}
-
-/// What about the primary itself keeps it from being replaced.
-fn of_primary(
-    policy: &Policy,
-    seen: &Observation,
-    primary: &MemberView,
-    decision: &Decision,
-) -> Option<(Reason, String)> {
-    if let Some(reason) = unhealthy(&judge(policy, seen, primary)) {
-        let why = decision.blocked.clone().unwrap_or_else(|| "the primary is not healthy".to_owned());
-        return Some((reason, why));
-    }
-    let name = policy.name(primary.ordinal);
-    primary.state().is_none().then(|| {
-        (
-            Reason::AgentUnreachable,
-            format!("the agent of {name} cannot be reached: a death of mariadbd there is not seen"),
-        )
-    })
-}
-
-/// Whether the member to be promoted has what it needs to be a good heir.
-fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
-    let heir = rank(policy, record, seen, primary.ordinal, None).best().and_then(|best| seen.member(best))?;
-    let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
-    let view = heir.view()?;
-    let slave = view.slave.as_ref();
-    let receives = follows(view, host) && slave.is_some_and(|slave| slave.io == IoThread::Yes);
-    (!receives).then(|| {
-        let error = slave.map(|slave| slave.io_error.as_str()).filter(|error| !error.is_empty());
-        let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
-        let (heir, primary) = (policy.name(heir.ordinal), policy.name(primary.ordinal));
-        (Reason::HeirNotReceiving, format!("{heir} would be promoted and does not receive from {primary}{error}"))
-    })
-}
-
-/// Binary logs that no longer hold what they held when the primary's reign began are not believed after a crash; then only
-/// the ackers could prove what was acknowledged.
-fn logs_reset(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
-    let (now, began) = (primary.current_view()?, record.began.as_ref()?);
-    if now.read_only || now.binlog_position.covers(began) {
-        return None;
-    }
-    safety::feasible_by_ackers(Rules::default(), record, seen).err()?;
-    let name = policy.name(primary.ordinal);
-    Some((
-        Reason::BinaryLogsReset,
-        format!(
-            "the binary logs of {name} are at {} and no longer hold what they held when it became primary ({began}), so somebody \
-             ran RESET MASTER or FLUSH BINARY LOGS DELETE_DOMAIN_ID: after a crash they would not be believed; with \
-             replication.mode SemiSync and a replica that acknowledges, that one proves what was acknowledged",
-            now.binlog_position
-        ),
-    ))
-}
-
-/// A run in the list of ackers that could not be asked if the primary were lost together with its files.
-fn unproven(record: &Record, seen: &Observation) -> Option<(Reason, String)> {
-    let missing = safety::feasible_by_ackers(Rules::default(), record, seen).err()?;
-    Some((
-        Reason::AckerUnproven,
-        format!("if the primary's volume were lost, too, nothing could be promoted: {missing}"),
-    ))
 }
 
 fn reconciling(record: &Record, decision: &Decision) -> Condition {

@@ -1,6 +1,7 @@
 use super::super::decide::decide;
 use super::super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record};
 use super::super::observation::AgentSight;
+use super::super::record::Durability;
 use super::*;
 
 fn healthy() -> Vec<MemberView> {
@@ -139,4 +140,26 @@ fn members_that_share_a_node_are_named_and_the_death_of_a_mariadbd_is_survived_a
     for message in [apart.2, on([None, None, None]).2] {
         assert!(!message.contains("share"), "{message}");
     }
+}
+
+#[test]
+fn binary_logs_that_were_reset_are_told_while_nothing_else_could_prove_what_was_acknowledged() {
+    let told = |durability| {
+        let began = Some("0-1-9,5-17-3".parse().unwrap());
+        let ackers = vec![acker(1, 1), acker(2, 1)];
+        let record = Record { began, durability, ackers, ..record() };
+        let seen = cluster(healthy());
+        let report = report(&policy(3), &record, &seen, &decide(&policy(3), &record, &seen));
+        report.conditions.into_iter().find(|condition| condition.kind == "FailoverReady").unwrap()
+    };
+    let blocked = told(Durability::CatchingUp);
+    assert!(!blocked.status && blocked.message.contains("RESET MASTER"), "{blocked:?}");
+    assert!(told(Durability::Enforced).status, "its ackers prove it");
+}
+
+#[test]
+fn replicas_that_differ_only_in_what_they_have_received_are_named_together() {
+    let mut members = healthy();
+    edit(&mut members[2], |view| view.binlog_position = "0-17-11".parse().unwrap());
+    assert!(condition_of("FailoverReady", members).2.contains("c-1 or c-2 would be promoted"));
 }
