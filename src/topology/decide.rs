@@ -87,6 +87,11 @@ pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observ
     if seen.my_term != Some(record.term) {
         return case.take_over();
     }
+    if let Some(above) = seen.routed_in.filter(|term| *term > record.term) {
+        // Somebody has edited it: under a higher term it can be written again.
+        let next = Record { term: above.next(), ..record.clone() };
+        return Decision::write(next, format!("Service {}-primary says term {above}", policy.short_name()));
+    }
     let Some(transition) = &record.transition else { return steady::decide(&case) };
     match (transition.step, transition.kind) {
         (Step::Promoting, _) => promoting::decide(&case),
@@ -112,11 +117,11 @@ impl<'a> Case<'a> {
     /// A term that is written before the volumes were asked would hide that they have obeyed the same one before. As long as no
     /// agent answers there is nothing to lead.
     fn take_over(&self) -> Decision {
-        let agents = || self.seen.members.iter().map(|member| &member.agent);
-        if agents().any(|agent| *agent == AgentSight::Unknown) {
+        if !self.seen.members.iter().all(MemberView::is_sighted) {
             return Decision::default();
         }
-        if !agents().any(|agent| matches!(agent, AgentSight::Present(_))) {
+        let mut agents = self.seen.members.iter().map(|member| &member.agent);
+        if !agents.any(|agent| matches!(agent, AgentSight::Present(_))) {
             return Decision::blocked("no member's agent can be reached");
         }
         let record = Record { term: self.record.term.next(), ..self.record.clone() };

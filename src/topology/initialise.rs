@@ -25,7 +25,8 @@ pub(super) fn begin(case: &Case<'_>) -> Decision {
     };
     let record = Record {
         data_uid: Some(case.seen.fresh_uid.clone()),
-        term: case.record.term.next(),
+        // A Service of an earlier cluster of this name may carry a term.
+        term: case.record.term.max(case.seen.routed_in.unwrap_or_default()).next(),
         transition: Some(Transition {
             kind: TransitionKind::Initialise,
             step: Step::Decided,

@@ -9,7 +9,8 @@ use super::ackers;
 use super::decide::{Case, Decision};
 use super::observation::{MemberView, Observation};
 use super::policy::{Mode, Policy};
-use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind, reign_of};
+use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind, member_of, reign_of};
+use crate::gtid::Gtid;
 use crate::orders::{Incarnation, MemberRole, Ordinal, Term};
 
 /// What an acker's entry says of a run of which nothing is known: no pod and no boot is called so.
@@ -20,20 +21,25 @@ const UNKNOWN: &str = "unknown";
 pub struct Proof {
     /// The latest such term.
     pub term: Term,
-    /// The member whose volume obeyed it; none when NAME-primary was written in it.
+    /// The member that obeyed it, or was promoted in it; none when NAME-primary was written in it.
     pub by: Option<Ordinal>,
 }
 
-/// The latest term above the record's that a volume has obeyed or that NAME-primary was written in.
+/// The latest term above the record's that a volume has obeyed, that a server takes writes of, or that NAME-primary was written
+/// in.
 #[must_use]
 pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
+    // A record that this leader has written itself is newer than any Service.
+    let certain = seen.my_term == Some(record.term);
     let obeyed = |member: &MemberView| {
         let token = member.state()?.record()?.token.as_ref()?;
         let ours = Some(&token.data_uid) == record.data_uid.as_ref();
         ours.then_some(Proof { term: token.term, by: Some(member.ordinal) })
     };
-    let routed = seen.routed_in.map(|term| Proof { term, by: None });
-    let later = seen.members.iter().filter_map(obeyed).chain(routed).filter(|proof| proof.term > record.term);
+    let reigns = |member: &MemberView| Some(Proof { term: reign_of_running(member)?, by: Some(member.ordinal) });
+    let routed = seen.routed_in.filter(|_| !certain).map(|term| Proof { term, by: None });
+    let members = seen.members.iter().flat_map(|member| [obeyed(member), reigns(member)]).flatten();
+    let later = members.chain(routed).filter(|proof| proof.term > record.term);
     later.max_by_key(|proof| (proof.term, proof.by.is_some()))
 }
 
@@ -42,7 +48,7 @@ pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
 pub fn words(policy: &Policy, record: &Record, proof: Proof) -> String {
     let Proof { term, by } = proof;
     let newer = match by {
-        Some(member) => format!("{} has obeyed term {term}", policy.name(member)),
+        Some(member) => format!("{} knows term {term}", policy.name(member)),
         None => format!("Service {}-primary was written in term {term}", policy.short_name()),
     };
     format!(
@@ -75,18 +81,23 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     if !missing.is_empty() {
         return Err(waits_for(case, &missing.join(","), term));
     }
-    let primary = promoted_last(case)?;
-    let reign = promoted_in(primary).unwrap_or_default();
+    let Some(primary) = promoted_last(case, &silent) else { return without_primary(case, term, &silent) };
+    let looked_at = primary.state().is_some_and(|state| state.mariadbd.is_dead()) || primary.view().is_some();
+    if !looked_at {
+        return Err(format!("{} does not answer SQL yet", case.policy.name(primary.ordinal)));
+    }
+    let same = |record: &Record| record.primary == Some(primary.ordinal);
+    let reign = promoted_in(primary).unwrap_or(if same(case.record) { case.record.promoted_in } else { term });
     let semi_sync = case.policy.mode == Mode::SemiSync;
     let mut next = Record {
         data_uid: case.record.data_uid.clone(),
         term: term.next(),
         primary: Some(primary.ordinal),
         promoted_in: reign,
-        // What it had then nobody knows.
-        began: None,
+        // What it had when a later reign began nobody knows.
+        began: case.record.began.clone().filter(|_| same(case.record) && reign == case.record.promoted_in),
         durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
-        ackers: if semi_sync { possible_ackers(case, primary.ordinal, &silent) } else { vec![] },
+        ackers: possible_ackers(case, primary.ordinal, &silent),
         transition: None,
     };
     if case.rules.past_acknowledgements {
@@ -95,15 +106,37 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     // The last promotion may not have come to its end: a primary that runs and takes no writes becomes primary once more, as after
     // a crash, with its logs read and compared first.
     if primary.view().is_some_and(|view| view.read_only) {
-        next.transition = Some(Transition {
-            kind: TransitionKind::Resume,
-            step: Step::Decided,
-            from: Some(primary.ordinal),
-            to: None,
-            target: None,
-        });
+        next.transition = Some(decided(TransitionKind::Resume, primary.ordinal));
     }
     Ok(next)
+}
+
+/// The member that was promoted last is given up: the others have what they have, and what only it had is lost by the user's
+/// word. They stand for it as ackers do, so that all of them are frozen before one is promoted.
+fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal]) -> Result<Record, String> {
+    let recorded = case.record.primary.filter(|primary| silent.contains(primary));
+    let from = recorded.or(silent.first().copied());
+    let from = from.ok_or("no volume says that its member was ever promoted: put back the newest status")?;
+    // Who was never ordered to follow since its own promotion has nothing of the last primary.
+    let followed = |member: &&MemberView| !silent.contains(&member.ordinal) && !is_primary(member);
+    let others: Vec<&MemberView> = case.seen.members.iter().filter(followed).collect();
+    if let Some(idle) = others.iter().find(|member| !member.is_running()) {
+        return Err(format!("{} does not run yet", case.policy.name(idle.ordinal)));
+    }
+    Ok(Record {
+        data_uid: case.record.data_uid.clone(),
+        term: term.next(),
+        primary: Some(from),
+        promoted_in: case.record.promoted_in,
+        began: None,
+        durability: Durability::Enforced,
+        ackers: others.into_iter().filter_map(ackers::entry_of).collect(),
+        transition: Some(decided(TransitionKind::Failover, from)),
+    })
+}
+
+fn decided(kind: TransitionKind, from: Ordinal) -> Transition {
+    Transition { kind, step: Step::Decided, from: Some(from), to: None, target: None }
 }
 
 /// Members that do not tell what is on their volume, or whose volume has nothing of this cluster.
@@ -120,35 +153,41 @@ fn waits_for(case: &Case<'_>, missing: &str, term: Term) -> String {
     )
 }
 
-/// The member that was promoted in the latest reign.
-fn promoted_last<'a>(case: &Case<'a>) -> Result<&'a MemberView, String> {
-    let last = case.seen.members.iter().filter(|member| case.is_ours(member));
-    let last = last.max_by_key(|member| promoted_in(member)).filter(|member| promoted_in(member).is_some());
-    let last = last.ok_or("no volume says that its member was ever promoted: put back the newest status")?;
-    let positions = case.seen.members.iter().filter_map(MemberView::view).map(|view| view.received());
-    let later = |position: &crate::gtid::GtidPosition| {
-        position.iter().find(|gtid| reign_of(gtid.server) > promoted_in(last)).map(|gtid| gtid.to_string())
-    };
-    if let Some(gtid) = positions.filter_map(|position| later(&position)).next() {
-        return Err(format!(
-            "a primary that is not among those that tell wrote {gtid}: bring that member's volume back, or put back the newest \
-             status"
-        ));
-    }
-    let looked_at = last.state().is_some_and(|state| state.mariadbd.is_dead()) || last.view().is_some();
-    if looked_at { Ok(last) } else { Err(format!("{} does not answer SQL yet", case.policy.name(last.ordinal))) }
+/// The member that was promoted in the latest reign; none when that is one of `silent`.
+fn promoted_last<'a>(case: &Case<'a>, silent: &[Ordinal]) -> Option<&'a MemberView> {
+    let tell = || case.seen.members.iter().filter(|member| case.is_ours(member) && is_primary(member));
+    let last = tell().filter(|member| promoted_in(member).is_some()).max_by_key(|member| promoted_in(member));
+    // Volumes of an earlier release do not say when; of one alone that need not be known.
+    let last = last.or_else(|| tell().next().filter(|_| tell().count() == 1))?;
+    let by_silent = |gtid: &Gtid| silent.iter().any(|ordinal| u32::from(ordinal.0) + 1 == member_of(gtid.server));
+    // Only a volume that keeps its promotions is sure to know the last of those that tell.
+    let is_told = last.state().and_then(|state| state.record()).is_some_and(|volume| volume.promoted_as.is_some());
+    let is_read = !is_told && promoted_in(last).is_some();
+    let later = |gtid: &Gtid| (by_silent(gtid) || is_read) && reign_of(gtid.server) > promoted_in(last);
+    let received = case.seen.members.iter().filter_map(MemberView::view).map(|view| view.received());
+    (!received.into_iter().any(|position| position.iter().any(|gtid| later(&gtid)))).then_some(last)
 }
 
-/// The reign in which a member was promoted, while it is to be primary.
+/// The role last ordered, as the volume says.
+fn is_primary(member: &MemberView) -> bool {
+    member.state().and_then(|state| state.record()).is_some_and(|volume| volume.role == MemberRole::Primary)
+}
+
+/// The reign in which a member was promoted, while it is to be primary. Agents of an earlier release do not keep it; then the
+/// running server tells.
 fn promoted_in(member: &MemberView) -> Option<Term> {
-    let volume = member.state()?.record().filter(|volume| volume.role == MemberRole::Primary)?;
-    let running = || member.view().filter(|view| !view.read_only).map(|view| view.server_id);
-    // Agents of an earlier release do not keep it; then the running server tells.
-    volume.promoted_as.or_else(running).and_then(reign_of)
+    let volume = member.state()?.record().filter(|_| is_primary(member))?;
+    volume.promoted_as.and_then(reign_of).or_else(|| reign_of_running(member))
 }
 
-/// Everything that may have acknowledged, or may still do so: the present run of every other member, what the record says and
-/// is not proven over, and an unknown run of members that do not tell.
+/// The reign of a server that takes writes under its own id of that reign.
+fn reign_of_running(member: &MemberView) -> Option<Term> {
+    let view = member.view().filter(|view| !view.read_only)?;
+    reign_of(view.server_id).filter(|_| member_of(view.server_id) == u32::from(member.ordinal.0) + 1)
+}
+
+/// Everything that may have acknowledged, or may still do so: the present run of every other member that has followed anybody
+/// since it was promoted, what the record says and is not proven over, and an unknown run of members that do not tell.
 fn possible_ackers(case: &Case<'_>, primary: Ordinal, silent: &[Ordinal]) -> Vec<Acker> {
     let unknown = |member: &Ordinal| Acker {
         member: *member,
@@ -156,7 +195,8 @@ fn possible_ackers(case: &Case<'_>, primary: Ordinal, silent: &[Ordinal]) -> Vec
         boot_id: UNKNOWN.to_owned(),
         incarnation: Incarnation(0),
     };
-    let mut possible: Vec<Acker> = case.others(primary).filter_map(ackers::entry_of).collect();
+    let followers = case.others(primary).filter(|member| !is_primary(member));
+    let mut possible: Vec<Acker> = followers.filter_map(ackers::entry_of).collect();
     let recorded = case.record.ackers.iter().filter(|acker| !ackers::is_over(case.rules, case.seen, acker));
     for acker in recorded.cloned().chain(silent.iter().map(unknown)) {
         if acker.member != primary && !possible.contains(&acker) {
@@ -169,7 +209,9 @@ fn possible_ackers(case: &Case<'_>, primary: Ordinal, silent: &[Ordinal]) -> Vec
 #[cfg(test)]
 mod tests {
     use super::super::decide::{Act, decide};
-    use super::super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record, replica};
+    use super::super::member::samples::{
+        acker, acking, cluster, dead, edit, policy, primary, record, replica, running,
+    };
     use super::super::observation::AgentSight;
     use super::super::policy::GivenUp;
     use super::*;
@@ -213,9 +255,26 @@ mod tests {
         assert_eq!(proof(&now, &seen), None);
         assert!(!decide(&policy(3), &now, &seen).acts.is_empty());
         assert_eq!(proof(&old(), &seen).map(|proof| proof.term), Some(Term(3)));
-        let flipped = Observation { routed_in: Some(Term(5)), ..seen };
+        let flipped = Observation { routed_in: Some(Term(5)), my_term: None, ..seen };
         assert_eq!(proof(&now, &flipped), Some(Proof { term: Term(5), by: None }));
-        assert!(written(&policy(3), &flipped).unwrap_err().contains("Service c-primary was written in term 5"));
+        let told = decide(&policy(3), &now, &flipped).blocked.unwrap();
+        assert!(told.contains("Service c-primary was written in term 5"), "{told}");
+        let edited = Observation { my_term: Some(now.term), ..flipped };
+        assert_eq!(proof(&now, &edited), None, "this leader has written the record itself");
+        let decision = decide(&policy(3), &now, &edited);
+        let [Act::Write { record, .. }] = &decision.acts[..] else { panic!("{decision:?}") };
+        assert_eq!(**record, Record { term: Term(6), ..now });
+    }
+
+    #[test]
+    fn a_server_that_takes_writes_of_a_later_reign_is_proof_without_its_agent() {
+        let mut heir = MemberView { agent: AgentSight::default(), ..running(1) };
+        edit(&mut heir, |view| (view.server_id, view.read_only) = (5 << 4 | 2, false));
+        let now = Record { ackers: vec![acker(1, 1)], ..record() };
+        let seen = cluster(vec![dead(0), heir.clone(), replica(2, "p0")]);
+        assert_eq!(proof(&now, &seen), Some(Proof { term: Term(5), by: Some(Ordinal(1)) }));
+        edit(&mut heir, |view| view.server_id = 5 << 4 | 3);
+        assert_eq!(proof(&now, &cluster(vec![dead(0), heir])), None, "an id that no operator gave this member");
     }
 
     #[test]
@@ -261,12 +320,29 @@ mod tests {
     }
 
     #[test]
-    fn who_wrote_later_than_all_that_tell_must_come_back() {
+    fn a_primary_that_is_given_up_is_replaced_by_what_the_others_have() {
         let mut ahead = acking(1);
-        edit(&mut ahead, |view| view.binlog_position = "0-50-11".parse().unwrap());
-        let seen = cluster(vec![promoted(dead(0), Some(17)), ahead, replica(2, "p1")]);
-        let told = written(&policy(3), &seen).unwrap_err();
-        assert!(told.contains("0-50-11"), "{told}");
+        edit(&mut ahead, |view| view.binlog_position = "0-51-11".parse().unwrap());
+        let wish = Policy { given_up: Some(GivenUp { members: vec![Ordinal(2)], term: Term(3) }), ..policy(3) };
+        // Member 2 was promoted after member 0, whose volume says Primary, too.
+        let seen = cluster(vec![promoted(dead(0), Some(17)), ahead, away(2)]);
+        assert!(written(&policy(3), &seen).unwrap_err().contains("missing: c-2"));
+        let next = written(&wish, &seen).unwrap();
+        let transition = next.transition.clone().unwrap();
+        assert_eq!((transition.kind, transition.step), (TransitionKind::Failover, Step::Decided));
+        assert_eq!((transition.from, next.primary), (Some(Ordinal(2)), Some(Ordinal(2))));
+        assert_eq!((next.durability, next.ackers), (Durability::Enforced, vec![acker(1, 1)]));
+        let down = cluster(vec![dead(0), acking(1), away(2)]);
+        assert!(written(&wish, &down).unwrap_err().contains("c-0 does not run yet"));
+    }
+
+    #[test]
+    fn of_one_volume_that_says_primary_it_need_not_be_known_when() {
+        let seen = cluster(vec![promoted(dead(0), None), acking(1), acking(2)]);
+        let next = written(&policy(3), &seen).unwrap();
+        assert_eq!((next.primary, next.promoted_in), (Some(Ordinal(0)), Term(1)));
+        let two = cluster(vec![promoted(dead(0), None), promoted(dead(1), None), acking(2)]);
+        assert!(written(&policy(3), &two).unwrap_err().contains("no volume says"));
         let nobody = cluster(vec![dead(0), acking(1), acking(2)]);
         assert!(written(&policy(3), &nobody).unwrap_err().contains("no volume says"));
     }

@@ -9,7 +9,7 @@ use crate::orders::{DataUid, Incarnation, Ordinal, Term};
 /// Bit that all ids members boot with have, and no primary's id has.
 const BOOT_ID_BIT: u32 = 0x8000_0000;
 /// The last term whose `server_id`s differ from those of all others: one failover a second for four years.
-pub const LAST_TERM: Term = Term(0x07ff_ffff);
+const LAST_TERM: Term = Term(0x07ff_ffff);
 /// Bits of a `server_id` that tell the member; those above tell the reign.
 const MEMBER_BITS: u32 = 4;
 

@@ -46,7 +46,8 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
         let theirs = received(member);
         // What an earlier reign gave up is no reason to go back to it.
         let clean = written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none();
-        member.view().is_some() && case.is_ours(member) && clean && !view.binlog_position.covers(&theirs)
+        let ours = case.is_ours(member) || member.state().is_none();
+        member.view().is_some() && ours && clean && !view.binlog_position.covers(&theirs)
     });
     match ahead {
         Some(member) => someone_is_ahead(case, old, member),

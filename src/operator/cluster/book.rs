@@ -155,8 +155,11 @@ impl Book {
         if next != self.record {
             self.my_term = Some(next.term);
         }
+        // What is written for people beside another record puts nothing back.
+        let still = self.overwritten && next == self.record;
         self.record = next;
         self.settled();
+        self.overwritten = still;
         Ok(())
     }
 
@@ -177,13 +180,21 @@ impl Book {
         let found = found.map_err(|source| BookError::Call { name: name.clone(), source })?;
         let found = found.filter(|found| found.metadata.uid == self.object.metadata.uid);
         let Some(found) = found else { return Err(BookError::Gone { name }) };
-        let record = record::read(&name, found.status.as_ref())?;
-        self.object = found;
-        if self.my_term.is_some() && is_overwritten(&self.record, self.attempt.as_ref(), &record) {
+        let record = record::read(&name, found.status.as_ref());
+        let term = found.status.as_ref().and_then(|status| status.term).unwrap_or_default();
+        let overwritten = match &record {
+            Ok(record) => is_overwritten(&self.record, self.attempt.as_ref(), record),
+            // Words that no leader of this version wrote.
+            Err(_) => term <= self.record.term,
+        };
+        if self.my_term.is_some() && overwritten {
+            self.object = found;
             self.settled();
             self.overwritten = true;
             return Ok(true);
         }
+        let record = record?;
+        self.object = found;
         if record != self.record {
             // Another leader's write, or our own of unknown outcome: only a new term is surely ours.
             self.my_term = None;

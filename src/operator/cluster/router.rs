@@ -20,10 +20,12 @@ use crate::operator::clients::{CallError, call};
 use crate::operator::lease::Leadership;
 use crate::orders::{Ordinal, Term};
 use crate::resources::{labels, names};
-use crate::topology::record::LAST_TERM;
 
 /// Owner of the selector among the object's field managers.
 const FIELD_MANAGER: &str = "beachmaster-router";
+
+/// What no cluster reaches in fifty years of a failover every two minutes; somebody has written such a term by hand.
+const NO_TERM: Term = Term(1 << 24);
 
 /// Pause before a read or write that failed is tried again.
 const FAILED: Duration = Duration::from_millis(200);
@@ -273,7 +275,7 @@ fn led(cluster: &str, service: &Service) -> Led {
     let term = service.metadata.annotations.as_ref().and_then(|annotations| annotations.get(labels::TERM));
     Led {
         to: only.and_then(|pod| member_ordinal(cluster, pod)),
-        term: term.and_then(|term| term.parse().ok()).map(Term).filter(|term| *term <= LAST_TERM),
+        term: term.and_then(|term| term.parse().ok()).map(Term).filter(|term| *term < NO_TERM),
     }
 }
 
