@@ -112,6 +112,13 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let Some(candidate) = case.seen.member(best) else {
         return Decision::blocked("the candidate is no member any more").rejecting(ranking.rejected);
     };
+    let can_resume = |old: &MemberView| resume::is_possible(case, old) && is_read(case, old);
+    if case.seen.member(from).is_some_and(can_resume)
+        && let Some(held) = held::all_of_them(case, &ranking)
+    {
+        let why = format!("nobody can apply what it has received ({held}): the old primary is started again instead");
+        return announce(case, TransitionKind::Resume, from, why).rejecting(ranking.rejected);
+    }
     let mut decision = equalise(case, from, candidate, &basis, &target);
     if let Some(held) = &candidate.progress.held {
         decision.acts.extend(held::ask_others(case, from, candidate, &target));

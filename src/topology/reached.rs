@@ -60,6 +60,8 @@ pub struct Progress {
     pub applied: Option<GtidPosition>,
     /// What has kept it from applying anything when it was asked last.
     pub held: Option<String>,
+    /// Since when without a break.
+    pub held_since: Option<Millis>,
     /// It has applied what it was asked to, durably.
     pub settled: bool,
     /// It was promoted and answered so.
@@ -81,7 +83,7 @@ impl Progress {
         if is_fit_again(order, answer) || matches!(answer, Answer::Promoted { .. } | Answer::Recovered { .. }) {
             self.failures.clear();
             self.needs_a_source = false;
-            self.held = None;
+            self.is_free();
         }
         match answer {
             Answer::Done => {}
@@ -93,6 +95,7 @@ impl Progress {
             }
             Answer::Applied { position, reached, held } => {
                 (self.applied, self.settled) = (Some(position.clone()), *reached);
+                self.held_since = held.as_ref().map(|_| self.held_since.unwrap_or(now));
                 self.held.clone_from(held);
             }
             Answer::Serving { port, end, bytes } => {
@@ -128,11 +131,16 @@ impl Progress {
         count
     }
 
+    /// Nothing holds it up.
+    fn is_free(&mut self) {
+        (self.held, self.held_since) = (None, None);
+    }
+
     /// Frozen, also once more: it follows nobody, and tells anew what it has.
     fn stands_at(&mut self, frozen: &Frozen) {
         // Locks end with the run they were taken in.
         if self.frozen.as_ref().is_some_and(|before| before.incarnation != frozen.incarnation) {
-            self.held = None;
+            self.is_free();
         }
         self.frozen = Some(frozen.clone());
         (self.following, self.applied, self.settled) = (None, None, false);
