@@ -17,9 +17,9 @@ use crate::harness::wait;
 /// 10 to 15 s, and 10 s later it would be.
 const REPLICA_AWAY: Duration = Duration::from_secs(30);
 const PRIMARY_AWAY: Duration = Duration::from_secs(25);
-/// The status names the agent this long after it was stopped: 10 s without an answer, found out by the next ping, which may
-/// be 5 s later.
-const NAMED_WITHIN: Duration = Duration::from_secs(18);
+/// The status names the agent this long after it was stopped: 6 s without an answer, found out by the next ping, which may
+/// be 2 s later, and a second until the status is written.
+const NAMED_WITHIN: Duration = Duration::from_secs(11);
 /// And says nothing of it any more this long after it goes on.
 const CLEAN_LIMIT: Duration = Duration::from_secs(15);
 /// Between two looks at the status.

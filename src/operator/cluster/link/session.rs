@@ -12,9 +12,9 @@ use crate::operator::cluster::input::LinkEvent;
 use crate::orders::{AgentState, BootMillis, Down, PROTOCOL_VERSION, SignedOrder, Up};
 
 /// Time between two pings.
-const PING: Duration = Duration::from_secs(5);
-/// Two missed pings: the stream is gone.
-const SILENCE: Duration = Duration::from_secs(10);
+const PING: Duration = Duration::from_secs(2);
+/// Three missed pings: the stream is gone.
+const SILENCE: Duration = Duration::from_secs(6);
 /// Time between two pings while the member is in doubt: a stream whose other end stopped must not hide a death.
 const DOUBT_PING: Duration = Duration::from_millis(500);
 /// Three missed pings of a member in doubt.
