@@ -116,23 +116,17 @@ impl Router {
         Self { reach, inputs, led: Led::default(), busy: false, look_again: false }
     }
 
-    /// The member clients are led to.
+    /// The member clients are led to; none while the Service does not say since which term (an earlier release wrote it, or
+    /// somebody took the annotation away): then it is written once more.
     #[must_use]
     pub fn routed(&self) -> Option<Ordinal> {
-        self.led.to
+        self.led.to.filter(|_| self.led.term.is_some())
     }
 
     /// The term in which that was written.
     #[must_use]
     pub fn routed_in(&self) -> Option<Term> {
         self.led.term
-    }
-
-    /// True when the Service leads somewhere and does not say since which term: an earlier release wrote it, or somebody
-    /// took the annotation away.
-    #[must_use]
-    pub fn lacks_term(&self) -> bool {
-        self.led.to.is_some() && self.led.term.is_none()
     }
 
     /// Reads the Service.

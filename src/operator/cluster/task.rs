@@ -335,14 +335,6 @@ impl ClusterTask {
                 Act::Route { member } => self.lead_to(*member),
             }
         }
-        // What an earlier release wrote does not say its term yet.
-        let record = self.parts.book.record();
-        if record.transition.is_none()
-            && let Some(member) = record.primary.filter(|primary| self.parts.router.routed() == Some(*primary))
-            && self.parts.router.lacks_term()
-        {
-            self.lead_to(member);
-        }
     }
 
     fn lead_to(&mut self, member: Ordinal) {
