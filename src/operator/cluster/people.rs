@@ -77,6 +77,15 @@ fn member(report: &MemberReport, scene: &Scene<'_>) -> MemberStatus {
     told
 }
 
+/// True when `status` says of the cluster that it is ready and `report` that it is not, or the other way round.
+#[must_use]
+pub fn turns(report: &Report, status: &ClusterStatus) -> bool {
+    let ready = ConditionType::Ready.as_str();
+    let now = report.conditions.iter().any(|condition| condition.kind == ready && condition.status);
+    let said = status.conditions.iter().any(|condition| condition.type_ == ready && condition.status == "True");
+    now != said
+}
+
 /// The word for a role in status, labels and metrics.
 #[must_use]
 pub fn role_word(role: Role) -> &'static str {

@@ -40,6 +40,8 @@ const WRITES_IN_A_ROW: usize = 8;
 const BOOK_PAUSE: Duration = Duration::from_millis(200);
 /// Status for people is written at most this often.
 const PEOPLE_MS: u64 = 1_000;
+/// The same when the cluster becomes ready, or no longer is: a trouble that is over within a second is seen, too.
+const TURN_MS: u64 = 100;
 
 /// The task of one cluster.
 pub struct ClusterTask {
@@ -369,7 +371,8 @@ impl ClusterTask {
             return;
         }
         self.put_labels(seen);
-        if self.people_at.is_some_and(|at| seen.now.since(at) < PEOPLE_MS) {
+        let pause = if people::turns(&told, &self.parts.book.status()) { TURN_MS } else { PEOPLE_MS };
+        if self.people_at.is_some_and(|at| seen.now.since(at) < pause) {
             return;
         }
         let record = self.parts.book.record().clone();
