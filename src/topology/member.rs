@@ -54,7 +54,7 @@ impl Trouble {
         match self {
             Self::BlankVolume => {
                 "the volume is empty, but the cluster has data: an empty volume is never taken for data; \
-                                  restore the member's volume, or leave it out"
+                                  give the member its own volume back; the other members go on without it"
                     .to_owned()
             }
             Self::ForeignVolume(whose) => format!(
@@ -63,11 +63,13 @@ impl Trouble {
             ),
             Self::UnusableVolume(why) => format!("the volume cannot be used: {why}"),
             Self::Errant(what) => format!(
-                "it has transactions that the primary does not have ({what}): they are kept; \
-                                           compare them with the primary, then rebuild the member"
+                "it has transactions that the primary does not have ({what}): keep its volume, compare them with \
+                 `beachmaster binlog diff`; the other members go on without it"
             ),
             Self::PositionPurged(what) => {
-                format!("the primary no longer has the binary logs it needs ({what}): rebuild it")
+                format!(
+                    "the primary no longer has the binary logs it needs ({what}): the other members go on without it"
+                )
             }
             Self::SqlThread(what) => format!("its SQL thread stopped: {what}"),
         }

@@ -148,8 +148,8 @@ fn waits_for(case: &Case<'_>, missing: &str, term: Term) -> String {
     let (namespace, cluster) = case.policy.cluster.split_once('/').unwrap_or(("", &case.policy.cluster));
     format!(
         "it goes on by itself once every member's agent tells what is on its volume (missing: {missing}); if one never comes \
-         back and may be lost with all that only it has: `kubectl -n {namespace} annotate mrc/{cluster} \
-         beachmaster.dev/given-up={missing}@{term}`; or put back a status of term {term} or later"
+         back and may be lost with all that only it has: `kubectl -n {namespace} annotate --overwrite \
+         mrc/{cluster} beachmaster.dev/given-up={missing}@{term}`; or put back a status of term {term} or later"
     )
 }
 
@@ -307,7 +307,7 @@ mod tests {
         let seen = cluster(vec![promoted(primary(), Some(17)), acking(1), away(2)]);
         let told = written(&policy(3), &seen).unwrap_err();
         assert!(
-            told.contains("term 2") && told.contains("-n ns annotate mrc/c beachmaster.dev/given-up=c-2@3"),
+            told.contains("term 2") && told.contains("-n ns annotate --overwrite mrc/c beachmaster.dev/given-up=c-2@3"),
             "{told}"
         );
         let wish =
