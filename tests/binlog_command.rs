@@ -38,8 +38,8 @@ fn text(output: &Output) -> String {
 /// A killed server with two files: 7 transactions and a file that was not closed.
 fn dead_server() -> MariaDb {
     let mut server = MariaDb::start(1, &["--binlog-format=ROW"]);
-    server
-        .sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY); INSERT INTO d.t VALUES (1); FLUSH BINARY LOGS");
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY); INSERT INTO d.t VALUES (1)");
+    server.rotate();
     server.sql(
         "INSERT INTO d.t VALUES (2); INSERT INTO d.t VALUES (3); UPDATE d.t SET a = a + 10; CREATE TABLE d.u (a INT)",
     );

@@ -68,7 +68,7 @@ fn everything_arrives_after_a_clean_shutdown_and_at_a_replica_that_has_half() {
     replica.wait_for("SELECT @@gtid_slave_pos", &half, LIMIT);
     replica.sql("STOP SLAVE; RESET SLAVE ALL");
     load(&primary, 300..400);
-    primary.sql("FLUSH BINARY LOGS");
+    primary.rotate();
     load(&primary, 400..500);
     let expected = position(&primary);
     primary.shut_down();
@@ -144,7 +144,7 @@ fn strangers_diverged_and_late_replicas_are_refused(version: Version) {
     let mut primary = MariaDb::start_version(version, 1, &[]);
     primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB");
     load(&primary, 0..10);
-    primary.sql("FLUSH BINARY LOGS");
+    primary.rotate();
     load(&primary, 10..20);
     primary.sql("SET SESSION server_id=9; INSERT INTO d.t VALUES (100)");
     primary.sql("PURGE BINARY LOGS TO 'bin.000002'");
@@ -178,7 +178,7 @@ fn places_in_files_that_are_not_there_are_refused(version: Version) {
     let mut primary = MariaDb::start_version(version, 1, &[]);
     primary.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB");
     load(&primary, 0..10);
-    primary.sql("FLUSH BINARY LOGS");
+    primary.rotate();
     load(&primary, 10..20);
     primary.sql("PURGE BINARY LOGS TO 'bin.000002'");
     primary.kill();
@@ -215,7 +215,7 @@ fn a_replica_in_position_mode_goes_on_where_it_was(version: Version) {
     let place = ("Relay_Master_Log_File", "Exec_Master_Log_Pos");
     let (file, offset) = (replica.slave_status(place.0), replica.slave_status(place.1).parse().unwrap());
     load(&primary, 50..100);
-    primary.sql("FLUSH BINARY LOGS");
+    primary.rotate();
     load(&primary, 100..150);
     let expected = position(&primary);
     let end = primary.sql("SHOW MASTER STATUS").split('\t').nth(1).unwrap().to_owned();
@@ -241,7 +241,7 @@ fn until_a_transaction_and_no_further(version: Version) {
     load(&primary, 0..10);
     let until = position(&primary);
     load(&primary, 10..20);
-    primary.sql("FLUSH BINARY LOGS");
+    primary.rotate();
     load(&primary, 20..30);
     let end = position(&primary);
     primary.kill();

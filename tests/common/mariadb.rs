@@ -191,6 +191,26 @@ impl MariaDb {
         }
     }
 
+    /// `FLUSH BINARY LOGS`, until the server has nothing of its own left to write into the new file.
+    ///
+    /// Some time after the rotation, once the engines have synced what the file before holds, it writes a
+    /// `Binlog_checkpoint` event that names the new file. That can be after the next transactions: then the file does
+    /// not end with the last of them.
+    pub fn rotate(&self) {
+        self.sql("FLUSH BINARY LOGS");
+        let status = self.sql("SHOW MASTER STATUS");
+        let name = status.split('\t').next().unwrap();
+        let checkpoints = format!("SHOW BINLOG EVENTS IN '{name}'");
+        let written = |events: String| {
+            events.lines().any(|line| line.contains("\tBinlog_checkpoint\t") && line.ends_with(&format!("\t{name}")))
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !written(self.sql(&checkpoints)) {
+            assert!(Instant::now() < deadline, "no checkpoint in {name}:\n{}", self.sql(&checkpoints));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
