@@ -19,7 +19,8 @@ use super::relay_logs::RelayLogs;
 use super::torn_log;
 use super::volume::{Volume, superseded};
 use crate::orders::{
-    BootMillis, Event, ExitStatus, Incarnation, Mariadbd, MemberRole, OrderError, Reason, Token, Volume as VolumeView,
+    BootMillis, Ended, Event, ExitStatus, Incarnation, Mariadbd, MemberRole, OrderError, Reason, Token,
+    Volume as VolumeView,
 };
 
 /// How long a replica waits before each start by itself: at once after a crash, slower while it keeps failing.
@@ -200,6 +201,19 @@ impl Supervisor {
         if !matches!(before, Mariadbd::Running { incarnation, .. } if incarnation == run) {
             self.view.send_replace(Mariadbd::Running { incarnation: run, sql: false });
             self.tell(Event::Started);
+            self.take_back_the_end(run);
+        }
+    }
+
+    /// launch knows better than the file locks, which mariadbd takes only some time after its start.
+    fn take_back_the_end(&self, run: Incarnation) {
+        let is_wrong = |ended: &Ended| ended.pod_uid == self.config.pod_uid && ended.incarnation >= run;
+        if self.volume.stored().is_none_or(|stored| !stored.record.ended.iter().any(is_wrong)) {
+            return;
+        }
+        let change = |stored: &mut super::record::Stored| stored.record.ended.retain(|ended| !is_wrong(ended));
+        if let Err(error) = block_in_place(|| self.volume.update(None, change)) {
+            error!(%error, "the volume says that a run has ended which goes on");
         }
     }
 
@@ -217,7 +231,12 @@ impl Supervisor {
                 error!(%error, "relay logs could not be linked");
             }
             let clean = status.code == Some(0);
-            if let Err(error) = self.volume.update(None, |stored| stored.record.clean_stop = clean) {
+            let ended = Ended { pod_uid: self.config.pod_uid.clone(), incarnation: run };
+            let over = |stored: &mut super::record::Stored| {
+                stored.record.clean_stop = clean;
+                stored.record.note_end(ended);
+            };
+            if let Err(error) = self.volume.update(None, over) {
                 warn!(%error, "the exit could not be recorded");
             }
         });

@@ -100,6 +100,7 @@ impl Volume {
             hold: false,
             clean_stop: true,
             incarnation: Incarnation(0),
+            ended: Vec::new(),
         };
         let stored = Stored {
             record,

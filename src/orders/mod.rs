@@ -17,7 +17,7 @@ pub use launch::protocol::ExitStatus;
 pub use message::{
     Answer, Down, Event, Frozen, LogEvidence, Order, OrderError, Outcome, Reason, Secret, SignedOrder, Source, Up,
 };
-pub use state::{AgentState, Mariadbd, MemberRole, SqlNotes, Volume, VolumeRecord};
+pub use state::{AgentState, Ended, MOST_ENDED, Mariadbd, MemberRole, SqlNotes, Volume, VolumeRecord};
 pub use upkeep::{EventName, MOST_EVENT_BYTES, MOST_EVENTS, Maintenance, Purge, Upkeep, VolumeUse};
 
 /// Version of this protocol; an agent answers orders of this version only.

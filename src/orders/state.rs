@@ -33,6 +33,33 @@ pub struct VolumeRecord {
     pub clean_stop: bool,
     /// Runs of mariadbd so far.
     pub incarnation: Incarnation,
+    /// Runs that are proven over, also for pods that use the volume later: the last one of each pod, the latest pod last, of
+    /// at most [`MOST_ENDED`] pods. None from agents of an earlier release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Ended>,
+}
+
+/// Of so many pods a volume tells which run ended: of more than a few nobody asks, and the record has a fixed size.
+pub const MOST_ENDED: usize = 6;
+
+impl VolumeRecord {
+    /// Notes that this run has ended in this pod.
+    pub fn note_end(&mut self, ended: Ended) {
+        self.ended.retain(|known| known.pod_uid != ended.pod_uid);
+        let surplus = (self.ended.len() + 1).saturating_sub(MOST_ENDED);
+        self.ended.drain(..surplus);
+        self.ended.push(ended);
+    }
+}
+
+/// A run of mariadbd that its own pod has seen end, with all runs before it in that pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ended {
+    /// Uid of the pod it ran in.
+    pub pod_uid: String,
+    /// Its number.
+    pub incarnation: Incarnation,
 }
 
 /// What an agent found on its volume.

@@ -8,7 +8,7 @@ use super::observation::{IoThread, MemberView, Millis, Observation, ServerSight,
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
 use super::safety::{Rules, matches_acker};
-use crate::orders::{AgentState, Incarnation, Ordinal, VolumeRecord};
+use crate::orders::{AgentState, Ended, Incarnation, Ordinal, VolumeRecord};
 
 /// More ackers only make 8(b) harder to fulfil; one alone stops writes whenever it restarts.
 pub const WANTED: usize = 2;
@@ -138,9 +138,17 @@ fn off_since(rules: Rules, seen: &Observation, primary: &MemberView, acker: &Ack
     })
 }
 
-/// True when the run `acker` is proven over: what its member is now speaks for that run, and is a later one or none at all.
+/// True when the run `acker` is proven over: what its member is now speaks for that run, and is a later one or none at all;
+/// or its own pod has seen it end and left that on the volume, for the pod that has the volume now.
 fn has_ended(rules: Rules, member: &MemberView, acker: &Acker) -> bool {
     let Some(state) = member.state() else { return false };
+    let told = state.record().filter(|record| record.identity.ordinal == acker.member);
+    let ends = |ended: &Ended| {
+        (ended.pod_uid == acker.pod_uid || rules.any_pod_ends_a_run) && ended.incarnation >= acker.incarnation
+    };
+    if told.is_some_and(|record| record.ended.iter().any(ends)) {
+        return true;
+    }
     let later = member.incarnation().is_some_and(|now| now > acker.incarnation);
     (later || state.mariadbd.is_dead()) && (speaks_for(state, acker) || rules.any_pod_ends_a_run)
 }
@@ -244,7 +252,7 @@ pub fn stuck<'a>(record: &'a Record, seen: &'a Observation, primary: &MemberView
 
 /// A recorded acker whose run cannot be asked and which the primary must therefore shut out.
 #[must_use]
-pub fn to_evict(record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
+pub fn to_evict(rules: Rules, record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
     // An entry leaves only when somebody else acknowledges meanwhile and can take over; without, shutting it out would gain
     // nothing and stop all writes. Both pods of a name share an account: shutting out the old one shuts out the new one, too.
     let has_another = |ordinal| active(record, seen).any(|other| other.ordinal != ordinal);
@@ -252,7 +260,7 @@ pub fn to_evict(record: &Record, seen: &Observation, primary: &MemberView) -> Op
         let gone = match seen.member(acker.member) {
             None => true,
             Some(member) => {
-                is_elsewhere(member, acker)
+                is_elsewhere(member, acker) && !has_ended(rules, member, acker)
                     || is_long_away(member, seen.now) && !is_seen_acknowledging(record, seen, member)
             }
         };

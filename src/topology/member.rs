@@ -228,6 +228,7 @@ pub mod samples {
                     token: Some(Token { data_uid: DataUid(DATA.to_owned()), term: Term(3), seq: 1 }),
                     role: MemberRole::Replica,
                     promoted_as: None,
+                    ended: Vec::new(),
                     hold: false,
                     clean_stop: false,
                     incarnation: Incarnation(1),

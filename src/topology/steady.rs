@@ -165,7 +165,7 @@ fn on_primary(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
     if let Some(ordinal) = case.others(primary.ordinal).find(returning).map(|member| member.ordinal) {
         return order(primary, Order::ReadmitAcker { ordinal });
     }
-    let ordinal = ackers::to_evict(case.record, case.seen, primary)?;
+    let ordinal = ackers::to_evict(case.rules, case.record, case.seen, primary)?;
     order(primary, Order::EvictAcker { ordinal })
 }
 

@@ -291,8 +291,11 @@ impl World {
         let elsewhere = |acker: &Acker| {
             let there = self.host_of(acker.member).map(|host| &self.hosts[host]);
             there.is_none_or(|there| {
-                let blank = there.volume.record.is_none();
-                there.pod_uid != acker.pod_uid && (there.boot_id != acker.boot_id || blank)
+                let record = there.volume.record.as_ref();
+                let mut ended = record.iter().flat_map(|record| &record.ended);
+                let told = ended.any(|ended| ended.pod_uid == acker.pod_uid && ended.incarnation >= acker.incarnation);
+                let other = there.boot_id != acker.boot_id || record.is_none();
+                there.pod_uid != acker.pod_uid && other && !told
             })
         };
         let stale = record.ackers.iter().find(|acker| !(present(acker) || alone(acker) && elsewhere(acker)))?;

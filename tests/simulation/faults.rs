@@ -7,6 +7,16 @@ use crate::member::{Agent, At, Host, HostId, Volume};
 use crate::plan::{Fault, Heal, Who};
 use crate::world::{Event, World};
 
+/// How the pod that takes a deleted one's place begins.
+enum Comes {
+    /// On the same node, with its volume.
+    Back,
+    /// On another node, with its volume.
+    Elsewhere,
+    /// On another node, with an empty volume.
+    Blank,
+}
+
 impl World {
     /// The pods of a cluster that has just been applied, its clients, its first leader, and what will go wrong.
     pub fn populate(&mut self) {
@@ -105,8 +115,9 @@ impl World {
             Fault::Locked(who, lasts) => self.on(who, |world, host| {
                 world.hosts[host].locked_until = world.now + lasts;
             }),
-            Fault::PodReplaced(who) => self.on(who, |world, host| world.replace_pod(host, false)),
-            Fault::PodBlank(who) => self.on(who, |world, host| world.replace_pod(host, true)),
+            Fault::PodReplaced(who) => self.on(who, |world, host| world.replace_pod(host, Comes::Back)),
+            Fault::PodBlank(who) => self.on(who, |world, host| world.replace_pod(host, Comes::Blank)),
+            Fault::Drained(who) => self.on(who, |world, host| world.replace_pod(host, Comes::Elsewhere)),
             Fault::SecondPod { who, with_primary, blank, heals } => {
                 let primary = self.who(Who::Primary).filter(|_| with_primary);
                 self.on(who, |world, host| world.second_pod(host, primary, blank, heals));
@@ -172,6 +183,7 @@ impl World {
 
     fn agent_back(&mut self, host: HostId) {
         if self.hosts[host].alive && !std::mem::replace(&mut self.hosts[host].agent.up, true) {
+            self.note_end(host);
             self.auto_start(host);
         }
     }
@@ -183,15 +195,15 @@ impl World {
     }
 
     /// The pod is deleted and comes again; a stop by SIGTERM commits what waits, for nobody.
-    fn replace_pod(&mut self, host: HostId, blank: bool) {
+    fn replace_pod(&mut self, host: HostId, comes: Comes) {
         if let Some(server) = self.hosts[host].server.as_mut() {
             server.semi_master = false;
             server.queue.clear();
         }
         self.end_pod(host);
         let there = &self.hosts[host];
-        let volume = if blank { Volume::blank() } else { there.volume.clone() };
-        let boot = (!blank).then(|| (there.boot_id.clone(), there.boot_at));
+        let volume = if matches!(comes, Comes::Blank) { Volume::blank() } else { there.volume.clone() };
+        let boot = matches!(comes, Comes::Back).then(|| (there.boot_id.clone(), there.boot_at));
         let ordinal = there.ordinal;
         self.current[usize::from(ordinal.0)] = None;
         let delay = self.dice.range(200, 4_000);

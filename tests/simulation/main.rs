@@ -45,6 +45,9 @@ const LOST_DONORS: u64 = 600;
 /// Plans in which somebody puts the status back.
 const ROLLED_BACK: u64 = 1_500;
 
+/// Plans in which the replica of two members is drained.
+const DRAINED: u64 = 200;
+
 /// Plans in which the preferred candidate is held up by a lock.
 const LOCKED_CANDIDATES: u64 = 200;
 /// Two seconds for it to be seen, four for a freeze that ends in a kill, the rest for the failover.
@@ -260,6 +263,22 @@ fn a_locked_candidate_yields_to_the_next() {
         let begins = world.first_ack.values().nth(1).copied().expect("a second reign");
         let took = begins.saturating_sub(plan::LOCKED_KILL_MS + seed);
         assert!(took < YIELDS_WITHIN_MS, "plan {seed}: {took} ms");
+    }
+}
+
+/// The run on the node that was drained is over, says its volume: there is no failover that could clean the list of ackers.
+#[test]
+fn a_replica_of_two_that_was_drained_leaves_the_list_of_ackers() {
+    for seed in 0..DRAINED {
+        let mut dice = Dice::new(seed);
+        let mut policy = plan::policy(&mut dice);
+        policy.members = vec![MemberPolicy { priority: 0, never_primary: false }; 2];
+        policy.hosts = (0..2).map(|member| format!("m{member}")).collect();
+        (policy.mode, policy.when_no_acker) = (Mode::SemiSync, WhenNoAcker::Wait);
+        let mut world = World::planned(dice, policy, Plan::of_a_drained_replica(seed), (None, false));
+        world.run();
+        assert_eq!(world.violation, None, "plan {seed}");
+        assert_eq!(world.store.record.ackers.len(), 1, "plan {seed}: {:?}", world.store.record.ackers);
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Fault {
     IndexLost(Who, u64),
     PodReplaced(Who),
     PodBlank(Who),
+    /// The pod is evicted, and its successor comes up on another node with the same volume.
+    Drained(Who),
     /// A second pod of the same name, while the first one is cut off and goes on.
     SecondPod {
         who: Who,
@@ -102,6 +104,14 @@ impl Plan {
             ],
             ..Self::default()
         }
+    }
+
+    /// Every pod of a replica is drained, again and again.
+    pub fn of_a_drained_replica(seed: u64) -> Self {
+        let drained = [3_000, 12_000, 14_000].map(|at| (at + seed, Fault::Drained(Who::Any(1))));
+        // Time for the last one to come back.
+        let last = (24_000, Fault::SlowMember(Who::Any(1), 1));
+        Self { timed: drained.into_iter().chain([last]).collect(), ..Self::default() }
     }
 
     /// Replicas that apply slowly have received what they have not applied; the old primary's agent goes away when the best of

@@ -1,7 +1,7 @@
 //! Replication, semi-sync and commits as MariaDB does them (facts/semi-sync.md, facts/mariadb-replication.md).
 
 use beachmaster::gtid::Gtid;
-use beachmaster::orders::{ExitStatus, Incarnation, MemberRole};
+use beachmaster::orders::{Ended, ExitStatus, Incarnation, MemberRole};
 
 use crate::member::{Commit, Conn, From, HostId, Io, Kept, Slave, Tx};
 use crate::world::{Acked, Event, World};
@@ -305,6 +305,9 @@ impl World {
             self.say(|| format!("host {host}: something is left half done"));
         }
         self.hosts[host].exited = Some((server.incarnation, ExitStatus { code: None, signal: Some(9) }));
+        if self.hosts[host].agent.up && keeps_relay_logs {
+            self.note_end(host);
+        }
         let ends: Vec<u64> =
             self.conns.iter().filter(|(_, conn)| !conn.donor && conn.source == host).map(|(id, _)| *id).collect();
         for id in ends {
@@ -316,6 +319,16 @@ impl World {
         }
         self.agent_event(host, beachmaster::orders::Event::Exited);
         self.after(50, Event::AutoStart(host));
+    }
+
+    /// The agent leaves on the volume which run is over.
+    pub fn note_end(&mut self, host: HostId) {
+        let there = &mut self.hosts[host];
+        let (Some((incarnation, _)), false) = (&there.exited, there.detached) else { return };
+        let ended = Ended { pod_uid: there.pod_uid.clone(), incarnation: *incarnation };
+        if let Some(record) = &mut there.volume.record {
+            record.note_end(ended);
+        }
     }
 
     /// The agent's rule at every end of mariadbd: a replica starts by itself.

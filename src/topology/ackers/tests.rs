@@ -3,7 +3,7 @@
 use super::super::member::samples::{acker, cluster, edit, record, replica, running, state};
 use super::super::observation::{AgentSight, ServerSight};
 use super::*;
-use crate::orders::{ExitStatus, Mariadbd, Volume};
+use crate::orders::{Ended, ExitStatus, Mariadbd, Volume};
 
 /// Member 0 takes writes; `replicas` of them acknowledge, every one a recorded acker.
 fn acknowledged_by(replicas: u8) -> (Record, Observation) {
@@ -20,7 +20,7 @@ fn acknowledged_by(replicas: u8) -> (Record, Observation) {
 }
 
 fn evicted(record: &Record, seen: &Observation) -> Option<Ordinal> {
-    to_evict(record, seen, &seen.members[0])
+    to_evict(Rules::default(), record, seen, &seen.members[0])
 }
 
 #[test]
@@ -102,6 +102,19 @@ fn a_run_ends_in_its_pod_or_on_its_volume_under_its_kernel() {
         }),
         "the old pod may live on its own volume"
     );
+    // As a pod on another node finds it.
+    fn moved(state: &mut AgentState, pod_uid: &str, run: u64) {
+        "new".clone_into(&mut state.pod_uid);
+        "new".clone_into(&mut state.boot_id);
+        let Volume::Recorded { record } = &mut state.volume else { panic!() };
+        record.incarnation = Incarnation(4);
+        record.note_end(Ended { pod_uid: pod_uid.to_owned(), incarnation: Incarnation(run) });
+        record.note_end(Ended { pod_uid: "new".to_owned(), incarnation: Incarnation(3) });
+    }
+    assert!(leaves(|state| moved(state, "pod-1", 1)), "its own pod has seen it end");
+    assert!(leaves(|state| moved(state, "pod-1", 2)), "and a later one");
+    assert!(!leaves(|state| moved(state, "pod-1", 0)), "an earlier one");
+    assert!(!leaves(|state| moved(state, "other", 9)), "another pod says nothing of it");
 }
 
 #[test]
