@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{
-    Answer, Event, Frozen, Incarnation, LogEvidence, Mariadbd, MemberRole, Order, Ordinal, Outcome, Reason, Secret,
-    Source,
+    AgentState, Answer, Ended, Event, Frozen, Incarnation, LogEvidence, Mariadbd, MemberRole, Order, Ordinal, Outcome,
+    Reason, Secret, Source,
 };
 
 #[path = "common/member.rs"]
@@ -54,6 +54,8 @@ with_members! {
         processes_may_be_killed_and_tokens_are_remembered,
         an_acker_recovers_what_it_received_in_an_earlier_run,
         a_sql_thread_that_was_stopped_by_hand_is_started,
+        a_read_lock_over_stopped_threads_is_named,
+        a_replica_that_a_lock_holds_up_acknowledges_again,
         an_acker_recovers_what_it_threw_away_in_its_run,
         a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     mariadb_11_8: Setup::plain(Version::V11_8) =>
@@ -62,6 +64,8 @@ with_members! {
         processes_may_be_killed_and_tokens_are_remembered,
         an_acker_recovers_what_it_received_in_an_earlier_run,
         orders_that_reconnect_start_a_stopped_sql_thread,
+        a_read_lock_over_stopped_threads_is_named,
+        a_replica_that_a_lock_holds_up_acknowledges_again,
         a_sql_thread_that_was_stopped_by_hand_is_started,
         an_acker_recovers_what_it_threw_away_in_its_run,
         a_long_tail_is_applied_without_syncs_and_survives_a_crash;
@@ -242,6 +246,58 @@ fn a_sql_thread_that_was_stopped_by_hand_is_started(setup: Setup) {
     assert!(failed.message.contains("the SQL thread stopped: error 1062"), "{}", failed.message);
 }
 
+/// A backup that stops both threads and takes a read lock: another candidate must not wait for it.
+fn a_read_lock_over_stopped_threads_is_named(setup: Setup) {
+    let members = cluster::<2>(setup);
+    let [primary, acker] = &members[..] else { panic!() };
+    acker.sql("STOP SLAVE SQL_THREAD");
+    write(primary, 20);
+    let end = primary.position();
+    acker.sql("STOP SLAVE IO_THREAD");
+    let mut backup = acker.client("FLUSH TABLES WITH READ LOCK; SELECT 'locked', SLEEP(600)");
+    let sleeps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+    until("it is locked", || acker.sql(sleeps) == "1");
+    let mut stream = acker.stream();
+    let Answer::Frozen(frozen) = stream.obey(2, 1, Order::Freeze) else { panic!() };
+    assert!(frozen.received.covers(&end) && !frozen.dropped, "{frozen:?}");
+    let began = Instant::now();
+    let wait = || Order::Await { position: end.clone() };
+    let Answer::Applied { reached: false, held: Some(held), .. } = stream.obey(2, 2, wait()) else { panic!() };
+    println!("named after {:?}: {held}", began.elapsed());
+    assert!(held.starts_with("its SQL thread: Waiting for backup lock"), "{held}");
+    assert!(matches!(stream.obey(2, 3, wait()), Answer::Applied { reached: false, held: Some(_), .. }), "still");
+    let backup_s = acker.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
+    acker.sql(&format!("KILL {backup_s}"));
+    backup.wait().unwrap();
+    let mut seq = 3;
+    until("it is applied", || {
+        seq += 1;
+        matches!(stream.obey(2, seq, wait()), Answer::Applied { reached: true, .. })
+    });
+    assert_eq!(acker.sql("SELECT COUNT(*) FROM d.t"), primary.sql("SELECT COUNT(*) FROM d.t"));
+}
+
+/// The old primary was started again because a lock held up all candidates: its commits must not wait for that lock.
+fn a_replica_that_a_lock_holds_up_acknowledges_again(setup: Setup) {
+    let members = cluster::<2>(setup);
+    let [primary, acker] = &members[..] else { panic!() };
+    let mut backup = acker.client("FLUSH TABLES WITH READ LOCK; SELECT 'locked', SLEEP(600)");
+    let sleeps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+    until("it is locked", || acker.sql(sleeps) == "1");
+    write(primary, 20);
+    let Answer::Frozen(frozen) = acker.stream().obey(2, 1, Order::Freeze) else { panic!() };
+    assert!(frozen.received.covers(&primary.position()) && !frozen.killed, "{frozen:?}");
+    let began = Instant::now();
+    assert_eq!(acker.stream().obey(2, 2, follow(acker, primary)), Answer::Done);
+    println!("follows again after {:?}", began.elapsed());
+    write(primary, 20);
+    assert_eq!(semi_sync_status(primary, "master_no_tx"), "0", "all of it was acknowledged");
+    let backup_s = acker.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
+    acker.sql(&format!("KILL {backup_s}"));
+    backup.wait().unwrap();
+    wait_until_equal(&[primary, acker]);
+}
+
 /// Orders that restart the IO thread alone drop nothing either.
 fn orders_that_reconnect_start_a_stopped_sql_thread(setup: Setup) {
     let members = cluster::<2>(setup);
@@ -396,6 +452,11 @@ fn processes_may_be_killed_and_tokens_are_remembered(setup: Setup) {
     members[1].kill_launch();
     let exited = stream.event(Event::Exited);
     assert!(matches!(exited.mariadbd, Mariadbd::Exited { incarnation: Incarnation(2), .. }), "{exited:?}");
+    let over = |state: &AgentState| {
+        let ended = Ended { pod_uid: state.pod_uid.clone(), incarnation: Incarnation(2) };
+        state.record().is_some_and(|record| record.ended == [ended])
+    };
+    members[1].wait_for("the volume tells which run is over", over);
     members[1].start_launch();
     assert!(matches!(stream.event(Event::Answers).mariadbd, Mariadbd::Running { incarnation: Incarnation(3), .. }));
     members[1].stream().obey(2, 3, follow(&members[1], &members[0]));

@@ -135,9 +135,11 @@ pub async fn is_acknowledging(session: &mut Session) -> Result<bool, SqlError> {
 /// # Errors
 /// As the statement fails.
 pub async fn held_by(session: &mut Session) -> Result<String, SqlError> {
+    // A SQL thread that starts is called Connect.
     const APPLYING: &str = "SELECT CONCAT(IFNULL(STATE, ''), ' (', LEFT(IFNULL(INFO, ''), 100), ')') \
-                            FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_SQL', 'Slave_worker') \
-                            ORDER BY STATE LIKE '%lock%' DESC, INFO IS NULL LIMIT 3";
+                            FROM information_schema.PROCESSLIST \
+                            WHERE USER = 'system user' AND COMMAND IN ('Slave_SQL', 'Slave_worker', 'Connect') \
+                            ORDER BY STATE LIKE '%lock%' DESC, STATE LIKE 'Waiting for work%', INFO IS NULL LIMIT 3";
     const OTHERS: &str = "SELECT CONCAT(ID, ' of ', USER, ' for ', TIME, ' s') FROM information_schema.PROCESSLIST \
                           WHERE USER NOT IN ('system user', 'mysql') AND USER NOT LIKE 'beachmaster%' \
                           ORDER BY TIME DESC LIMIT 3";

@@ -124,6 +124,7 @@ impl World {
                             hold: false,
                             clean_stop: false,
                             incarnation: Incarnation(0),
+                            ended: Vec::new(),
                         });
                         self.check_init(host, &run.order);
                     }
@@ -270,7 +271,16 @@ impl World {
         };
         match run.step {
             0 if self.follows_well(host, from, semi) => self.after_start(host, run, wait),
+            0 if wait.is_none() && self.is_frozen(host, from) => {
+                if let Some(server) = self.hosts[host].server.as_mut() {
+                    server.slave_enabled = semi;
+                }
+                self.start_io(host);
+                Next::Step(4, 3)
+            }
             0 => Next::Step(1, 2),
+            // STOP SLAVE waits for the lock, too.
+            1 if self.is_held(host) => Next::failed(Reason::Sql, "the SQL thread does not stop"),
             1 => {
                 self.stop_replica(host);
                 if self.hosts[host].volume.half_done && !self.mend(host, from) {
@@ -327,6 +337,21 @@ impl World {
             });
             connected && server.slave_enabled == semi
         })
+    }
+
+    /// Only its IO thread was stopped.
+    fn is_frozen(&self, host: HostId, from: From) -> bool {
+        let there = &self.hosts[host];
+        let slave = there.server.as_ref().and_then(|server| server.slave.as_ref());
+        let frozen = |slave: &Slave| slave.from == from && slave.sql && slave.io == Io::Stopped && slave.io_errno == 0;
+        !there.volume.half_done && slave.is_some_and(frozen)
+    }
+
+    /// Its SQL thread has something to apply, and somebody's lock keeps it from that.
+    fn is_held(&self, host: HostId) -> bool {
+        let there = &self.hosts[host];
+        let has_more = there.server.as_ref().is_some_and(|server| !server.relay.is_empty());
+        has_more && there.locked_until > self.now
     }
 
     /// Links the relay logs, then STOP SLAVE.

@@ -31,8 +31,14 @@ pub(super) async fn follow(
     // Else what it has received would be fetched once more.
     sql_thread::start(work).await?.map_err(sql_error)?;
     let semi_sync = acker.is_some();
-    if replicates(work, &login, semi_sync).await? {
+    let found = present(work, &login, semi_sync).await?;
+    if found == Present::AsOrdered {
         work.persist(|stored| stored.record.role = MemberRole::Replica).await?;
+    } else if found == Present::Frozen && wait.is_none() && repair::is_whole(work)? {
+        work.persist(|stored| stored.record.role = MemberRole::Replica).await?;
+        work.execute(&format!("SET GLOBAL rpl_semi_sync_slave_enabled={}", u8::from(semi_sync))).await?;
+        work.keep_relay_logs(None)?;
+        work.execute("START SLAVE IO_THREAD").await?;
     } else {
         work.persist(|_| {}).await?;
         repair::mend(work, Some(&login)).await?;
@@ -95,18 +101,33 @@ pub(super) fn refuse_a_primary(globals: &Globals) -> Result<(), OrderError> {
     Err(OrderError { reason: Reason::StillRunning, message })
 }
 
-async fn replicates(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<bool, OrderError> {
-    let Some(slave) = work.slave().await? else { return Ok(false) };
+/// What of an order to follow is done already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Present {
+    /// All of it.
+    AsOrdered,
+    /// Only its IO thread is stopped. Its SQL thread, which a lock may hold for hours, need not be: STOP SLAVE would wait
+    /// for the same lock.
+    Frozen,
+    /// Nothing that could be kept.
+    Other,
+}
+
+async fn present(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<Present, OrderError> {
+    let Some(slave) = work.slave().await? else { return Ok(Present::Other) };
     let status = &slave.status;
     let same_source = status.host == login.host && status.port == login.port && slave.user == login.user;
-    let healthy = status.io == IoThread::Yes && status.sql && status.by_gtid;
     let data_dir = work.agent().config.data_dir();
     let differs = || replication_password::differs(&data_dir, &login.user, &login.password.0);
-    if tokio::task::block_in_place(differs) == Some(true) {
-        return Ok(false);
+    if !same_source || !status.sql || !status.by_gtid || tokio::task::block_in_place(differs) == Some(true) {
+        return Ok(Present::Other);
     }
     let acker = (work.globals().await?.acker_wanted, work.is_acknowledging().await?);
-    Ok(same_source && healthy && acker == (semi_sync, semi_sync))
+    Ok(match status.io {
+        IoThread::Yes if acker == (semi_sync, semi_sync) => Present::AsOrdered,
+        IoThread::No if status.io_errno == 0 => Present::Frozen,
+        _ => Present::Other,
+    })
 }
 
 /// Stops what replicates, with every relay log kept, and replicates from `login`.

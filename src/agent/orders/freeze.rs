@@ -56,6 +56,6 @@ async fn frozen_at(work: &mut Work<'_>, received: Option<GtidPosition>) -> Resul
     let applied = work.globals().await?.applied();
     let received = applied.union(&received.unwrap_or_default());
     let dropped = work.has_dropped(&received)?;
-    let settled = !work.agent().supervisor.is_relaxed() && repair::is_examined(work)?;
+    let settled = repair::is_whole(work)?;
     Ok(Frozen { incarnation, received, applied, killed: false, dropped, settled })
 }

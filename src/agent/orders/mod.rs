@@ -82,7 +82,9 @@ async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
         Order::Freeze => freeze::freeze(work).await,
         Order::Follow { source, acker, wait } => follow::follow(work, &source, acker, wait).await,
         Order::Await { position } => {
-            recover::received(work).await?;
+            if let Some(held) = recover::received(work).await? {
+                return Ok(held);
+            }
             wait::until_applied(work, &position).await
         }
         Order::Recover { incarnation, server_id } => recover::recover(work, incarnation, server_id).await,

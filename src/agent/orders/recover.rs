@@ -20,8 +20,9 @@ use super::follow::{Login, refuse_a_primary, switch};
 use super::freeze::frozen;
 use super::repair;
 use super::sql_thread;
-use super::wait::until_applied_within;
+use super::wait::{Held, until_applied_within};
 use super::work::Work;
+use crate::agent::access::sql_error;
 use crate::agent::binlog_files::BinlogError;
 use crate::agent::binlog_server::BinlogServer;
 use crate::agent::relay_logs::{Reading, RelayLogs};
@@ -41,17 +42,17 @@ pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32
     let _reading = reading(work);
     drain(work).await?;
     work.stop_replication().await?;
-    apply_kept(work, of, server_id).await?;
+    apply_kept(work, of, server_id, Held::WaitsOn).await?;
     Ok(Answer::Recovered { of, frozen: frozen(work).await? })
 }
 
 /// What this run has received and not applied, when both replica threads stand still and no error keeps them: START SLAVE
-/// alone would throw it away.
-pub(super) async fn received(work: &mut Work<'_>) -> Result<(), OrderError> {
-    let Some(slave) = work.slave().await? else { return Ok(()) };
+/// alone would throw it away. What holds it up is the answer to the order.
+pub(super) async fn received(work: &mut Work<'_>) -> Result<Option<Answer>, OrderError> {
+    let Some(slave) = work.slave().await? else { return Ok(None) };
     let stand_still = sql_thread::is_stopped(&slave.status) && slave.status.io == IoThread::No;
     if !stand_still || work.globals().await?.applied().covers(&work.received().await?.unwrap_or_default()) {
-        return Ok(());
+        return Ok(None);
     }
     info!("both replica threads were stopped by hand: what was received is applied from the kept relay logs");
     work.persist(|_| {}).await?;
@@ -59,15 +60,21 @@ pub(super) async fn received(work: &mut Work<'_>) -> Result<(), OrderError> {
     work.stop_replication().await?;
     let run = work.incarnation()?;
     // An earlier try may have left the last one: it names the same source.
-    let Some(last) = folders(work, run).await?.pop() else { return Ok(()) };
+    let Some(last) = folders(work, run).await?.pop() else { return Ok(None) };
     match open(work, &last).await?.map(|server| server.source_id()) {
-        Some(source) => apply_kept(work, run, source).await,
-        None => Ok(()),
+        Some(source) => apply_kept(work, run, source, Held::YieldsWithAll).await,
+        None => Ok(None),
     }
 }
 
-/// Applies what the kept relay logs since a run hold of a reign. The member replicates from nobody then.
-async fn apply_kept(work: &mut Work<'_>, of: Incarnation, server_id: u32) -> Result<(), OrderError> {
+/// Applies what the kept relay logs since a run hold of a reign. The member replicates from nobody then, unless it is answered
+/// what holds it up.
+async fn apply_kept(
+    work: &mut Work<'_>,
+    of: Incarnation,
+    server_id: u32,
+    held: Held,
+) -> Result<Option<Answer>, OrderError> {
     // All that this run and later ones received and applied nowhere: what follows drops it once more.
     for folder in folders(work, of).await? {
         if RelayLogs::is_covered(&folder, &work.globals().await?.applied()) {
@@ -76,13 +83,16 @@ async fn apply_kept(work: &mut Work<'_>, of: Incarnation, server_id: u32) -> Res
         if let Some(server) = open(work, &folder).await? {
             let end = server.end().position;
             let is_wanted = is_of_the_reign(&end, server.source_id(), server_id);
-            if is_wanted && !work.globals().await?.applied().covers(&end) {
-                apply(work, server, &end).await?;
+            if is_wanted
+                && !work.globals().await?.applied().covers(&end)
+                && let Some(held) = apply(work, server, &end, held).await?
+            {
+                return Ok(Some(held));
             }
         }
     }
     // What this run began with is out of use now, so that its content can be known.
-    folders(work, of).await.map(drop)
+    folders(work, of).await.map(|_| None)
 }
 
 /// Who acknowledged to a primary has something of its own writing, or something it sent. What came from others may have
@@ -129,7 +139,12 @@ async fn open(work: &Work<'_>, folder: &Path) -> Result<Option<BinlogServer>, Or
     }
 }
 
-async fn apply(work: &mut Work<'_>, server: BinlogServer, end: &GtidPosition) -> Result<(), OrderError> {
+async fn apply(
+    work: &mut Work<'_>,
+    server: BinlogServer,
+    end: &GtidPosition,
+    held: Held,
+) -> Result<Option<Answer>, OrderError> {
     let failed =
         |error| OrderError { reason: Reason::Unsupported, message: format!("a port for the relay logs: {error}") };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
@@ -148,10 +163,16 @@ async fn apply(work: &mut Work<'_>, server: BinlogServer, end: &GtidPosition) ->
     durable::relax(work, end).await?;
     switch(work, &login, false).await?;
     let limit = work.remaining();
-    let applied = until_applied_within(work, end, limit).await?;
+    let applied = until_applied_within(work, end, limit, held).await;
+    if let Ok(Answer::Applied { held: Some(_), .. }) = applied {
+        // STOP SLAVE would wait for the same lock. The SQL thread applies all of it once that is lifted.
+        work.keep_relay_logs(None)?;
+        work.stop("STOP SLAVE IO_THREAD").await?.map_err(sql_error)?;
+        return applied.map(Some);
+    }
     work.stop_replication().await?;
-    match applied {
-        Answer::Applied { reached: true, .. } => Ok(()),
+    match applied? {
+        Answer::Applied { reached: true, .. } => Ok(None),
         _ => {
             let message = format!("the kept relay logs are not applied up to {end} yet: repeat the order");
             Err(OrderError { reason: Reason::Expired, message })

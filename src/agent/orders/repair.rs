@@ -58,6 +58,11 @@ pub(super) fn is_examined(work: &Work<'_>) -> Result<bool, OrderError> {
     Ok(work.agent().volume.stored().is_some_and(|stored| stored.examined == Some(run)))
 }
 
+/// True when nothing is left half done, and all that is applied is durable.
+pub(super) fn is_whole(work: &Work<'_>) -> Result<bool, OrderError> {
+    Ok(!work.agent().supervisor.is_relaxed() && is_examined(work)?)
+}
+
 async fn logs_what_it_applies(work: &mut Work<'_>) -> Result<bool, OrderError> {
     work.sql().await?.row("SELECT @@log_slave_updates").await.map_err(sql_error)
 }

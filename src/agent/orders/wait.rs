@@ -28,7 +28,18 @@ const EARLY: Duration = Duration::from_millis(100);
 
 /// Waits as [`until_applied_within`], as long as one order may.
 pub(super) async fn until_applied(work: &mut Work<'_>, position: &GtidPosition) -> Result<Answer, OrderError> {
-    until_applied_within(work, position, LONGEST_WAIT).await
+    until_applied_within(work, position, LONGEST_WAIT, Held::Yields).await
+}
+
+/// Whether somebody else can do instead what a member is held up in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It is answered what holds it up.
+    Yields,
+    /// So it is once the member has received all that is waited for.
+    YieldsWithAll,
+    /// It waits on.
+    WaitsOn,
 }
 
 /// Waits until `position` is applied and the member [fit](settle) for promotion. A SQL thread that was stopped by hand is
@@ -37,6 +48,7 @@ pub(super) async fn until_applied_within(
     work: &mut Work<'_>,
     position: &GtidPosition,
     limit: Duration,
+    held: Held,
 ) -> Result<Answer, OrderError> {
     let began = Instant::now();
     let _writeback = durable::write_back(work.agent());
@@ -58,9 +70,9 @@ pub(super) async fn until_applied_within(
         if moved.0 != applied {
             moved = (applied.clone(), Instant::now());
         }
-        // An order that waits for longer is one that nobody else can carry out instead.
-        if limit <= LONGEST_WAIT
+        if held != Held::WaitsOn
             && moved.1.elapsed() >= HELD_AFTER
+            && (held == Held::Yields || applied.union(&work.received().await?.unwrap_or_default()).covers(position))
             && let Some(held) = held_up(work, &applied).await?
         {
             return Ok(Answer::Applied { position: applied, reached: false, held: Some(held) });
