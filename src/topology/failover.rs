@@ -112,7 +112,11 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let Some(candidate) = case.seen.member(best) else {
         return Decision::blocked("the candidate is no member any more").rejecting(ranking.rejected);
     };
-    let can_resume = |old: &MemberView| resume::is_possible(case, old) && is_read(case, old);
+    // Whoever has more than its files hold would send the resumed one back here.
+    let can_resume = |old: &MemberView| {
+        let end = old.progress.fenced.as_ref().and_then(|evidence| safety::logs_end(case.record, evidence).ok());
+        resume::is_possible(case, old) && end.is_some_and(|end| end.covers(&target))
+    };
     if case.seen.member(from).is_some_and(can_resume)
         && let Some(held) = held::all_of_them(case, &ranking)
     {
@@ -295,8 +299,7 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
     // address, and kube-proxy's delay is over by the time of the promotion. During a long one their reconnects would
     // only take time away from it.
     let near = target.distance(applied) <= LONG_TAIL;
-    let route =
-        (near && case.seen.routed != Some(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
+    let route = (near && !case.seen.leads_to(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
     match act {
         Ok(act) => Decision {
             progress: CatchUp::of(candidate, target, case.seen.member(from).and_then(MemberView::tail_bytes)),

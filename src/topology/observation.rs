@@ -385,6 +385,13 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// True when NAME-primary leads to `member` and says since which term: without one it does not fence late writes, and is
+    /// written once more.
+    #[must_use]
+    pub fn leads_to(&self, member: Ordinal) -> bool {
+        self.routed == Some(member) && self.routed_in.is_some()
+    }
+
     /// One member.
     #[must_use]
     pub fn member(&self, ordinal: Ordinal) -> Option<&MemberView> {

@@ -81,7 +81,8 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     if !missing.is_empty() {
         return Err(waits_for(case, &missing.join(","), term));
     }
-    let Some(primary) = promoted_last(case, &silent) else { return without_primary(case, term, &silent) };
+    let given_up = given_up.map_or(&[][..], |wish| &wish.members);
+    let Some(primary) = promoted_last(case, &silent) else { return without_primary(case, term, &silent, given_up) };
     let looked_at = primary.state().is_some_and(|state| state.mariadbd.is_dead()) || primary.view().is_some();
     if !looked_at {
         return Err(format!("{} does not answer SQL yet", case.policy.name(primary.ordinal)));
@@ -113,15 +114,20 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
 
 /// The member that was promoted last is given up: the others have what they have, and what only it had is lost by the user's
 /// word. They stand for it as ackers do, so that all of them are frozen before one is promoted.
-fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal]) -> Result<Record, String> {
+fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[Ordinal]) -> Result<Record, String> {
     let recorded = case.record.primary.filter(|primary| silent.contains(primary));
     let from = recorded.or(silent.first().copied());
     let from = from.ok_or("no volume says that its member was ever promoted: put back the newest status")?;
     // Who was never ordered to follow since its own promotion has nothing of the last primary.
-    let followed = |member: &&MemberView| !silent.contains(&member.ordinal) && !is_primary(member);
+    let followed = |member: &&MemberView| {
+        !silent.contains(&member.ordinal) && !given_up.contains(&member.ordinal) && !is_primary(member)
+    };
     let others: Vec<&MemberView> = case.seen.members.iter().filter(followed).collect();
     if let Some(idle) = others.iter().find(|member| !member.is_running()) {
-        return Err(format!("{} does not run yet", case.policy.name(idle.ordinal)));
+        let name = case.policy.name(idle.ordinal);
+        let too: Vec<String> =
+            given_up.iter().chain([&idle.ordinal]).map(|ordinal| case.policy.name(*ordinal)).collect();
+        return Err(format!("{name} does not run yet; {}", waits_for(case, &too.join(","), term)));
     }
     Ok(Record {
         data_uid: case.record.data_uid.clone(),

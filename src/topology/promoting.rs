@@ -23,7 +23,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     if let Some(decision) = without_source(case, primary) {
         return decision;
     }
-    let routed = case.seen.routed == Some(primary.ordinal);
+    let routed = case.seen.leads_to(primary.ordinal);
     if routed && primary.progress.promoted.is_some() {
         let record = Record { transition: None, ..case.record.clone() };
         return Decision::write(record, "the new primary takes writes");

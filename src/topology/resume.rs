@@ -9,7 +9,7 @@ use super::policy::Mode;
 use super::record::{Durability, Record, Step, Transition, TransitionKind};
 use super::safety;
 use crate::gtid::GtidPosition;
-use crate::orders::{LogEvidence, Order};
+use crate::orders::{LogEvidence, Mariadbd, Order};
 
 /// After this many failed starts another member is preferred, should one have appeared.
 const STARTS_TO_GIVE_UP: u32 = 2;
@@ -42,14 +42,16 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     if !view.binlog_position.covers(end) && !case.rules.resumes_unread {
         return fell_short(case, old, end);
     }
-    let ahead = case.others(old.ordinal).find(|member| {
+    let ahead = case.others(old.ordinal).filter(|member| {
         let theirs = received(member);
         // What an earlier reign gave up is no reason to go back to it.
         let clean = written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none();
         let ours = case.is_ours(member) || member.state().is_none();
         member.view().is_some() && ours && clean && !view.binlog_position.covers(&theirs)
     });
-    match ahead {
+    let ahead: Vec<&MemberView> = ahead.collect();
+    // Without its agent it cannot be frozen, and a failover would pass over what it has.
+    match ahead.iter().find(|member| member.state().is_none()).or(ahead.first()) {
         Some(member) => someone_is_ahead(case, old, member),
         None => point_of_no_return(case, old, view),
     }
@@ -125,7 +127,7 @@ fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision
 
 fn start(case: &Case<'_>, old: &MemberView) -> Decision {
     if let Some(failure) = old.progress.failure() {
-        if failure.count >= STARTS_TO_GIVE_UP && can_fail_over(case, old) {
+        if failure.count >= STARTS_TO_GIVE_UP && can_fail_over(case, old) && !is_better_waited_for(case, old) {
             let why = format!("member {} does not start: {}", old.ordinal, failure.error);
             return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
         }
@@ -134,6 +136,13 @@ fn start(case: &Case<'_>, old: &MemberView) -> Decision {
         return Decision { acts, blocked: Some(why), ..Decision::default() };
     }
     Decision::acts(order(old, Order::Start).into_iter().collect())
+}
+
+/// Its mariadbd runs, in its recovery, and whoever else could be primary was held up: a failover would only begin both anew.
+fn is_better_waited_for(case: &Case<'_>, old: &MemberView) -> bool {
+    let recovers = old.state().is_some_and(|state| matches!(state.mariadbd, Mariadbd::Running { .. }));
+    let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
+    recovers && ranking.best().and_then(|best| case.seen.member(best)).is_some_and(|best| best.stumbled)
 }
 
 /// The old primary's volume is gone: only somebody else can be primary now.
@@ -156,6 +165,10 @@ fn can_fail_over(case: &Case<'_>, old: &MemberView) -> bool {
 /// again harms nobody.
 fn someone_is_ahead(case: &Case<'_>, old: &MemberView, ahead: &MemberView) -> Decision {
     let missing = format!("member {} has transactions that member {} lost", ahead.ordinal, old.ordinal);
+    if ahead.state().is_none() {
+        let name = case.policy.name(ahead.ordinal);
+        return Decision::blocked(format!("{missing}, and its agent does not answer: look at pod {name}"));
+    }
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
     if case.may_fail_over() && ranking.best().is_some() {
         return failover::announce(case, TransitionKind::Failover, old.ordinal, missing).rejecting(ranking.rejected);

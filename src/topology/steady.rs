@@ -53,7 +53,7 @@ fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
         return Decision::write(record, why);
     }
     let mut acts: Vec<Act> = Vec::new();
-    if case.seen.routed != Some(primary.ordinal) {
+    if !case.seen.leads_to(primary.ordinal) {
         acts.push(Act::Route { member: primary.ordinal });
     }
     acts.extend(on_primary(case, primary));

@@ -24,8 +24,9 @@ use crate::resources::{labels, names};
 /// Owner of the selector among the object's field managers.
 const FIELD_MANAGER: &str = "beachmaster-router";
 
-/// What no cluster reaches in fifty years of a failover every two minutes; somebody has written such a term by hand.
-const NO_TERM: Term = Term(1 << 24);
+/// So many terms no cluster passes through while a status is out of date (four years of a failover every two minutes): a term
+/// that is further above the record's was written by hand.
+const MOST_TERMS: u64 = 1 << 20;
 
 /// Pause before a read or write that failed is tried again.
 const FAILED: Duration = Duration::from_millis(200);
@@ -116,17 +117,17 @@ impl Router {
         Self { reach, inputs, led: Led::default(), busy: false, look_again: false }
     }
 
-    /// The member clients are led to; none while the Service does not say since which term (an earlier release wrote it, or
-    /// somebody took the annotation away): then it is written once more.
+    /// The member clients are led to.
     #[must_use]
     pub fn routed(&self) -> Option<Ordinal> {
-        self.led.to.filter(|_| self.led.term.is_some())
+        self.led.to
     }
 
-    /// The term in which that was written.
+    /// The term in which that was written; none when the Service does not say (an earlier release wrote it, or somebody took
+    /// the annotation away), or what no operator wrote that knew a record of the term `ours`.
     #[must_use]
-    pub fn routed_in(&self) -> Option<Term> {
-        self.led.term
+    pub fn routed_in(&self, ours: Term) -> Option<Term> {
+        self.led.term.filter(|found| may_be_written(*found, ours))
     }
 
     /// Reads the Service.
@@ -244,10 +245,11 @@ fn patch(cluster: &str, service: &Service, lead: Lead) -> Result<Option<serde_js
     let name = names::primary(cluster);
     let Lead { member, term, .. } = lead;
     let now = led(cluster, service);
-    if let Some(found) = now.term.filter(|found| *found > term) {
+    let written_in = now.term.filter(|found| may_be_written(*found, term));
+    if let Some(found) = written_in.filter(|found| *found > term) {
         return Err(RouteError::Deposed { name, found, ours: term });
     }
-    if now.to == Some(member) && now.term.is_some() {
+    if now.to == Some(member) && written_in.is_some() {
         return Ok(None);
     }
     Ok(Some(serde_json::json!({
@@ -262,6 +264,11 @@ fn patch(cluster: &str, service: &Service, lead: Lead) -> Result<Option<serde_js
     })))
 }
 
+/// True when an operator may have written the term `found`, for all that one knows whose record says `ours`.
+fn may_be_written(found: Term, ours: Term) -> bool {
+    found.0 <= ours.0.saturating_add(MOST_TERMS)
+}
+
 /// Where a Service leads. A selector with more in it than ours leads nowhere.
 fn led(cluster: &str, service: &Service) -> Led {
     let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
@@ -269,7 +276,7 @@ fn led(cluster: &str, service: &Service) -> Led {
     let term = service.metadata.annotations.as_ref().and_then(|annotations| annotations.get(labels::TERM));
     Led {
         to: only.and_then(|pod| member_ordinal(cluster, pod)),
-        term: term.and_then(|term| term.parse().ok()).map(Term).filter(|term| *term < NO_TERM),
+        term: term.and_then(|term| term.parse().ok()).map(Term),
     }
 }
 

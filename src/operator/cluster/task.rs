@@ -56,6 +56,8 @@ pub struct ClusterTask {
     transition_seen: Option<Millis>,
     routed_at: Option<Millis>,
     people_at: Option<Millis>,
+    /// That write failed: the next one is not hurried.
+    people_failed: bool,
     doubted_at: Option<Millis>,
 }
 
@@ -75,6 +77,7 @@ impl ClusterTask {
             transition_seen: None,
             routed_at: None,
             people_at: None,
+            people_failed: false,
             doubted_at: None,
         }
     }
@@ -246,7 +249,7 @@ impl ClusterTask {
         let mut seen = Observation {
             members: self.parts.crew.views(now),
             routed: self.parts.router.routed(),
-            routed_in: self.parts.router.routed_in(),
+            routed_in: self.parts.router.routed_in(self.parts.book.record().term),
             now,
             no_acker_since: None,
             my_term: self.parts.book.my_term(),
@@ -371,7 +374,8 @@ impl ClusterTask {
             return;
         }
         self.put_labels(seen);
-        let pause = if people::turns(&told, &self.parts.book.status()) { TURN_MS } else { PEOPLE_MS };
+        let turns = !self.people_failed && people::turns(&told, &self.parts.book.status());
+        let pause = if turns { TURN_MS } else { PEOPLE_MS };
         if self.people_at.is_some_and(|at| seen.now.since(at) < pause) {
             return;
         }
@@ -381,7 +385,9 @@ impl ClusterTask {
             return;
         }
         self.people_at = Some(seen.now);
-        if let Err(error) = self.parts.book.write(record, status).await {
+        let written = self.parts.book.write(record, status).await;
+        self.people_failed = written.is_err();
+        if let Err(error) = written {
             warn!(cluster = %self.wish.cluster, %error, "status not written; it is read again");
         }
     }
