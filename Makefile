@@ -10,6 +10,7 @@ CLUSTER := e2e/cluster/cluster
 NODES ?= 3
 RUNS ?=
 SCENARIO ?=
+MINUTES ?= 30
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/beachmaster
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
@@ -83,6 +84,16 @@ e2e: cluster ## Run the e2e scenarios, or SCENARIO=name alone (RUNS=n)
 	@$(HARNESS); failed=; for scenario in $(or $(SCENARIO),$$("$$e2e" list)); do \
 	  "$$e2e" run "$$scenario" $(if $(RUNS),--runs $(RUNS)) || failed="$$failed $$scenario"; done; \
 	  [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+##@ Long series
+
+.PHONY: acceptance
+acceptance: cluster ## Every e2e scenario TIMES=3 in a row, and the long ones; results stay in target/acceptance, and it goes on where it ended
+	@$(HARNESS); e2e/acceptance "$$e2e" $(SCENARIO)
+
+.PHONY: soak
+soak: ## Simulated histories of new seeds for MINUTES=30; goes on where the last one ended (target/soak)
+	@tests/simulation/soak $(MINUTES)
 
 ##@ Parts of check
 
