@@ -56,6 +56,7 @@ with_members! {
         a_sql_thread_that_was_stopped_by_hand_is_started,
         a_read_lock_over_stopped_threads_is_named,
         a_replica_that_a_lock_holds_up_acknowledges_again,
+        a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source,
         an_acker_recovers_what_it_threw_away_in_its_run,
         a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     mariadb_11_8: Setup::plain(Version::V11_8) =>
@@ -66,6 +67,7 @@ with_members! {
         orders_that_reconnect_start_a_stopped_sql_thread,
         a_read_lock_over_stopped_threads_is_named,
         a_replica_that_a_lock_holds_up_acknowledges_again,
+        a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source,
         a_sql_thread_that_was_stopped_by_hand_is_started,
         an_acker_recovers_what_it_threw_away_in_its_run,
         a_long_tail_is_applied_without_syncs_and_survives_a_crash;
@@ -246,6 +248,27 @@ fn a_sql_thread_that_was_stopped_by_hand_is_started(setup: Setup) {
     assert!(failed.message.contains("the SQL thread stopped: error 1062"), "{}", failed.message);
 }
 
+/// Holds a read lock, as a backup does.
+struct Backup<'a> {
+    of: &'a Member,
+    client: std::process::Child,
+}
+
+impl<'a> Backup<'a> {
+    fn begin(of: &'a Member) -> Self {
+        let client = of.client("FLUSH TABLES WITH READ LOCK; SELECT 'locked', SLEEP(600)");
+        let sleeps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+        until("it is locked", || of.sql(sleeps) == "1");
+        Self { of, client }
+    }
+
+    fn end(mut self) {
+        let session = self.of.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
+        self.of.sql(&format!("KILL {session}"));
+        self.client.wait().unwrap();
+    }
+}
+
 /// A backup that stops both threads and takes a read lock: another candidate must not wait for it.
 fn a_read_lock_over_stopped_threads_is_named(setup: Setup) {
     let members = cluster::<2>(setup);
@@ -254,9 +277,7 @@ fn a_read_lock_over_stopped_threads_is_named(setup: Setup) {
     write(primary, 20);
     let end = primary.position();
     acker.sql("STOP SLAVE IO_THREAD");
-    let mut backup = acker.client("FLUSH TABLES WITH READ LOCK; SELECT 'locked', SLEEP(600)");
-    let sleeps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
-    until("it is locked", || acker.sql(sleeps) == "1");
+    let backup = Backup::begin(acker);
     let mut stream = acker.stream();
     let Answer::Frozen(frozen) = stream.obey(2, 1, Order::Freeze) else { panic!() };
     assert!(frozen.received.covers(&end) && !frozen.dropped, "{frozen:?}");
@@ -266,9 +287,7 @@ fn a_read_lock_over_stopped_threads_is_named(setup: Setup) {
     println!("named after {:?}: {held}", began.elapsed());
     assert!(held.starts_with("its SQL thread: Waiting for backup lock"), "{held}");
     assert!(matches!(stream.obey(2, 3, wait()), Answer::Applied { reached: false, held: Some(_), .. }), "still");
-    let backup_s = acker.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
-    acker.sql(&format!("KILL {backup_s}"));
-    backup.wait().unwrap();
+    backup.end();
     let mut seq = 3;
     until("it is applied", || {
         seq += 1;
@@ -281,9 +300,7 @@ fn a_read_lock_over_stopped_threads_is_named(setup: Setup) {
 fn a_replica_that_a_lock_holds_up_acknowledges_again(setup: Setup) {
     let members = cluster::<2>(setup);
     let [primary, acker] = &members[..] else { panic!() };
-    let mut backup = acker.client("FLUSH TABLES WITH READ LOCK; SELECT 'locked', SLEEP(600)");
-    let sleeps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
-    until("it is locked", || acker.sql(sleeps) == "1");
+    let backup = Backup::begin(acker);
     write(primary, 20);
     let Answer::Frozen(frozen) = acker.stream().obey(2, 1, Order::Freeze) else { panic!() };
     assert!(frozen.received.covers(&primary.position()) && !frozen.killed, "{frozen:?}");
@@ -292,9 +309,31 @@ fn a_replica_that_a_lock_holds_up_acknowledges_again(setup: Setup) {
     println!("follows again after {:?}", began.elapsed());
     write(primary, 20);
     assert_eq!(semi_sync_status(primary, "master_no_tx"), "0", "all of it was acknowledged");
-    let backup_s = acker.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
-    acker.sql(&format!("KILL {backup_s}"));
-    backup.wait().unwrap();
+    backup.end();
+    wait_until_equal(&[primary, acker]);
+}
+
+/// So it is when the replica had lost the old primary before it was frozen.
+fn a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source(setup: Setup) {
+    let members = cluster::<2>(setup);
+    let [primary, acker] = &members[..] else { panic!() };
+    let backup = Backup::begin(acker);
+    write(primary, 20);
+    let end = primary.position();
+    primary.kill_mariadbd();
+    until("it has lost its source", || acker.sql("SHOW SLAVE STATUS").contains("\t2003\t"));
+    let Answer::Frozen(frozen) = acker.stream().obey(2, 1, Order::Freeze) else { panic!() };
+    assert!(frozen.received.covers(&end) && !frozen.killed, "{frozen:?}");
+    let mut stream = primary.stream();
+    stream.obey(2, 1, Order::Fence);
+    stream.obey(2, 2, Order::Start);
+    let began = Instant::now();
+    assert_eq!(acker.stream().obey(2, 2, follow(acker, primary)), Answer::Done);
+    println!("follows again after {:?}", began.elapsed());
+    stream.obey(2, 3, promote(&end.to_string(), 0x21));
+    write(primary, 20);
+    assert_eq!(semi_sync_status(primary, "master_no_tx"), "0", "all of it was acknowledged");
+    backup.end();
     wait_until_equal(&[primary, acker]);
 }
 

@@ -186,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_tells_the_last_ends_of_the_last_pods() {
+        let mut record: VolumeRecord = serde_json::from_str(
+            r#"{"identity":{"cluster":"ns/c","dataUid":"d","ordinal":0},"token":null,"role":"replica","hold":false,
+                "cleanStop":true,"incarnation":9}"#,
+        )
+        .unwrap();
+        assert!(record.ended.is_empty(), "an agent of an earlier release");
+        assert!(!serde_json::to_string(&record).unwrap().contains("ended"));
+        let end = |pod: usize, run: u64| Ended { pod_uid: format!("pod-{pod}"), incarnation: Incarnation(run) };
+        for (run, pod) in [0, 1, 0, 2, 3, 4, 5, 6].into_iter().enumerate() {
+            record.note_end(end(pod, u64::try_from(run).unwrap()));
+        }
+        assert_eq!(record.ended, [end(0, 2), end(2, 3), end(3, 4), end(4, 5), end(5, 6), end(6, 7)]);
+    }
+
+    #[test]
     fn notes_may_be_missing_in_part_or_unknown() {
         let notes: SqlNotes = serde_json::from_str("{}").unwrap();
         assert!(notes.is_empty());

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::member::{is_refused, slave, sql_or_volume_trouble, written_outside_reigns};
-use super::observation::{MemberView, Observation};
+use super::observation::{MemberView, Observation, ServerView};
 use super::policy::Policy;
 use super::record::Record;
 use crate::gtid::GtidPosition;
@@ -113,7 +113,7 @@ fn errant(record: &Record, member: &MemberView, end: Option<&GtidPosition>) -> O
 pub fn received(member: &MemberView) -> GtidPosition {
     match member.frozen() {
         Some(frozen) => frozen.received.clone(),
-        None => member.view().map(super::observation::ServerView::received).unwrap_or_default(),
+        None => member.view().map(ServerView::received).unwrap_or_default(),
     }
 }
 
@@ -126,7 +126,7 @@ fn unapplied(member: &MemberView) -> u64 {
     let applied = match (&member.progress.applied, member.frozen()) {
         (Some(applied), _) => applied.clone(),
         (None, Some(frozen)) => frozen.applied.clone(),
-        (None, None) => member.view().map(|view| view.binlog_position.union(&view.slave_position)).unwrap_or_default(),
+        (None, None) => member.view().map(ServerView::applied).unwrap_or_default(),
     };
     received(member).distance(&applied)
 }

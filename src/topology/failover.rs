@@ -75,7 +75,7 @@ pub(super) fn announce(case: &Case<'_>, kind: TransitionKind, from: Ordinal, why
     let target = case.record.transition.as_ref().filter(same).and_then(|transition| transition.target.clone());
     let record = Record {
         term: case.record.term.next(),
-        transition: Some(Transition { kind, step: Step::Decided, from: Some(from), to: None, target }),
+        transition: Some(Transition::decided(kind, from, target)),
         ..case.record.clone()
     };
     Decision::write(record, why)
@@ -113,10 +113,8 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
         return Decision::blocked("the candidate is no member any more").rejecting(ranking.rejected);
     };
     // Whoever has more than its files hold would send the resumed one back here.
-    let can_resume = |old: &MemberView| {
-        let end = old.progress.fenced.as_ref().and_then(|evidence| safety::logs_end(case.record, evidence).ok());
-        resume::is_possible(case, old) && end.is_some_and(|end| end.covers(&target))
-    };
+    let can_resume =
+        |old: &MemberView| resume::is_possible(case, old) && read_end(case, old).is_some_and(|end| end.covers(&target));
     if case.seen.member(from).is_some_and(can_resume)
         && let Some(held) = held::all_of_them(case, &ranking)
     {
@@ -176,9 +174,13 @@ fn failures(case: &Case<'_>) -> Option<String> {
 /// Where the old reign's history is known to have come to: the end of the old primary's files, else what its ackers
 /// received. Who has something beyond that must have it from the old reign.
 fn known_end(case: &Case<'_>, from: Ordinal) -> Option<GtidPosition> {
-    let evidence = case.seen.member(from).and_then(|old| old.progress.fenced.as_ref());
-    let end = evidence.and_then(|evidence| safety::logs_end(case.record, evidence).ok());
+    let end = case.seen.member(from).and_then(|old| read_end(case, old));
     end.or_else(|| safety::received_by_ackers(case.rules, case.record, case.seen))
+}
+
+/// Where the old primary's binary logs end, once they were read and can be believed.
+fn read_end(case: &Case<'_>, old: &MemberView) -> Option<GtidPosition> {
+    safety::logs_end(case.record, old.progress.fenced.as_ref()?).ok()
 }
 
 /// Why a promotion is safe now. When the tail is needed and can no longer be had, only the ackers can answer.
@@ -245,7 +247,7 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
     }
     match case.seen.member(from) {
         // What it would have lost otherwise nobody knows: either its logs are read after all, or the ackers come back.
-        Some(old) if resume::is_possible(case, old) && is_read(case, old) => {
+        Some(old) if resume::is_possible(case, old) && read_end(case, old).is_some() => {
             announce(case, TransitionKind::Resume, from, format!("{missing}: the old primary is started again instead"))
         }
         old => {
@@ -253,10 +255,6 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
             Decision { acts: again.chain(start_idle(case, from)).collect(), ..Decision::blocked(missing) }
         }
     }
-}
-
-fn is_read(case: &Case<'_>, old: &MemberView) -> bool {
-    old.progress.fenced.as_ref().is_some_and(|evidence| safety::logs_end(case.record, evidence).is_ok())
 }
 
 fn without_candidate(case: &Case<'_>, from: Ordinal, ranking: &Ranking) -> Decision {

@@ -91,6 +91,9 @@ mod tests {
         let waits =
             |acts: Vec<Act>| acts.iter().all(|act| matches!(act, Act::Order { order: Order::Await { .. }, .. }));
         assert!(waits(told(1_001, &old)), "one of them only since a moment ago");
+        old.progress.fenced = Some(LogEvidence::Readable { end: "0-17-9".parse().unwrap(), torn: None });
+        let acts = told(1_000, &old);
+        assert!(!acts.iter().any(|act| matches!(act, Act::Write { .. })), "they have more than it: {acts:?}");
         old.progress.fenced = Some(LogEvidence::Unreadable { message: "an input/output error".to_owned() });
         assert!(!told(1_000, &old).iter().any(|act| matches!(act, Act::Write { .. })), "its logs cannot be read");
     }

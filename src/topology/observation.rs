@@ -99,13 +99,18 @@ pub struct ServerView {
 }
 
 impl ServerView {
+    /// Everything the member has in its binary log or has applied.
+    #[must_use]
+    pub fn applied(&self) -> GtidPosition {
+        self.binlog_position.union(&self.slave_position)
+    }
+
     /// Everything the member has in its binary log, has applied or has received.
     #[must_use]
     pub fn received(&self) -> GtidPosition {
-        let own = self.binlog_position.union(&self.slave_position);
         match &self.slave {
-            Some(slave) => own.union(&slave.io_position),
-            None => own,
+            Some(slave) => self.applied().union(&slave.io_position),
+            None => self.applied(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::ackers;
 use super::decide::{Case, Decision};
 use super::observation::{MemberView, Observation};
 use super::policy::{Mode, Policy};
-use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind, member_of, reign_of};
+use super::record::{Acker, Durability, Record, Transition, TransitionKind, member_of, reign_of};
 use crate::gtid::Gtid;
 use crate::orders::{Incarnation, MemberRole, Ordinal, Term};
 
@@ -73,13 +73,10 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     }
     let silent = silent(case);
     let given_up = case.policy.given_up.as_ref().filter(|wish| wish.term == term);
-    let missing: Vec<String> = silent
-        .iter()
-        .filter(|ordinal| !given_up.is_some_and(|wish| wish.members.contains(ordinal)))
-        .map(|ordinal| case.policy.name(*ordinal))
-        .collect();
+    let is_missing = |ordinal: &Ordinal| !given_up.is_some_and(|wish| wish.members.contains(ordinal));
+    let missing: Vec<Ordinal> = silent.iter().copied().filter(is_missing).collect();
     if !missing.is_empty() {
-        return Err(waits_for(case, &missing.join(","), term));
+        return Err(waits_for(case, &names(case, &missing), term));
     }
     let given_up = given_up.map_or(&[][..], |wish| &wish.members);
     let Some(primary) = promoted_last(case, &silent) else { return without_primary(case, term, &silent, given_up) };
@@ -107,7 +104,7 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     // The last promotion may not have come to its end: a primary that runs and takes no writes becomes primary once more, as after
     // a crash, with its logs read and compared first.
     if primary.view().is_some_and(|view| view.read_only) {
-        next.transition = Some(decided(TransitionKind::Resume, primary.ordinal));
+        next.transition = Some(Transition::decided(TransitionKind::Resume, primary.ordinal, None));
     }
     Ok(next)
 }
@@ -123,11 +120,20 @@ fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[
         !silent.contains(&member.ordinal) && !given_up.contains(&member.ordinal) && !is_primary(member)
     };
     let others: Vec<&MemberView> = case.seen.members.iter().filter(followed).collect();
+    if others.is_empty() {
+        let names = names(case, given_up);
+        return Err(format!(
+            "nobody else has anything of what {names} may have written: bring one of them back, or put back a status of term \
+             {term} or later"
+        ));
+    }
     if let Some(idle) = others.iter().find(|member| !member.is_running()) {
         let name = case.policy.name(idle.ordinal);
-        let too: Vec<String> =
-            given_up.iter().chain([&idle.ordinal]).map(|ordinal| case.policy.name(*ordinal)).collect();
-        return Err(format!("{name} does not run yet; {}", waits_for(case, &too.join(","), term)));
+        if !others.iter().any(|member| member.is_running()) {
+            return Err(format!("{name} does not run yet: it goes on by itself once it does"));
+        }
+        let too: Vec<Ordinal> = given_up.iter().copied().chain([idle.ordinal]).collect();
+        return Err(format!("{name} does not run yet; {}", waits_for(case, &names(case, &too), term)));
     }
     Ok(Record {
         data_uid: case.record.data_uid.clone(),
@@ -137,17 +143,17 @@ fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[
         began: None,
         durability: Durability::Enforced,
         ackers: others.into_iter().filter_map(ackers::entry_of).collect(),
-        transition: Some(decided(TransitionKind::Failover, from)),
+        transition: Some(Transition::decided(TransitionKind::Failover, from, None)),
     })
-}
-
-fn decided(kind: TransitionKind, from: Ordinal) -> Transition {
-    Transition { kind, step: Step::Decided, from: Some(from), to: None, target: None }
 }
 
 /// Members that do not tell what is on their volume, or whose volume has nothing of this cluster.
 fn silent(case: &Case<'_>) -> Vec<Ordinal> {
     case.seen.members.iter().filter(|member| !case.is_ours(member)).map(|member| member.ordinal).collect()
+}
+
+fn names(case: &Case<'_>, members: &[Ordinal]) -> String {
+    members.iter().map(|ordinal| case.policy.name(*ordinal)).collect::<Vec<_>>().join(",")
 }
 
 fn waits_for(case: &Case<'_>, missing: &str, term: Term) -> String {
@@ -165,7 +171,7 @@ fn promoted_last<'a>(case: &Case<'a>, silent: &[Ordinal]) -> Option<&'a MemberVi
     let last = tell().filter(|member| promoted_in(member).is_some()).max_by_key(|member| promoted_in(member));
     // Volumes of an earlier release do not say when; of one alone that need not be known.
     let last = last.or_else(|| tell().next().filter(|_| tell().count() == 1))?;
-    let by_silent = |gtid: &Gtid| silent.iter().any(|ordinal| u32::from(ordinal.0) + 1 == member_of(gtid.server));
+    let by_silent = |gtid: &Gtid| member_of(gtid.server).is_some_and(|member| silent.contains(&member));
     // Only a volume that keeps its promotions is sure to know the last of those that tell.
     let is_told = last.state().and_then(|state| state.record()).is_some_and(|volume| volume.promoted_as.is_some());
     let is_read = !is_told && promoted_in(last).is_some();
@@ -189,7 +195,7 @@ fn promoted_in(member: &MemberView) -> Option<Term> {
 /// The reign of a server that takes writes under its own id of that reign.
 fn reign_of_running(member: &MemberView) -> Option<Term> {
     let view = member.view().filter(|view| !view.read_only)?;
-    reign_of(view.server_id).filter(|_| member_of(view.server_id) == u32::from(member.ordinal.0) + 1)
+    reign_of(view.server_id).filter(|_| member_of(view.server_id) == Some(member.ordinal))
 }
 
 /// Everything that may have acknowledged, or may still do so: the present run of every other member that has followed anybody
@@ -220,6 +226,7 @@ mod tests {
     };
     use super::super::observation::AgentSight;
     use super::super::policy::GivenUp;
+    use super::super::record::Step;
     use super::*;
     use crate::orders::Volume;
 
@@ -339,7 +346,22 @@ mod tests {
         assert_eq!((transition.from, next.primary), (Some(Ordinal(2)), Some(Ordinal(2))));
         assert_eq!((next.durability, next.ackers), (Durability::Enforced, vec![acker(1, 1)]));
         let down = cluster(vec![dead(0), acking(1), away(2)]);
-        assert!(written(&wish, &down).unwrap_err().contains("c-0 does not run yet"));
+        let told = written(&wish, &down).unwrap_err();
+        assert!(told.contains("c-0 does not run yet") && told.contains("given-up=c-2,c-0@3"), "{told}");
+    }
+
+    #[test]
+    fn the_last_member_that_has_anything_is_not_given_up() {
+        let wish = |members: &[u8]| Policy {
+            given_up: Some(GivenUp { members: members.iter().copied().map(Ordinal).collect(), term: Term(3) }),
+            ..policy(2)
+        };
+        let starting = cluster(vec![away(0), dead(1)]);
+        let told = written(&wish(&[0]), &starting).unwrap_err();
+        assert!(told.contains("c-1 does not run yet: it goes on by itself") && !told.contains("given-up"), "{told}");
+        let told = written(&wish(&[0, 1]), &starting).unwrap_err();
+        assert!(told.contains("nobody else has anything of what c-0,c-1 may have written"), "{told}");
+        assert_eq!(written(&wish(&[0]), &cluster(vec![away(0), acking(1)])).unwrap().ackers, vec![acker(1, 1)]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl CatchUp {
         if total <= LONG_TAIL {
             return None;
         }
-        let left = |view: &ServerView| target.distance(&applied(view).union(start));
+        let left = |view: &ServerView| target.distance(&view.applied().union(start));
         let now = candidate.current_view().map(|view| (view.begun, left(view)));
         let before = candidate.before().map(|view| (view.begun, left(view)));
         let seconds_left = before.zip(now).and_then(|(before, now)| seconds_left(before, now));
@@ -51,10 +51,6 @@ impl fmt::Display for CatchUp {
         }
         seconds_left.map_or(Ok(()), |seconds| write!(f, ", about {seconds} s left"))
     }
-}
-
-fn applied(view: &ServerView) -> GtidPosition {
-    view.binlog_position.union(&view.slave_position)
 }
 
 fn seconds_left((then, had): (Millis, u64), (now, has): (Millis, u64)) -> Option<u64> {

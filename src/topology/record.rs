@@ -92,6 +92,14 @@ pub struct Transition {
     pub target: Option<GtidPosition>,
 }
 
+impl Transition {
+    /// One that is announced, away from `from`.
+    #[must_use]
+    pub fn decided(kind: TransitionKind, from: Ordinal, target: Option<GtidPosition>) -> Self {
+        Self { kind, step: Step::Decided, from: Some(from), to: None, target }
+    }
+}
+
 /// The recorded state of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -150,10 +158,11 @@ pub fn reign_of(server_id: u32) -> Option<Term> {
     (server_id & BOOT_ID_BIT == 0 && reign > 0).then_some(Term(reign))
 }
 
-/// The member a `server_id` belongs to, whether it booted with it or was promoted with it; plus 1.
+/// The member a `server_id` belongs to, whether it booted with it or was promoted with it.
 #[must_use]
-pub fn member_of(server_id: u32) -> u32 {
-    server_id & 0xf
+pub fn member_of(server_id: u32) -> Option<Ordinal> {
+    let number = u8::try_from(server_id & ((1 << MEMBER_BITS) - 1)).ok()?;
+    number.checked_sub(1).map(Ordinal)
 }
 
 #[cfg(test)]
@@ -190,6 +199,6 @@ mod tests {
         }
         assert!((0..9).all(|ordinal| seen.insert(boot_server_id(Ordinal(ordinal)))));
         let ids = |ordinal| [boot_server_id(Ordinal(ordinal)), server_id(Term(9), Ordinal(ordinal))];
-        assert!((0..9).all(|ordinal| ids(ordinal).map(member_of) == [u32::from(ordinal) + 1; 2]));
+        assert!((0..9).all(|ordinal| ids(ordinal).map(member_of) == [Some(Ordinal(ordinal)); 2]));
     }
 }

@@ -138,11 +138,18 @@ fn start(case: &Case<'_>, old: &MemberView) -> Decision {
     Decision::acts(order(old, Order::Start).into_iter().collect())
 }
 
-/// Its mariadbd runs, in its recovery, and whoever else could be primary was held up: a failover would only begin both anew.
+/// Its mariadbd runs, in its recovery, and whoever else could be primary is held up still: a failover would only begin both
+/// anew.
 fn is_better_waited_for(case: &Case<'_>, old: &MemberView) -> bool {
     let recovers = old.state().is_some_and(|state| matches!(state.mariadbd, Mariadbd::Running { .. }));
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
-    recovers && ranking.best().and_then(|best| case.seen.member(best)).is_some_and(|best| best.stumbled)
+    let mut candidates = ranking.candidates.iter().filter_map(|ordinal| case.seen.member(*ordinal));
+    recovers && candidates.all(|candidate| candidate.stumbled && has_more_to_apply(candidate))
+}
+
+/// Nobody asks in this term what holds it up; a reading tells whether something still does.
+fn has_more_to_apply(member: &MemberView) -> bool {
+    member.view().is_none_or(|view| !view.applied().covers(&received(member)))
 }
 
 /// The old primary's volume is gone: only somebody else can be primary now.

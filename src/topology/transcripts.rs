@@ -440,6 +440,52 @@ fn a_primary_that_starts_with_less_than_its_logs_held_is_not_promoted_again() {
     assert!(decision.acts.is_empty() && decision.blocked.unwrap().contains("0-17-12"));
 }
 
+/// The old primary is started again because all others were held up, and has failed to start in time twice.
+fn resumed_because_all_were_held() -> Story {
+    let mut story = Story::at_rest().primary_dies();
+    let (kind, from) = (TransitionKind::Resume, Some(Ordinal(0)));
+    let target = Some("0-17-20".parse().unwrap());
+    story.record.transition = Some(Transition { kind, step: Step::Decided, from, to: None, target });
+    for member in &mut story.seen.members[1..] {
+        member.stumbled = true;
+        edit(member, |view| view.slave.as_mut().unwrap().io_position = "0-17-20".parse().unwrap());
+    }
+    let state = crate::topology::member::samples::state;
+    let recovers = Mariadbd::Running { incarnation: Incarnation(2), sql: false };
+    story.member(0).agent = AgentSight::Present(Box::new(state(0, recovers)));
+    let late = OrderError { reason: Reason::Expired, message: "not done at its deadline".to_owned() };
+    for _ in 0..2 {
+        story.member(0).progress.note_failure(&Order::Start, late.clone());
+    }
+    story.fence("0-17-20");
+    story
+}
+
+#[test]
+fn a_recovery_is_waited_for_as_long_as_everybody_else_is_held_up() {
+    let mut story = resumed_because_all_were_held();
+    assert!(!story.acts().iter().any(|act| act.starts_with("write")), "{:?}", story.acts());
+    edit(story.member(2), |view| view.binlog_position = "0-17-20".parse().unwrap());
+    assert!(story.written().contains("member 0 does not start"), "member 2 came free");
+    assert_eq!(story.record.transition.as_ref().unwrap().kind, TransitionKind::Failover);
+}
+
+#[test]
+fn a_member_that_is_ahead_of_a_resumed_primary_is_waited_for_while_its_agent_is_away() {
+    let mut story = resumed_because_all_were_held();
+    *story.member(0) = running(0);
+    edit(story.member(0), |view| view.binlog_position = "0-17-20".parse().unwrap());
+    edit(story.member(1), |view| view.slave.as_mut().unwrap().io_position = "0-17-21".parse().unwrap());
+    story.member(1).agent = AgentSight::Away { since: Millis(0) };
+    let decision = story.next();
+    assert!(decision.acts.is_empty(), "{decision:?}");
+    let blocked = decision.blocked.unwrap();
+    assert!(blocked.contains("member 1 has transactions that member 0 lost") && blocked.contains("c-1"), "{blocked}");
+    story.member(1).agent = Story::at_rest().member(1).agent.clone();
+    assert!(story.written().contains("member 1 has transactions"), "now it can be frozen");
+    assert_eq!(story.record.transition.as_ref().unwrap().kind, TransitionKind::Failover);
+}
+
 #[test]
 fn nothing_is_promoted_when_the_record_names_no_position() {
     let mut story = Story::at_rest();

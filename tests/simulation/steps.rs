@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{
-    Answer, BINLOG_SERVER_PORT, Frozen, Identity, Incarnation, LogEvidence, MemberRole, Order, OrderError, Outcome,
-    Reason, Source, Term, VolumeRecord,
+    Answer, BINLOG_SERVER_PORT, Frozen, Identity, Incarnation, LogEvidence, MemberRole, Order, OrderError, Ordinal,
+    Outcome, Reason, Source, Term, VolumeRecord,
 };
 use beachmaster::topology::record::member_of;
 
@@ -232,8 +232,7 @@ impl World {
                 (server.relay, server.slave) = (VecDeque::new(), None);
                 let is_wanted = |kept: &&Kept| {
                     let own = kept.txs.last().is_some_and(|last| last.gtid.server == server_id);
-                    kept.of >= of
-                        && (own || kept.source.map(|member| u32::from(member) + 1) == Some(member_of(server_id)))
+                    kept.of >= of && (own || kept.source.is_some() && kept.source.map(Ordinal) == member_of(server_id))
                 };
                 let wanted: Vec<Kept> = there.volume.kept.iter().filter(is_wanted).cloned().collect();
                 for kept in wanted {

@@ -76,7 +76,11 @@ async fn apply_kept(
     held: Held,
 ) -> Result<Option<Answer>, OrderError> {
     // All that this run and later ones received and applied nowhere: what follows drops it once more.
-    for folder in folders(work, of).await? {
+    let kept = folders(work, of).await?;
+    let last = kept.last().cloned();
+    for folder in kept {
+        // Who is answered what holds it up goes on with what it follows then, and later folders would be passed over.
+        let held = if Some(&folder) == last.as_ref() { held } else { Held::WaitsOn };
         if RelayLogs::is_covered(&folder, &work.globals().await?.applied()) {
             continue;
         }

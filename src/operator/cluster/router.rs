@@ -28,6 +28,10 @@ const FIELD_MANAGER: &str = "beachmaster-router";
 /// that is further above the record's was written by hand.
 const MOST_TERMS: u64 = 1 << 20;
 
+/// And so many none passes through in fifty years: however often somebody writes a higher one by hand, the record's term stays
+/// where a server id has room for it.
+const NO_TERM: u64 = 1 << 24;
+
 /// Pause before a read or write that failed is tried again.
 const FAILED: Duration = Duration::from_millis(200);
 
@@ -266,7 +270,7 @@ fn patch(cluster: &str, service: &Service, lead: Lead) -> Result<Option<serde_js
 
 /// True when an operator may have written the term `found`, for all that one knows whose record says `ours`.
 fn may_be_written(found: Term, ours: Term) -> bool {
-    found.0 <= ours.0.saturating_add(MOST_TERMS)
+    found <= ours || found.0 <= ours.0.saturating_add(MOST_TERMS) && found.0 < NO_TERM
 }
 
 /// Where a Service leads. A selector with more in it than ours leads nowhere.
@@ -319,6 +323,19 @@ mod tests {
         assert_eq!(patch("shop", &service(Some("5"), right.clone()), lead(5)).unwrap(), None);
         assert_eq!(patch("shop", &service(Some("3"), right.clone()), lead(5)).unwrap(), None);
         assert!(patch("shop", &service(None, right), lead(5)).unwrap().is_some(), "an earlier release wrote it");
+    }
+
+    #[test]
+    fn a_term_that_no_operator_can_have_written_is_written_over() {
+        let right = serde_json::json!({labels::POD_NAME: "shop-1"});
+        let written =
+            |found: u64, ours: u64| patch("shop", &service(Some(&found.to_string()), right.clone()), lead(ours));
+        assert!(matches!(written(5 + MOST_TERMS, 5), Err(RouteError::Deposed { .. })), "a status may be that old");
+        for (found, ours) in [(6 + MOST_TERMS, 5), (NO_TERM, NO_TERM - 1), (u64::MAX, 5)] {
+            let patch = written(found, ours).unwrap().unwrap();
+            assert_eq!(patch["metadata"]["annotations"][labels::TERM], ours.to_string(), "{found}");
+        }
+        assert_eq!(written(NO_TERM, NO_TERM).unwrap(), None, "its own");
     }
 
     #[test]
