@@ -106,9 +106,11 @@ fmt: ## Is the code formatted?
 clippy: ## Lints, as errors
 	cargo clippy --workspace --all-targets -- -D warnings
 
+# Of the whole workspace, like all else: with the features of one package alone every dependency would be compiled once more.
 .PHONY: crds
 crds: ## Generate crds/ from the Rust types
-	cargo run --quiet -p beachmaster -- crd --out crds --out charts/beachmaster/files/crds
+	cargo build --quiet --workspace --bins
+	"$${CARGO_TARGET_DIR:-target}/debug/beachmaster" crd --out crds --out charts/beachmaster/files/crds
 
 .PHONY: crds-fresh
 crds-fresh: crds ## Is crds/ what the types say, and small enough for an annotation-free apply?

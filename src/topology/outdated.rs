@@ -76,7 +76,7 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     let is_missing = |ordinal: &Ordinal| !given_up.is_some_and(|wish| wish.members.contains(ordinal));
     let missing: Vec<Ordinal> = silent.iter().copied().filter(is_missing).collect();
     if !missing.is_empty() {
-        return Err(waits_for(case, &names(case, &missing), term));
+        return Err(waits_for(case, &missing, term));
     }
     let given_up = given_up.map_or(&[][..], |wish| &wish.members);
     let Some(primary) = promoted_last(case, &silent) else { return without_primary(case, term, &silent, given_up) };
@@ -121,19 +121,25 @@ fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[
     };
     let others: Vec<&MemberView> = case.seen.members.iter().filter(followed).collect();
     if others.is_empty() {
+        let back: Vec<Ordinal> = given_up.iter().copied().filter(|ordinal| !silent.contains(ordinal)).collect();
+        let remedy = match &back[..] {
+            [] => "bring one of them back".to_owned(),
+            back => format!("take {} out of the annotation beachmaster.dev/given-up, it is back", names(case, back)),
+        };
         let names = names(case, given_up);
         return Err(format!(
-            "nobody else has anything of what {names} may have written: bring one of them back, or put back a status of term \
-             {term} or later"
+            "nobody else has anything of what {names} may have written: {remedy}; or put back a status of term {term} or later"
         ));
     }
     if let Some(idle) = others.iter().find(|member| !member.is_running()) {
         let name = case.policy.name(idle.ordinal);
         if !others.iter().any(|member| member.is_running()) {
-            return Err(format!("{name} does not run yet: it goes on by itself once it does"));
+            return Err(format!(
+                "{name} does not run yet: it goes on by itself once it does; or put back a status of term {term} or later"
+            ));
         }
         let too: Vec<Ordinal> = given_up.iter().copied().chain([idle.ordinal]).collect();
-        return Err(format!("{name} does not run yet; {}", waits_for(case, &names(case, &too), term)));
+        return Err(format!("{name} does not run yet; {}", waits_for(case, &too, term)));
     }
     Ok(Record {
         data_uid: case.record.data_uid.clone(),
@@ -156,12 +162,21 @@ fn names(case: &Case<'_>, members: &[Ordinal]) -> String {
     members.iter().map(|ordinal| case.policy.name(*ordinal)).collect::<Vec<_>>().join(",")
 }
 
-fn waits_for(case: &Case<'_>, missing: &str, term: Term) -> String {
+fn waits_for(case: &Case<'_>, missing: &[Ordinal], term: Term) -> String {
     let (namespace, cluster) = case.policy.cluster.split_once('/').unwrap_or(("", &case.policy.cluster));
+    let names = names(case, missing);
+    // Without any member there is nothing to go on from.
+    let give_up = if missing.len() < case.seen.members.len() {
+        format!(
+            "if one never comes back and may be lost with all that only it has: `kubectl -n {namespace} annotate --overwrite \
+             mrc/{cluster} beachmaster.dev/given-up={names}@{term}`; "
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "it goes on by itself once every member's agent tells what is on its volume (missing: {missing}); if one never comes \
-         back and may be lost with all that only it has: `kubectl -n {namespace} annotate --overwrite \
-         mrc/{cluster} beachmaster.dev/given-up={missing}@{term}`; or put back a status of term {term} or later"
+        "it goes on by itself once every member's agent tells what is on its volume (missing: {names}); {give_up}or put back a \
+         status of term {term} or later"
     )
 }
 
@@ -360,7 +375,12 @@ mod tests {
         let told = written(&wish(&[0]), &starting).unwrap_err();
         assert!(told.contains("c-1 does not run yet: it goes on by itself") && !told.contains("given-up"), "{told}");
         let told = written(&wish(&[0, 1]), &starting).unwrap_err();
-        assert!(told.contains("nobody else has anything of what c-0,c-1 may have written"), "{told}");
+        assert!(told.contains("what c-0,c-1 may have written: take c-1 out of the annotation"), "{told}");
+        let nobody = cluster(vec![away(0), away(1)]);
+        let seen = Observation { routed_in: Some(Term(3)), my_term: None, ..nobody };
+        let told = written(&policy(2), &seen).unwrap_err();
+        assert!(told.contains("missing: c-0,c-1") && !told.contains("annotate"), "{told}");
+        assert!(written(&wish(&[0, 1]), &seen).unwrap_err().contains("bring one of them back"));
         assert_eq!(written(&wish(&[0]), &cluster(vec![away(0), acking(1)])).unwrap().ackers, vec![acker(1, 1)]);
     }
 

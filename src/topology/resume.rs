@@ -34,7 +34,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     }
     let Some(end) = &transition.target else { return find_end(case, old, transition) };
     if !old.is_running() {
-        return start(case, old);
+        return start(case, old, end);
     }
     let Some(view) = old.current_view() else {
         return Decision::blocked(format!("member {}: mariadbd is starting", old.ordinal));
@@ -125,9 +125,9 @@ fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision
     Decision::blocked(case.unless_disabled(remedy))
 }
 
-fn start(case: &Case<'_>, old: &MemberView) -> Decision {
+fn start(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
     if let Some(failure) = old.progress.failure() {
-        if failure.count >= STARTS_TO_GIVE_UP && can_fail_over(case, old) && !is_better_waited_for(case, old) {
+        if failure.count >= STARTS_TO_GIVE_UP && can_fail_over(case, old) && !is_better_waited_for(case, old, end) {
             let why = format!("member {} does not start: {}", old.ordinal, failure.error);
             return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
         }
@@ -138,18 +138,14 @@ fn start(case: &Case<'_>, old: &MemberView) -> Decision {
     Decision::acts(order(old, Order::Start).into_iter().collect())
 }
 
-/// Its mariadbd runs, in its recovery, and whoever else could be primary is held up still: a failover would only begin both
-/// anew.
-fn is_better_waited_for(case: &Case<'_>, old: &MemberView) -> bool {
+/// Its mariadbd runs, in its recovery, and whoever else could be primary was passed over and has not applied since what its
+/// binary logs held: a failover would only begin both anew.
+fn is_better_waited_for(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> bool {
     let recovers = old.state().is_some_and(|state| matches!(state.mariadbd, Mariadbd::Running { .. }));
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
+    let has_all = |member: &MemberView| member.view().is_some_and(|view| view.applied().covers(end));
     let mut candidates = ranking.candidates.iter().filter_map(|ordinal| case.seen.member(*ordinal));
-    recovers && candidates.all(|candidate| candidate.stumbled && has_more_to_apply(candidate))
-}
-
-/// Nobody asks in this term what holds it up; a reading tells whether something still does.
-fn has_more_to_apply(member: &MemberView) -> bool {
-    member.view().is_none_or(|view| !view.applied().covers(&received(member)))
+    recovers && candidates.all(|candidate| candidate.stumbled && !has_all(candidate))
 }
 
 /// The old primary's volume is gone: only somebody else can be primary now.

@@ -76,7 +76,9 @@ async fn apply_kept(
     held: Held,
 ) -> Result<Option<Answer>, OrderError> {
     // All that this run and later ones received and applied nowhere: what follows drops it once more.
-    let kept = folders(work, of).await?;
+    let applied = work.globals().await?.applied();
+    let mut kept = folders(work, of).await?;
+    kept.retain(|folder| !RelayLogs::is_covered(folder, &applied));
     let last = kept.last().cloned();
     for folder in kept {
         // Who is answered what holds it up goes on with what it follows then, and later folders would be passed over.
