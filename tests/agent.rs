@@ -55,6 +55,7 @@ with_members! {
         an_acker_recovers_what_it_received_in_an_earlier_run,
         a_sql_thread_that_was_stopped_by_hand_is_started,
         a_read_lock_over_stopped_threads_is_named,
+        a_lock_that_keeps_writes_waiting_is_told,
         a_replica_that_a_lock_holds_up_acknowledges_again,
         a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source,
         an_acker_recovers_what_it_threw_away_in_its_run,
@@ -66,6 +67,7 @@ with_members! {
         an_acker_recovers_what_it_received_in_an_earlier_run,
         orders_that_reconnect_start_a_stopped_sql_thread,
         a_read_lock_over_stopped_threads_is_named,
+        a_lock_that_keeps_writes_waiting_is_told,
         a_replica_that_a_lock_holds_up_acknowledges_again,
         a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source,
         a_sql_thread_that_was_stopped_by_hand_is_started,
@@ -262,11 +264,44 @@ impl<'a> Backup<'a> {
         Self { of, client }
     }
 
+    fn session(&self) -> String {
+        self.of.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'")
+    }
+
     fn end(mut self) {
-        let session = self.of.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
-        self.of.sql(&format!("KILL {session}"));
+        self.of.sql(&format!("KILL {}", self.session()));
         self.client.wait().unwrap();
     }
+}
+
+/// Clients wait on a primary, the SQL thread on a replica; and nothing that is read of either shows it.
+fn a_lock_that_keeps_writes_waiting_is_told(setup: Setup) {
+    let members = cluster::<2>(setup);
+    let note = |member: &Member| member.state().sql_notes.writes_locked;
+    for member in &members {
+        assert_eq!(note(member), None);
+        let end = member.position();
+        let backup = Backup::begin(member);
+        let began = Instant::now();
+        until("it is told", || note(member).is_some());
+        println!("told after {:?}: {:?}", began.elapsed(), note(member));
+        let holder = format!("that may hold it: {} (mysql@localhost, SELECT)", backup.session());
+        assert!(note(member).unwrap().ends_with(&holder), "{:?}", note(member));
+        backup.end();
+        until("it is over", || note(member).is_none());
+        assert_eq!(member.position(), end, "looking writes nothing");
+    }
+    let primary = &members[0];
+    let mut stage = primary.client("BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT; SELECT SLEEP(600)");
+    until("commits are blocked", || primary.sql("SHOW PROCESSLIST").contains("User sleep"));
+    let mut writer = primary.client("INSERT INTO d.t (a) VALUES (1)");
+    until("it is told", || note(primary).is_some_and(|held| held.contains("(mysql@localhost, SELECT)")));
+    stage.kill().unwrap();
+    stage.wait().unwrap();
+    let session = primary.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
+    primary.try_sql(&format!("KILL {session}")).ok();
+    assert!(succeeds("the writer goes on", &mut writer));
+    until("it is over", || note(primary).is_none());
 }
 
 /// A backup that stops both threads and takes a read lock: another candidate must not wait for it.
@@ -286,6 +321,8 @@ fn a_read_lock_over_stopped_threads_is_named(setup: Setup) {
     let Answer::Applied { reached: false, held: Some(held), .. } = stream.obey(2, 2, wait()) else { panic!() };
     println!("named after {:?}: {held}", began.elapsed());
     assert!(held.starts_with("its SQL thread: Waiting for backup lock"), "{held}");
+    let holder = format!("may hold what it waits for: {} (mysql@localhost, SELECT)", backup.session());
+    assert!(held.ends_with(&holder), "{held}");
     assert!(matches!(stream.obey(2, 3, wait()), Answer::Applied { reached: false, held: Some(_), .. }), "still");
     backup.end();
     let mut seq = 3;

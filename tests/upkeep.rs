@@ -116,6 +116,9 @@ fn settings_are_put_back(setup: Setup) {
         assert_eq!(member.stream().obey(1, 3, restore()), Answer::Done);
         assert_eq!(member.sql(settings), format!("1\t2\t18446744073709551615\t{scheduler}"));
     }
+    primary.sql("SET GLOBAL read_only = 1");
+    assert_eq!(primary.stream().obey(1, 4, restore()), Answer::Done);
+    assert_eq!(primary.sql("SELECT @@event_scheduler"), "ON", "read_only is somebody's own affair and does not last");
 }
 
 fn binary_logs_go_when_nobody_needs_them(setup: Setup) {

@@ -173,6 +173,12 @@ impl Access {
         lent.into_iter().chain(beside).collect()
     }
 
+    /// The same with the one that waits for the next order: it is lent again before it can be in anybody's way.
+    pub fn all_own_ids(&self) -> Vec<u32> {
+        let parked = locked(&self.parked).as_ref().map(|loan| loan.session.id());
+        self.own_ids().into_iter().chain(parked).collect()
+    }
+
     fn running(&self) -> Result<Incarnation, OrderError> {
         match self.supervisor.view() {
             Mariadbd::Running { incarnation, sql: true } => Ok(incarnation),

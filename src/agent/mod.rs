@@ -48,6 +48,7 @@ mod torn_log;
 pub mod upkeep;
 pub mod volume;
 pub mod volume_lock;
+pub mod write_lock;
 
 pub use config::Config;
 pub use daemon::run;

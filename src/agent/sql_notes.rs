@@ -48,6 +48,11 @@ impl Notes {
         self.change(|notes| notes.accounts_wrong = wrong);
     }
 
+    /// What keeps writes waiting for a lock.
+    pub fn writes_locked(&self, by: Option<String>) {
+        self.change(|notes| notes.writes_locked = by);
+    }
+
     /// Whether the member replicates with another password than the mounted one.
     pub fn password(&self, changed: bool) {
         self.change(|notes| notes.password_changed = changed);

@@ -2,6 +2,7 @@
 //! of a new primary run. A session of its own, so that nothing here delays an order.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +13,14 @@ use tracing::{info, warn};
 
 use super::daemon::Agent;
 use super::events;
+use super::write_lock::WriteLock;
 use crate::mariadb::{Session, SqlError};
 use crate::orders::{Incarnation, Mariadbd, MemberRole, Upkeep, VolumeUse};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(2);
+/// The same when a lock was found: one that lasts is told within 3 s.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// `statvfs` answers from memory unless the disk hangs.
 const VOLUME_LIMIT: Duration = Duration::from_secs(1);
 /// Orders of this version that the first release did not know.
@@ -26,13 +30,15 @@ const KNOWN: [&str; 1] = ["maintain"];
 #[derive(Debug)]
 pub struct Keeper {
     told: Mutex<Upkeep>,
+    session: AtomicU32,
     soon: Notify,
 }
 
 impl Default for Keeper {
     fn default() -> Self {
         let knows = KNOWN.map(str::to_owned).to_vec();
-        Self { told: Mutex::new(Upkeep { knows, ..Upkeep::default() }), soon: Notify::new() }
+        let told = Mutex::new(Upkeep { knows, ..Upkeep::default() });
+        Self { told, session: AtomicU32::new(0), soon: Notify::new() }
     }
 }
 
@@ -41,6 +47,12 @@ impl Keeper {
     #[must_use]
     pub fn told(&self) -> Upkeep {
         self.locked().clone()
+    }
+
+    /// Connection id of its session; 0 before the first one.
+    #[must_use]
+    pub fn session_id(&self) -> u32 {
+        self.session.load(Ordering::SeqCst)
     }
 
     /// Asks for a look at once: the member became primary, or its events changed.
@@ -59,19 +71,21 @@ pub async fn keep(agent: Arc<Agent>) {
     let mut session: Option<(Incarnation, Session)> = None;
     let mut enabled: Option<Incarnation> = None;
     let mut volume: Option<JoinHandle<Option<VolumeUse>>> = None;
+    let mut lock = WriteLock::default();
     loop {
         look_at_volume(&agent, &mut volume).await;
         let was_kept = session.is_some();
-        match look_at_events(&agent, session.take(), &mut enabled).await {
+        match look_at_server(&agent, session.take(), (&mut enabled, &mut lock)).await {
             Ok(kept) => session = kept,
             // A promotion kills all sessions: the next one is opened at once.
             Err(_) if was_kept => continue,
             Err(error) => {
                 agent.keeper.locked().disabled_events = None;
-                warn!(%error, "events cannot be looked at; tried again");
+                warn!(%error, "events and locks cannot be looked at; tried again");
             }
         }
-        let _ = timeout(LOOK, agent.keeper.soon.notified()).await;
+        let pause = if lock.is_doubtful() { LOOK_AGAIN } else { LOOK };
+        let _ = timeout(pause, agent.keeper.soon.notified()).await;
     }
 }
 
@@ -96,7 +110,11 @@ fn use_of(volume: &Path) -> Option<VolumeUse> {
 
 type Kept = Option<(Incarnation, Session)>;
 
-async fn look_at_events(agent: &Agent, kept: Kept, enabled: &mut Option<Incarnation>) -> Result<Kept, SqlError> {
+async fn look_at_server(
+    agent: &Agent,
+    kept: Kept,
+    (enabled, lock): (&mut Option<Incarnation>, &mut WriteLock),
+) -> Result<Kept, SqlError> {
     let Mariadbd::Running { incarnation: run, sql: true } = agent.supervisor.view() else {
         agent.keeper.locked().disabled_events = None;
         return Ok(None);
@@ -105,6 +123,9 @@ async fn look_at_events(agent: &Agent, kept: Kept, enabled: &mut Option<Incarnat
         Some((_, session)) => session,
         None => agent.access.connect_impatient().await?,
     };
+    agent.keeper.session.store(session.id(), Ordering::SeqCst);
+    let held = lock.look(&mut session, &agent.access.all_own_ids()).await?;
+    agent.access.notes().writes_locked(held);
     // Once for each run: a user may switch off what then stays off. A member stops being primary only by the end of the run.
     if *enabled != Some(run) && agent.role() == Some(MemberRole::Primary) && takes_writes(&mut session).await? {
         let count = events::enable(&mut session).await?;

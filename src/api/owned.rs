@@ -337,10 +337,16 @@ pub fn read_back(gtid_domain_id: u32) -> Vec<(&'static str, String)> {
     OWNED.iter().filter_map(expected).collect()
 }
 
-/// What `event_scheduler` must be: events run where writes are taken, and only there.
+/// What `event_scheduler` must be: events run where writes are taken, and not on a replica. On a primary that somebody made
+/// read-only for a while nothing is expected: switching its events off would be one more thing to undo.
 #[must_use]
-pub fn event_scheduler(read_only: bool) -> &'static str {
-    if read_only { "OFF" } else { "ON" }
+pub fn event_scheduler(read_only: bool, replicates: bool) -> Option<(&'static str, String)> {
+    let value = match (read_only, replicates) {
+        (false, _) => "ON",
+        (true, true) => "OFF",
+        (true, false) => return None,
+    };
+    Some(("event_scheduler", value.to_owned()))
 }
 
 /// True when an acknowledgement rests on the value of this owned variable.

@@ -33,7 +33,8 @@ pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Res
     let globals = read::globals(session).await?;
     let status = read::status(session, "Rpl_semi_sync%").await?;
     let slave = read::slave(session).await?.map(|slave| slave.status);
-    let drift = drift(session, gtid_domain, globals.read_only).await?;
+    let scheduler = owned::event_scheduler(globals.read_only, slave.is_some());
+    let drift = drift(session, gtid_domain, scheduler).await?;
     let number = |name: &str| status.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
     Ok(ServerView {
         begun,
@@ -56,9 +57,13 @@ pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Res
 }
 
 /// Owned settings that somebody changed.
-async fn drift(session: &mut Session, gtid_domain: u32, read_only: bool) -> Result<Vec<Drift>, SqlError> {
+async fn drift(
+    session: &mut Session,
+    gtid_domain: u32,
+    scheduler: Option<(&'static str, String)>,
+) -> Result<Vec<Drift>, SqlError> {
     let mut expected = owned::read_back(gtid_domain);
-    expected.push(("event_scheduler", owned::event_scheduler(read_only).to_owned()));
+    expected.extend(scheduler);
     let names: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
     let found = read::variables(session, &names).await?;
     let differs = |(name, value): &(&str, String)| found.get(*name).is_some_and(|found| found != value);

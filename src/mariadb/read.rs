@@ -130,23 +130,38 @@ pub async fn is_acknowledging(session: &mut Session) -> Result<bool, SqlError> {
 }
 
 /// What the threads that apply are doing, and the longest of other people's sessions, which may hold what they wait for: at
-/// most three of each, in words.
+/// most three of each, in words. `own` are the caller's own sessions.
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn held_by(session: &mut Session) -> Result<String, SqlError> {
+pub async fn held_by(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
     // A SQL thread that starts is called Connect.
     const APPLYING: &str = "SELECT CONCAT(IFNULL(STATE, ''), ' (', LEFT(IFNULL(INFO, ''), 100), ')') \
                             FROM information_schema.PROCESSLIST \
                             WHERE USER = 'system user' AND COMMAND IN ('Slave_SQL', 'Slave_worker', 'Connect') \
                             ORDER BY STATE LIKE '%lock%' DESC, STATE LIKE 'Waiting for work%', INFO IS NULL LIMIT 3";
-    const OTHERS: &str = "SELECT CONCAT(ID, ' of ', USER, ' for ', TIME, ' s') FROM information_schema.PROCESSLIST \
-                          WHERE USER NOT IN ('system user', 'mysql') AND USER NOT LIKE 'beachmaster%' \
-                          ORDER BY TIME DESC LIMIT 3";
     let applying: Vec<String> = session.rows(APPLYING).await?;
-    let others: Vec<String> = session.rows(OTHERS).await?;
-    let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-    Ok(format!("its SQL thread: {}; other sessions: {others}", applying.join(", ")))
+    let others = other_sessions(session, own).await?;
+    Ok(format!("its SQL thread: {}; sessions that may hold what it waits for: {others}", applying.join(", ")))
+}
+
+/// The longest of other people's sessions that wait for no lock themselves, at most three, in words: who may hold one. Of their
+/// statements only the first word, for others may read this. `own` are the caller's: their user is the administrator's, too.
+///
+/// # Errors
+/// As the statement fails.
+pub async fn other_sessions(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
+    let own: String = own.iter().map(|id| format!(",{id}")).collect();
+    let query = format!(
+        "SELECT CONCAT(ID, ' (', USER, IF(HOST = '', '', CONCAT('@', SUBSTRING_INDEX(HOST, ':', 1))), \
+         IF(COMMAND = 'Sleep', ', idle', ''), IFNULL(CONCAT(', ', LEFT(SUBSTRING_INDEX(LTRIM(INFO), ' ', 1), 16)), ''), ')') \
+         FROM information_schema.PROCESSLIST \
+         WHERE ID NOT IN (CONNECTION_ID(){own}) AND USER NOT IN ('system user', 'event_scheduler') \
+         AND USER NOT LIKE 'beachmaster%' \
+         AND IFNULL(STATE, '') NOT LIKE 'Waiting for%lock%' ORDER BY TIME DESC LIMIT 3"
+    );
+    let others: Vec<String> = session.rows(&query).await?;
+    Ok(if others.is_empty() { "none".to_owned() } else { others.join(", ") })
 }
 
 /// XA transactions that are prepared.

@@ -43,6 +43,8 @@ pub enum Reason {
     Blocked,
     /// A member's mariadbd ended.
     MariadbdExited,
+    /// A member that is not the primary took writes: its mariadbd is ended.
+    MemberFenced,
     /// A member follows the primary again.
     MemberRejoined,
     /// A member has transactions the primary does not have, or foreign data.
@@ -81,6 +83,7 @@ impl Reason {
             Self::Resumed => "Resumed",
             Self::Blocked => "Blocked",
             Self::MariadbdExited => "MariadbdExited",
+            Self::MemberFenced => "MemberFenced",
             Self::MemberRejoined => "MemberRejoined",
             Self::MemberQuarantined => "MemberQuarantined",
             Self::DurabilityChanged => "DurabilityChanged",
@@ -100,6 +103,7 @@ impl Reason {
             Self::FailoverStarted
             | Self::Blocked
             | Self::MariadbdExited
+            | Self::MemberFenced
             | Self::MemberQuarantined
             | Self::InvalidSpec
             | Self::MemberPending

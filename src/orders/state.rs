@@ -113,6 +113,9 @@ pub struct SqlNotes {
     /// Why the operator's accounts are not as they must be, while they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accounts_wrong: Option<String>,
+    /// What keeps statements that write waiting for a lock, while something does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writes_locked: Option<String>,
     /// True while the member replicates with another password than the mounted one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub password_changed: bool,

@@ -1,5 +1,7 @@
 //! The line of a program's last output that says what is wrong.
 
+use crate::orders::ExitStatus;
+
 /// How a line of MariaDB's begins to say what is wrong.
 const ERROR: &str = "[ERROR]";
 /// How the line ends with which mariadbd says only that it ends.
@@ -16,9 +18,32 @@ pub fn shown(output: &str) -> String {
     error.or_else(|| lines().next()).unwrap_or_default().chars().take(LONGEST).collect()
 }
 
+/// How a mariadbd ended that printed `output`. Where the status says it all no line is shown: none of them would be about it.
+#[must_use]
+pub fn of_exit(status: ExitStatus, output: &str) -> String {
+    /// SIGKILL: nobody prints anything after it.
+    const KILLED: i32 = 9;
+    match (status.code, status.signal) {
+        (Some(0), _) => format!("{status}: it was shut down"),
+        (_, Some(KILLED)) => {
+            format!("{status}: it was killed (by the operator, by hand, or because its container used up its memory)")
+        }
+        _ => format!("{status}: {}", shown(output)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_minutes_ago_is_not_the_reason_of_a_kill() {
+        let told = |code, signal| of_exit(ExitStatus { code, signal }, UNKNOWN);
+        assert!(told(Some(1), None).ends_with(UNKNOWN));
+        assert!(told(None, Some(6)).starts_with("signal 6: ") && told(None, Some(6)).ends_with(UNKNOWN));
+        assert!(told(None, Some(9)).starts_with("signal 9: it was killed"));
+        assert_eq!(told(Some(0), None), "exit code 0: it was shut down");
+    }
 
     const UNKNOWN: &str = "2026-11-28 10:00:00 0 [ERROR] /usr/sbin/mariadbd: unknown variable 'no_such_option=1'";
 

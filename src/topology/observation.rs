@@ -338,6 +338,12 @@ impl MemberView {
         self.view().filter(|view| view.begun >= since).map(|_| since)
     }
 
+    /// What keeps its writes waiting for a lock, while something does: clients on a primary, the SQL thread on a replica.
+    #[must_use]
+    pub fn writes_locked(&self) -> Option<&str> {
+        self.state().and_then(|state| state.sql_notes.writes_locked.as_deref())
+    }
+
     fn takes_local_connections(&self) -> bool {
         self.state().is_some_and(|state| state.takes_connections == Some(true))
     }

@@ -5,7 +5,7 @@ mod nodes;
 mod upkeep;
 
 use super::ackers;
-use super::complaint::shown;
+use super::complaint::of_exit;
 use super::decide::{Act, Decision};
 use super::member::{follows, trouble};
 use super::observation::{IoThread, MemberView, Millis, NewConnection, Observation, ServerSight};
@@ -112,16 +112,24 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         );
     }
     if view.read_only {
+        let name = policy.name(primary.ordinal);
         return not(
             Reason::PrimaryReadOnly,
-            format!("member {} is read-only: somebody set read_only by hand", primary.ordinal),
+            format!(
+                "{name} is read-only: somebody set read_only by hand; `kubectl exec {name} -c mariadb -- mariadb -e 'SET GLOBAL \
+                 read_only=OFF'` ends it"
+            ),
         );
+    }
+    if let Some(held) = primary.writes_locked() {
+        let name = policy.name(primary.ordinal);
+        return not(Reason::WritesLocked, format!("{name}: {held}; {}", unlock(&name)));
     }
     if seen.routed != Some(primary.ordinal) {
         let misdirected = misdirected(policy, seen, primary);
         return not(Reason::ServiceMisdirected, misdirected);
     }
-    if ackers::waits(record.durability) && !ackers::any_active(record, seen) {
+    if ackers::waits(record.durability) && !ackers::any_active(record, seen) && !may_have_acker(seen, primary) {
         return not(Reason::NoAcker, "writes wait until a replica acknowledges them, and none is connected".to_owned());
     }
     let name = policy.name(primary.ordinal);
@@ -134,6 +142,19 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         ""
     };
     condition("Ready", true, Reason::PrimaryAcceptsWrites, format!("{name} accepts writes{way}"))
+}
+
+/// True when the primary counts connected ackers, and a replica refuses the operator's account: that one may be meant.
+fn may_have_acker(seen: &Observation, primary: &MemberView) -> bool {
+    let refuses = |member: &MemberView| matches!(member.server, ServerSight::Denied { .. });
+    primary.view().is_some_and(|view| view.semi_sync.clients > 0) && seen.members.iter().any(refuses)
+}
+
+/// How to end a lock that a session holds.
+fn unlock(name: &str) -> String {
+    format!(
+        "when none of them is a backup that will end, `kubectl exec {name} -c mariadb -- mariadb -e 'KILL ID'` ends the one          that holds it (`SHOW PROCESSLIST` tells more)"
+    )
 }
 
 /// What became of the primary.
@@ -252,7 +273,7 @@ fn state_of(policy: &Policy, record: &Record, member: &MemberView, primary: Opti
     }
     match &state.mariadbd {
         Mariadbd::Exited { status, message, .. } => {
-            (MemberState::Down, Some(MemberReason::MariadbdExited), Some(format!("{status}: {}", shown(message))))
+            (MemberState::Down, Some(MemberReason::MariadbdExited), Some(of_exit(*status, message)))
         }
         Mariadbd::NotStarted if state.record().is_some_and(|record| record.hold) => (
             MemberState::Held,
@@ -280,6 +301,10 @@ fn noted(policy: &Policy, record: &Record, member: &MemberView, notes: &SqlNotes
              (IDENTIFIED VIA unix_socket, all rights, WITH GRANT OPTION)"
         );
         return (MemberState::Starting, Some(MemberReason::LoginRefused), Some(message));
+    }
+    if let Some(held) = &notes.writes_locked {
+        let message = format!("{held}; {}", unlock(&policy.name(member.ordinal)));
+        return (state, Some(reason.unwrap_or(MemberReason::WritesLocked)), Some(message));
     }
     match &notes.accounts_wrong {
         Some(wrong) if reason.is_none() || reason == Some(MemberReason::SqlUnreachable) => {
@@ -312,8 +337,10 @@ fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
     if follows(view, host) && receives {
         return (MemberState::Ready, None, None);
     }
-    let error = view.slave.as_ref().map(|slave| slave.io_error.clone()).filter(|error| !error.is_empty());
-    (MemberState::Starting, Some(MemberReason::NotReplicating), error)
+    let error = || view.slave.as_ref().map(|slave| slave.io_error.clone()).filter(|error| !error.is_empty());
+    // Once its source is gone the error only says so.
+    let held = member.progress.held.as_ref().map(|held| format!("it cannot apply what it has received: {held}"));
+    (MemberState::Starting, Some(MemberReason::NotReplicating), held.or_else(error))
 }
 
 /// Why the operator reads nothing of a member whose mariadbd runs.

@@ -62,6 +62,8 @@ words! {
         PathBroken,
         /// The primary does not answer, and nothing proves anything.
         PrimarySuspect,
+        /// A lock that somebody holds keeps writes waiting.
+        WritesLocked,
         /// Somebody set read_only on the primary.
         PrimaryReadOnly,
         /// Commits wait, and no acker is connected.
@@ -158,6 +160,8 @@ words! {
         ProbeDenied,
         /// mariadbd answers the session that is open and takes no new ones.
         NoNewConnections,
+        /// A lock that somebody holds keeps writes waiting.
+        WritesLocked,
         /// The primary is not writable yet.
         ReadOnly,
         /// Its replica threads are not both connected and running.

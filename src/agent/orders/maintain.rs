@@ -47,7 +47,7 @@ async fn mark_events(work: &mut Work<'_>, disabled: &[crate::orders::EventName])
 async fn restore_settings(work: &mut Work<'_>) -> Result<(), OrderError> {
     let read_only = work.globals().await?.read_only;
     let mut expected = owned::read_back(work.agent().config.gtid_domain_id);
-    expected.push(("event_scheduler", owned::event_scheduler(read_only).to_owned()));
+    expected.extend(owned::event_scheduler(read_only, work.slave().await?.is_some()));
     let names: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
     let found = work.variables(&names).await?;
     for (name, value) in expected {

@@ -104,7 +104,9 @@ async fn held_up(work: &mut Work<'_>, applied: &GtidPosition) -> Result<Option<S
     if !slave.status.sql {
         return Ok(Some("both its replica threads were stopped by hand".to_owned()));
     }
-    read::held_by(work.sql().await?).await.map(Some).map_err(sql_error)
+    let mut own = work.agent().access.all_own_ids();
+    own.push(work.agent().keeper.session_id());
+    read::held_by(work.sql().await?, &own).await.map(Some).map_err(sql_error)
 }
 
 /// No error, but nothing came for as long as it was waited for, and nothing is left to apply.

@@ -15,7 +15,7 @@ use crate::api::validate::member_name;
 use crate::gtid::join_ranges;
 use crate::operator::events::{Events, Reason};
 use crate::operator::metrics::{ClusterLabels, MemberLabels, Metrics, RoleLabels, WordLabels};
-use crate::orders::{Ordinal, Term};
+use crate::orders::{Order, Ordinal, Term};
 use crate::topology::complaint;
 use crate::topology::decide::Decision;
 use crate::topology::observation::Millis;
@@ -140,8 +140,8 @@ impl Narrator {
             }
             News::Exited { status, message } => {
                 warn!(cluster = %self.path, %member, %term, %status, "mariadbd exited");
-                let last = complaint::shown(message);
-                self.event(Reason::MariadbdExited, (term, &member), format!("{member}: {status}; last line: {last}"));
+                let how = complaint::of_exit(*status, message);
+                self.event(Reason::MariadbdExited, (term, &member), format!("{member}: {how}"));
                 self.metrics.mariadbd_exits.get_or_create(&self.member_labels(ordinal)).inc();
             }
             News::Look => {}
@@ -149,9 +149,17 @@ impl Narrator {
     }
 
     /// An order was given.
-    pub fn ordered(&self, term: Term, seq: u64, ordinal: Ordinal, order: &'static str) {
-        let member = self.member(ordinal);
-        info!(cluster = %self.path, %member, %term, seq, step = order, "order given");
+    pub fn ordered(&self, record: &Record, seq: u64, ordinal: Ordinal, order: &Order) {
+        let (member, term) = (self.member(ordinal), record.term);
+        info!(cluster = %self.path, %member, %term, seq, step = order.name(), "order given");
+        if *order == Order::Fence && record.transition.is_none() {
+            let note = format!(
+                "{member} took writes (its read_only was off) and is not the primary: its mariadbd is killed, which answers \
+                 nobody who still waits, and starts again as a replica"
+            );
+            warn!(cluster = %self.path, %member, %term, note, "fenced");
+            self.event(Reason::MemberFenced, (term, &member), note);
+        }
     }
 
     /// The record changed.

@@ -358,7 +358,7 @@ impl ClusterTask {
         self.seq += 1;
         let token = Token { data_uid, term: record.term, seq: self.seq };
         let id = member::order_id(token.term, token.seq, &self.leader.identity);
-        self.parts.narrator.ordered(token.term, token.seq, ordinal, order.name());
+        self.parts.narrator.ordered(record, token.seq, ordinal, &order);
         self.parts.crew.order(ordinal, id, token, order, now);
     }
 

@@ -4,13 +4,13 @@
 use super::super::candidate::{Ranking, rank};
 use super::super::decide::Decision;
 use super::super::member::follows;
-use super::super::observation::{IoThread, MemberView, Observation};
+use super::super::observation::{IoThread, MemberView, Observation, ServerSight};
 use super::super::outdated;
 use super::super::policy::Policy;
 use super::super::record::{Durability, Record};
 use super::super::safety::{self, Rules};
 use super::super::words::{MemberState, Reason};
-use super::{Condition, MemberReport, condition as told, judge, nodes, unhealthy, upkeep};
+use super::{Condition, MemberReport, condition as told, judge, nodes, unhealthy, unlock, upkeep};
 use crate::orders::Ordinal;
 
 pub(super) fn condition(
@@ -25,7 +25,7 @@ pub(super) fn condition(
     };
     let ranking = rank(policy, record, seen, primary, None);
     let heir = match ranking.best() {
-        Some(_) => format!("{} would be promoted", heirs(policy, &ranking)),
+        Some(_) => format!("{} would be promoted", heirs(policy, seen, &ranking)),
         None => "no member can be promoted".to_owned(),
     };
     let heir = match nodes::shared(policy, seen, primary) {
@@ -42,8 +42,13 @@ pub(super) fn condition(
 }
 
 /// The best candidate; with those that differ from it only in what they have received so far, which changes with every reading.
-fn heirs(policy: &Policy, ranking: &Ranking) -> String {
-    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).copied().collect();
+/// One that a lock holds up is passed over within seconds for one that is free.
+fn heirs(policy: &Policy, seen: &Observation, ranking: &Ranking) -> String {
+    let is_free = |ordinal: &&Ordinal| seen.member(**ordinal).is_none_or(|member| member.writes_locked().is_none());
+    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).filter(is_free).copied().collect();
+    if alike.is_empty() {
+        alike.extend(ranking.candidates.iter().find(is_free).or(ranking.candidates.first()));
+    }
     alike.sort();
     let names: Vec<String> = alike.into_iter().map(|ordinal| policy.name(ordinal)).collect();
     names.join(" or ")
@@ -65,6 +70,7 @@ fn blockers(
     } else if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
         blockers.extend(of_primary(policy, seen, primary, decision));
         blockers.extend(of_heir(policy, record, seen, primary));
+        blockers.extend(all_locked(policy, record, seen, primary));
         blockers.extend(logs_reset(policy, record, seen, primary));
     }
     if policy.paused {
@@ -124,7 +130,16 @@ fn of_primary(
 fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
     let heir = rank(policy, record, seen, primary.ordinal, None).best().and_then(|best| seen.member(best))?;
     let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
-    let view = heir.view()?;
+    let Some(view) = heir.view() else {
+        let (reason, why) = match &heir.server {
+            ServerSight::Denied { message } => {
+                (Reason::ProbeDenied, format!("refuses the operator's account ({message})"))
+            }
+            _ => (Reason::HeirNotReceiving, "does not answer the operator".to_owned()),
+        };
+        let heir = policy.name(heir.ordinal);
+        return Some((reason, format!("{heir} would be promoted and {why}: whether it receives is not known")));
+    };
     let slave = view.slave.as_ref();
     let receives = follows(view, host) && slave.is_some_and(|slave| slave.io == IoThread::Yes);
     (!receives).then(|| {
@@ -133,6 +148,19 @@ fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &Membe
         let (heir, primary) = (policy.name(heir.ordinal), policy.name(primary.ordinal));
         (Reason::HeirNotReceiving, format!("{heir} would be promoted and does not receive from {primary}{error}"))
     })
+}
+
+/// Nobody can apply what it has received, or take writes, until a lock is released.
+fn all_locked(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
+    let ranking = rank(policy, record, seen, primary.ordinal, None);
+    let locked = |ordinal: &Ordinal| {
+        let held = seen.member(*ordinal)?.writes_locked()?;
+        let name = policy.name(*ordinal);
+        Some(format!("{name}: {held}; {}", unlock(&name)))
+    };
+    let all: Option<Vec<String>> = ranking.candidates.iter().map(locked).collect();
+    let all = all.filter(|all| !all.is_empty())?;
+    Some((Reason::WritesLocked, format!("a lock holds up every replica that could be promoted: {}", all.join("; "))))
 }
 
 /// Binary logs that no longer hold what they held when the primary's reign began are not believed after a crash; then only

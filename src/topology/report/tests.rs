@@ -168,3 +168,52 @@ fn replicas_that_differ_only_in_what_they_have_received_are_named_together() {
     edit(&mut members[2], |view| view.binlog_position = "0-17-11".parse().unwrap());
     assert!(condition_of("FailoverReady", members).2.contains("c-1 or c-2 would be promoted"));
 }
+
+fn lock(member: &mut MemberView) {
+    let AgentSight::Present(state) = &mut member.agent else { panic!() };
+    state.sql_notes.writes_locked = Some("a lock; held by 7".to_owned());
+}
+
+#[test]
+fn a_primary_whose_writes_wait_for_a_lock_is_not_ready() {
+    let mut members = healthy();
+    lock(&mut members[0]);
+    let (ready, reason, message) = condition_of("Ready", members.clone());
+    assert_eq!((ready, reason), (false, Reason::WritesLocked));
+    assert!(message.contains("c-0: a lock; held by 7") && message.contains("kubectl exec c-0"), "{message}");
+    assert!(condition_of("FailoverReady", members).0, "a failover would help");
+}
+
+#[test]
+fn a_lock_on_every_replica_keeps_a_failover_from_succeeding() {
+    let mut members = healthy();
+    lock(&mut members[1]);
+    let (ready, _, message) = condition_of("FailoverReady", members.clone());
+    assert!(ready && message.starts_with("c-2 would be promoted"), "{message}");
+    let row = told(&policy(3), &cluster(members.clone())).members[1].clone();
+    assert_eq!((row.state, row.reason), (MemberState::Ready, Some(MemberReason::WritesLocked)));
+    assert!(row.message.is_some_and(|message| message.contains("KILL ID")));
+    lock(&mut members[2]);
+    let (ready, reason, message) = condition_of("FailoverReady", members);
+    assert_eq!((ready, reason), (false, Reason::WritesLocked));
+    assert!(message.contains("c-1: a lock") && message.contains("c-2: a lock"), "{message}");
+}
+
+#[test]
+fn an_heir_that_is_not_read_is_not_vouched_for_and_may_acknowledge_all_the_same() {
+    let mut members = healthy();
+    edit(&mut members[0], |view| view.semi_sync.clients = 2);
+    for member in &mut members[1..] {
+        member.server = ServerSight::Denied { message: "error 1045: its words".to_owned() };
+    }
+    let (ready, reason, message) = condition_of("FailoverReady", members.clone());
+    assert_eq!((ready, reason), (false, Reason::ProbeDenied));
+    assert!(message.contains("c-1 would be promoted and refuses the operator's account (error 1045"), "{message}");
+    assert!(condition_of("Ready", members.clone()).0, "nothing says that commits wait");
+    edit(&mut members[0], |view| view.semi_sync.clients = 0);
+    assert_eq!(condition_of("Ready", members.clone()).1, Reason::NoAcker);
+    for member in &mut members[1..] {
+        member.server = ServerSight::Silent { since: Millis(1) };
+    }
+    assert_eq!(condition_of("FailoverReady", members).1, Reason::HeirNotReceiving);
+}

@@ -1,0 +1,56 @@
+//! Whether statements that write get the locks they need. FLUSH TABLES WITH READ LOCK that somebody forgot stops all writes, and
+//! neither a variable nor a reading shows it.
+
+use crate::mariadb::{Session, SqlError, read};
+
+/// So many looks in a row must find it: a backup holds such a lock for a moment.
+const LOOKS: u32 = 2;
+/// ER_LOCK_WAIT_TIMEOUT.
+const NOT_AT_ONCE: u16 = 1205;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub struct WriteLock {
+    found: u32,
+}
+
+impl WriteLock {
+    /// True when the next look decides.
+    pub fn is_doubtful(&self) -> bool {
+        self.found > 0 && self.found < LOOKS
+    }
+
+    /// Looks once more. What holds the lock in words, while it lasts. `own` are the agent's other sessions.
+    ///
+    /// # Errors
+    /// As the statements fail.
+    pub async fn look(&mut self, session: &mut Session, own: &[u32]) -> Result<Option<String>, SqlError> {
+        self.found =
+            if blocks_statements(session).await? || blocks_commits(session).await? { self.found + 1 } else { 0 };
+        if self.found < LOOKS {
+            return Ok(None);
+        }
+        let holders = read::other_sessions(session, own).await?;
+        Ok(Some(format!(
+            "a lock keeps writes waiting (FLUSH TABLES WITH READ LOCK, BACKUP STAGE); sessions that may hold it: {holders}"
+        )))
+    }
+}
+
+/// A locking read takes the same lock as a statement that writes, and writes nothing (`open_table`: MDL_BACKUP_DML).
+async fn blocks_statements(session: &mut Session) -> Result<bool, SqlError> {
+    const LOCKING: &str = "SET STATEMENT lock_wait_timeout=0 FOR SELECT 1 FROM mysql.gtid_slave_pos LIMIT 0 FOR UPDATE";
+    match session.rows::<u8>(LOCKING).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.code() == Some(NOT_AT_ONCE) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// BACKUP STAGE BLOCK_COMMIT stops commits only, and only who commits finds out.
+async fn blocks_commits(session: &mut Session) -> Result<bool, SqlError> {
+    const WAITING: &str = "SELECT COUNT(*) > 0 FROM information_schema.PROCESSLIST \
+         WHERE STATE = 'Waiting for backup lock' AND TIME_MS > 2000 AND COMMAND = 'Query' \
+         AND INFO REGEXP '^[[:space:]]*(INSERT|UPDATE|DELETE|REPLACE|LOAD|COMMIT)'";
+    session.row(WAITING).await
+}
