@@ -17,6 +17,8 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 ADVISORIES := https://github.com/RustSec/advisory-db
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+# Tools that run for seconds are built fast, not fast themselves.
+INSTALL := CARGO_PROFILE_DEV_DEBUG=0 nice cargo install --quiet --locked --debug
 TIME ?= 60
 TARGET ?=
 
@@ -139,12 +141,12 @@ advisories: $(CARGO_DENY) ## Known faults of dependencies, where their database 
 	else echo "advisories: NOT CHECKED, because $(ADVISORIES) cannot be reached from here" >&2; fi
 
 $(CARGO_DENY):
-	@echo "building cargo-deny $(CARGO_DENY_VERSION), once: 5 minutes on 2 cores" >&2
-	nice cargo install --quiet --locked --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
+	@echo "building cargo-deny $(CARGO_DENY_VERSION), once: some minutes on 2 cores" >&2
+	$(INSTALL) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
 
 $(CARGO_FUZZ):
-	@echo "building cargo-fuzz $(CARGO_FUZZ_VERSION), once: 1 minute on 2 cores" >&2
-	nice cargo install --quiet --locked --root $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+	@echo "building cargo-fuzz $(CARGO_FUZZ_VERSION), once: half a minute on 2 cores" >&2
+	$(INSTALL) --root $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 .PHONY: bench
 bench: ## Benchmarks: reading logs beside a plain read, and a long tail's way to replicas beside MHA's; a missed ratio fails

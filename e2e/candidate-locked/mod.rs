@@ -45,6 +45,12 @@ pub async fn run(stage: &mut Stage) -> Result<()> {
     let cluster = stage.cluster(spec).await?;
     let mut watch = Watch::start(stage, cluster, LOAD, false).await?;
     holder(&watch.cluster).await?;
+    let cluster = watch.cluster.clone();
+    stage.report.check("a read lock on every replica is told", locked_replicas(&cluster).await)?;
+    stage.report.check("a read lock on the primary is told", locked_primary(&cluster).await)?;
+    stage
+        .report
+        .check("a replica that takes writes is killed, and it is said why", writable_replica(&cluster).await)?;
     for hold in Hold::ALL {
         let before = watch.before().await?;
         let (preferred, other) = replicas(&watch.cluster, &before.primary)?;
@@ -144,6 +150,82 @@ fn replicas(cluster: &Cluster, primary: &str) -> Result<(String, String)> {
         [preferred, other] => Ok((preferred.clone(), other.clone())),
         others => bail!("not two replicas: {others:?}"),
     }
+}
+
+/// A session of the administrator, as a backup's, until it is killed.
+async fn read_lock(cluster: &Cluster, member: &str) -> Result<()> {
+    let (session, name) = (cluster.clone(), member.to_owned());
+    let lock = format!("FLUSH TABLES WITH READ LOCK; {STAY}");
+    tokio::spawn(async move { session.sql(&name, &lock).await });
+    wait::until(&format!("{member} is locked"), LOCKED_LIMIT, async || sleeper(cluster, member).await.map(drop)).await
+}
+
+/// The session that holds the lock.
+async fn sleeper(cluster: &Cluster, member: &str) -> Result<String> {
+    cluster.sql_value(member, "SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'").await
+}
+
+async fn unlock(cluster: &Cluster, member: &str) -> Result<()> {
+    let session = sleeper(cluster, member).await?;
+    cluster.sql(member, &format!("KILL {session}")).await.map(drop)
+}
+
+/// A condition is False for a lock, and its message names the session.
+async fn locked(cluster: &Cluster, kind: &str, member: &str) -> Result<String> {
+    let session = sleeper(cluster, member).await?;
+    wait::until(&format!("{kind} ends for the lock on {member}"), TOLD_LIMIT, async || {
+        let status = cluster.status().await?;
+        let told = status.condition(kind).with_context(|| format!("no condition {kind}"))?;
+        let named = told.message.contains(&format!("{session} (mysql@localhost"));
+        ensure!(told.status == "False" && told.reason == "WritesLocked" && named, "{told:?}");
+        Ok(told.message.clone())
+    })
+    .await
+}
+
+async fn locked_replicas(cluster: &Cluster) -> Result<String> {
+    let primary = cluster.status().await?.current_primary.context("no primary")?;
+    let (first, second) = replicas(cluster, &primary)?;
+    read_lock(cluster, &first).await?;
+    read_lock(cluster, &second).await?;
+    let told = locked(cluster, "FailoverReady", &second).await?;
+    let ready = cluster.status().await?.condition("Ready").is_some_and(|ready| ready.status == "True");
+    ensure!(ready, "writes go on all the while");
+    unlock(cluster, &first).await?;
+    unlock(cluster, &second).await?;
+    cluster.wait_ready().await?;
+    Ok(told)
+}
+
+async fn locked_primary(cluster: &Cluster) -> Result<String> {
+    let primary = cluster.status().await?.current_primary.context("no primary")?;
+    read_lock(cluster, &primary).await?;
+    let told = locked(cluster, "Ready", &primary).await?;
+    unlock(cluster, &primary).await?;
+    let status = cluster.wait_ready().await?;
+    ensure!(status.current_primary == Some(primary), "a lock is no reason for a failover");
+    Ok(told)
+}
+
+async fn writable_replica(cluster: &Cluster) -> Result<String> {
+    let primary = cluster.status().await?.current_primary.context("no primary")?;
+    let (_, replica) = replicas(cluster, &primary)?;
+    cluster.sql(&replica, "SET GLOBAL read_only=OFF").await?;
+    let told = wait::until("an Event MemberFenced", TOLD_LIMIT, async || {
+        let events = cluster.kube.list("v1", "Event").await?;
+        let told = events.iter().find(|event| event["reason"] == "MemberFenced").context("no Event MemberFenced")?;
+        Ok(told["message"].as_str().unwrap_or_default().to_owned())
+    })
+    .await?;
+    ensure!(told.starts_with(&format!("{replica} took writes")), "{told}");
+    wait::until(&format!("{replica} is a replica again"), TOLD_LIMIT, async || {
+        let read_only = cluster.sql_value(&replica, "SELECT @@read_only").await?;
+        ensure!(read_only == "1", "it still takes writes");
+        Ok(())
+    })
+    .await?;
+    cluster.wait_ready().await?;
+    Ok(told)
 }
 
 async fn passed_over(

@@ -37,6 +37,7 @@ pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
     let first = primary(&cluster).await?;
     cluster.sql(&first, EVENTS).await.context("creating the events")?;
     stage.report.check("events run on the first primary", runs_here(&cluster).await)?;
+    stage.report.check("read_only for a while leaves them alone", read_only_for_a_while(&cluster, &first).await)?;
     for number in 1..=runs {
         wait::until("every member knows what is disabled", TOLD, async || all_know(&cluster).await).await?;
         let old = primary(&cluster).await?;
@@ -50,6 +51,35 @@ pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
     cluster.sql(&last, "DROP EVENT events.runs").await?;
     let equal = wait::until("all members are equal", RUNS_BY, async || equal(&cluster).await).await;
     stage.report.check("members are equal", equal)
+}
+
+/// Somebody stops writes for a moment: that is told, and nothing is left of it.
+async fn read_only_for_a_while(cluster: &Cluster, primary: &str) -> Result<String> {
+    cluster.sql(primary, "SET GLOBAL read_only=ON").await?;
+    let told = wait::until("Ready ends", TOLD, async || {
+        let status = cluster.status().await?;
+        let ready = status.condition("Ready").context("no condition Ready")?;
+        ensure!(ready.reason == "PrimaryReadOnly", "{ready:?}");
+        Ok(ready.message.clone())
+    })
+    .await?;
+    let scheduler = cluster.sql_value(primary, "SELECT @@event_scheduler").await?;
+    cluster.sql(primary, "SET GLOBAL read_only=OFF").await?;
+    ensure!(scheduler == "ON", "event_scheduler={scheduler} while it was read-only");
+    let status = wait::until("all is well again", TOLD, async || {
+        let status = cluster.status().await?;
+        ensure!(
+            ["Ready", "FailoverReady"]
+                .iter()
+                .all(|kind| status.condition(kind).is_some_and(|told| told.status == "True")),
+            "{:?}",
+            status.conditions
+        );
+        Ok(status)
+    })
+    .await?;
+    ensure!(status.current_primary.as_deref() == Some(primary), "{:?}", status.current_primary);
+    Ok(told)
 }
 
 async fn equal(cluster: &Cluster) -> Result<String> {

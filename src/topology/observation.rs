@@ -57,6 +57,14 @@ pub struct SlaveStatus {
     pub by_gtid: bool,
 }
 
+impl SlaveStatus {
+    /// True when the IO thread ended by an error of a server's. After a client's, from 2000 on, it connects again by itself.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.io == IoThread::No && (1_000..2_000).contains(&self.io_errno)
+    }
+}
+
 /// Semi-sync on the source's side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SemiSyncSource {

@@ -153,7 +153,8 @@ fn may_have_acker(seen: &Observation, primary: &MemberView) -> bool {
 /// How to end a lock that a session holds.
 fn unlock(name: &str) -> String {
     format!(
-        "when none of them is a backup that will end, `kubectl exec {name} -c mariadb -- mariadb -e 'KILL ID'` ends the one          that holds it (`SHOW PROCESSLIST` tells more)"
+        "when none of them is a backup that will end, `kubectl exec {name} -c mariadb -- mariadb -e 'KILL ID'` ends the one \
+         that holds it (`SHOW PROCESSLIST` tells more)"
     )
 }
 

@@ -113,16 +113,18 @@ pub(super) fn read_again(case: &Case<'_>, old: &MemberView) -> Option<Act> {
     (unreadable && due && failover::is_fenceable(old)).then(|| order(old, Order::Fence)).flatten()
 }
 
-/// mariadbd came up with less than its binary logs held: nobody is promoted without that.
+/// mariadbd came up with less than its binary logs held: nobody is promoted without that, unless the ackers prove that it
+/// was not acknowledged.
 fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
     let why = format!("member {} has started without all that its binary logs held up to {end}", old.ordinal);
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
     let has_all = |member: &MemberView| ranking.candidates.contains(&member.ordinal) && received(member).covers(end);
-    if case.may_fail_over() && case.others(old.ordinal).any(has_all) {
+    let proven = || ranking.best().is_some() && safety::feasible_by_ackers(case.rules, case.record, case.seen).is_ok();
+    if case.may_fail_over() && (case.others(old.ordinal).any(has_all) || proven()) {
         return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
     }
     let remedy = format!("{why}: put back what is missing in its datadir, then delete its pod");
-    Decision::blocked(case.unless_disabled(remedy))
+    Decision { acts: failover::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(remedy)) }
 }
 
 fn start(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
@@ -176,7 +178,8 @@ fn someone_is_ahead(case: &Case<'_>, old: &MemberView, ahead: &MemberView) -> De
     if case.may_fail_over() && ranking.best().is_some() {
         return failover::announce(case, TransitionKind::Failover, old.ordinal, missing).rejecting(ranking.rejected);
     }
-    Decision::blocked(case.unless_disabled(missing)).rejecting(ranking.rejected)
+    Decision { acts: failover::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(missing)) }
+        .rejecting(ranking.rejected)
 }
 
 fn point_of_no_return(case: &Case<'_>, old: &MemberView, view: &super::observation::ServerView) -> Decision {

@@ -440,6 +440,28 @@ fn a_primary_that_starts_with_less_than_its_logs_held_is_not_promoted_again() {
     assert!(decision.acts.is_empty() && decision.blocked.unwrap().contains("0-17-12"));
 }
 
+#[test]
+fn a_primary_that_lost_its_logs_is_left_when_the_ackers_prove_everything() {
+    let mut story = Story::at_rest().primary_dies();
+    let (kind, from) = (TransitionKind::Resume, Some(Ordinal(0)));
+    let target = Some("0-17-12".parse().unwrap());
+    story.record.transition = Some(Transition { kind, step: Step::Decided, from, to: None, target });
+    *story.member(0) = running(0);
+    // One acker, which may never be primary; the other member is down.
+    story.policy.members[1].never_primary = true;
+    story.record.ackers = vec![acker(1, 1)];
+    *story.member(2) = dead(2);
+    assert_eq!(story.acts(), ["start 2"], "it may take over once it runs");
+    assert!(story.next().blocked.unwrap().contains("put back what is missing in its datadir"));
+    *story.member(2) = acking(2);
+    assert!(story.written().contains("started without all that its binary logs held up to 0-17-12"));
+    assert_eq!(story.record.transition.as_ref().map(|transition| transition.kind), Some(TransitionKind::Failover));
+    story.fence("");
+    story.freeze(1, "0-17-12", "0-17-12");
+    story.freeze(2, "0-17-10", "0-17-10");
+    assert_eq!(story.acts(), ["route 2", "follow 2"], "it gets from the acker what it lacks");
+}
+
 /// The old primary is started again because all others were held up, and has failed to start in time twice.
 fn resumed_because_all_were_held() -> Story {
     let mut story = Story::at_rest().primary_dies();

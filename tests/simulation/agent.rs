@@ -36,9 +36,15 @@ impl World {
             serving: there.agent.serving.then_some(orders::BINLOG_SERVER_PORT),
             running: there.agent.run.as_ref().map(|run| run.order.order.name().to_owned()),
             takes_connections: None,
-            sql_notes: beachmaster::orders::SqlNotes::default(),
+            sql_notes: orders::SqlNotes { writes_locked: self.lock_told(host), ..orders::SqlNotes::default() },
             upkeep: beachmaster::orders::Upkeep::default(),
         }
+    }
+
+    fn lock_told(&self, host: HostId) -> Option<String> {
+        let there = &self.hosts[host];
+        let told = there.server.is_some() && (there.lock_told_from..there.locked_until).contains(&self.now);
+        told.then(|| "a lock keeps writes waiting".to_owned())
     }
 
     /// CLOCK_BOOTTIME of the host's node.

@@ -78,15 +78,9 @@ impl World {
 
     /// The last acker that works is not shut out: that would be an outage of the operator's own making.
     pub fn check_shut_out(&mut self, primary: HostId, ordinal: u8) {
-        let works = |(source, replica): (HostId, HostId)| {
-            source == primary && self.hosts[replica].alive && self.hosts_reach(source, replica)
-        };
-        let connected: Vec<HostId> = self
-            .conns
-            .values()
-            .filter(|conn| conn.semi && !conn.donor && works((conn.source, conn.replica)))
-            .map(|conn| conn.replica)
-            .collect();
+        let working = self.working_ackers().into_iter();
+        let connected: Vec<HostId> =
+            working.filter(|(source, _)| *source == primary).map(|(_, replica)| replica).collect();
         let is_shut_out = |replica: &HostId| self.hosts[*replica].ordinal.0 == ordinal;
         // An operator's knowledge may be as old as this.
         let lately = |at: At| self.now - at < LATELY_MS;
@@ -94,6 +88,7 @@ impl World {
             || self
                 .acknowledged_by
                 .iter()
+                .chain(&self.parted)
                 .any(|((source, replica), at)| *source == primary && !is_shut_out(replica) && lately(*at));
         let writes = self.hosts[primary].server.as_ref().is_some_and(|server| server.semi_master && !server.read_only);
         if writes && connected.iter().any(is_shut_out) && !another {

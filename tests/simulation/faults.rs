@@ -7,6 +7,9 @@ use crate::member::{Agent, At, Host, HostId, Volume};
 use crate::plan::{Fault, Heal, Who};
 use crate::world::{Event, World};
 
+/// An agent has looked twice, and its state has come in, after this time.
+const LOCK_TOLD_MS: u64 = 3_500;
+
 /// How the pod that takes a deleted one's place begins.
 enum Comes {
     /// On the same node, with its volume.
@@ -54,6 +57,7 @@ impl World {
             apply_ms: 1,
             link_ms: 1,
             locked_until: 0,
+            lock_told_from: At::MAX,
             side: 0,
             detached: false,
         });
@@ -113,7 +117,9 @@ impl World {
                 world.later(back, Heal::Index(host));
             }),
             Fault::Locked(who, lasts) => self.on(who, |world, host| {
-                world.hosts[host].locked_until = world.now + lasts;
+                let told_from = if lasts % 2 == 0 { world.now + LOCK_TOLD_MS } else { At::MAX };
+                let there = &mut world.hosts[host];
+                (there.locked_until, there.lock_told_from) = (world.now + lasts, told_from);
             }),
             Fault::PodReplaced(who) => self.on(who, |world, host| world.replace_pod(host, Comes::Back)),
             Fault::PodBlank(who) => self.on(who, |world, host| world.replace_pod(host, Comes::Blank)),
@@ -212,10 +218,12 @@ impl World {
 
     /// The pod is cut off and goes on; the API server shows a new one on another node.
     fn second_pod(&mut self, host: HostId, primary: Option<HostId>, blank: bool, heals: u64) {
-        self.hosts[host].side = 1;
-        if let Some(primary) = primary {
-            self.hosts[primary].side = 1;
-        }
+        self.partitioned(|world| {
+            world.hosts[host].side = 1;
+            if let Some(primary) = primary {
+                world.hosts[primary].side = 1;
+            }
+        });
         for client in &mut self.clients {
             client.side = u8::from(client.host == Some(host) || (primary.is_some() && client.host == primary));
         }
@@ -244,11 +252,13 @@ impl World {
     }
 
     fn partition(&mut self, mask: u8, clients: u8, leader: bool, heals: u64) {
-        for member in 0..self.current.len() {
-            if let Some(host) = self.current[member] {
-                self.hosts[host].side = mask >> member & 1;
+        self.partitioned(|world| {
+            for member in 0..world.current.len() {
+                if let Some(host) = world.current[member] {
+                    world.hosts[host].side = mask >> member & 1;
+                }
             }
-        }
+        });
         for (index, client) in self.clients.iter_mut().enumerate() {
             client.side = clients >> index & 1;
         }

@@ -205,6 +205,8 @@ pub struct Host {
     pub link_ms: u64,
     /// Somebody's session holds a lock that the SQL thread waits for until then.
     pub locked_until: At,
+    /// From then on the agent tells of it.
+    pub lock_told_from: At,
     /// Side of the network partition it is on.
     pub side: u8,
     /// Its volume was attached elsewhere: it can write nothing more, but still receive and acknowledge.

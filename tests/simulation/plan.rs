@@ -7,7 +7,7 @@ use crate::member::{At, HostId, Volume};
 use crate::world::Dice;
 
 /// When the primary of [`Plan::of_a_locked_candidate`] is killed, at the earliest.
-pub const LOCKED_KILL_MS: u64 = 3_000;
+pub const LOCKED_KILL_MS: u64 = 9_000;
 /// How long faults may begin.
 const FAULTS_FOR_MS: u64 = 12_000;
 
@@ -27,7 +27,8 @@ pub enum Fault {
     KillAll,
     AgentAway(Who, u64),
     Unreadable(Who, u64),
-    /// A session locks what the SQL thread wants to change.
+    /// A session locks what the SQL thread wants to change. An even number of milliseconds is a lock on everything, of which the
+    /// agent tells.
     Locked(Who, u64),
     /// mariadbd ends, and the index of its binary logs is not where it was until then.
     IndexLost(Who, u64),
@@ -94,12 +95,13 @@ impl Plan {
 }
 
 impl Plan {
-    /// The preferred candidate cannot apply what it has received, for much longer than a failover may take.
-    pub fn of_a_locked_candidate(seed: u64, candidate: u8) -> Self {
+    /// The preferred candidate cannot apply what it has received, for much longer than a failover may take. It is locked so many
+    /// milliseconds before the primary is killed.
+    pub fn of_a_locked_candidate(seed: u64, candidate: u8, before: u64) -> Self {
         let killed = LOCKED_KILL_MS + seed;
         Self {
             timed: vec![
-                (killed - 500, Fault::Locked(Who::Any(candidate), 60_000)),
+                (killed - before, Fault::Locked(Who::Any(candidate), 60_000)),
                 (killed, Fault::Kill(Who::Primary)),
             ],
             ..Self::default()

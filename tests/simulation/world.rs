@@ -189,6 +189,8 @@ pub struct World {
     pub acked_since_calm: u64,
     /// When a replica's connection to a primary acknowledged last, by (source, replica).
     pub acknowledged_by: BTreeMap<(HostId, HostId), At>,
+    /// When an acker's connection to its source was cut last, silently.
+    pub parted: BTreeMap<(HostId, HostId), At>,
     /// Pods shut out by a primary; one that was deleted by force stays so (docs/known-gaps.md).
     pub shut_out: BTreeSet<HostId>,
     pub violation: Option<String>,
@@ -254,6 +256,7 @@ impl World {
             calm: None,
             acked_since_calm: 0,
             acknowledged_by: BTreeMap::new(),
+            parted: BTreeMap::new(),
             shut_out: BTreeSet::new(),
             violation: None,
             done: false,
@@ -331,6 +334,22 @@ impl World {
     /// True when the network carries between two sides.
     pub fn hosts_reach(&self, a: HostId, b: HostId) -> bool {
         self.hosts[a].side == self.hosts[b].side
+    }
+
+    /// Ackers whose connection works, with their sources.
+    pub fn working_ackers(&self) -> BTreeSet<(HostId, HostId)> {
+        let works = |source: HostId, replica: HostId| self.hosts[replica].alive && self.hosts_reach(source, replica);
+        let ackers = self.conns.values().filter(|conn| conn.semi && !conn.donor && works(conn.source, conn.replica));
+        ackers.map(|conn| (conn.source, conn.replica)).collect()
+    }
+
+    /// The network changes.
+    pub fn partitioned(&mut self, change: impl FnOnce(&mut Self)) {
+        let before = self.working_ackers();
+        change(self);
+        let after = self.working_ackers();
+        let now = self.now;
+        self.parted.extend(before.difference(&after).map(|pair| (*pair, now)));
     }
 
     /// The pod the API server shows for a member.

@@ -125,8 +125,8 @@ async fn present(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<
     let acker = (work.globals().await?.acker_wanted, work.is_acknowledging().await?);
     Ok(match status.io {
         IoThread::Yes if acker == (semi_sync, semi_sync) => Present::AsOrdered,
-        // A client's error, from 2000 on, is of a source that went away before the freeze.
-        IoThread::No if status.io_errno == 0 || status.io_errno >= 2_000 => Present::Frozen,
+        // A client's error is of a source that went away before the freeze.
+        IoThread::No if !status.is_refused() => Present::Frozen,
         _ => Present::Other,
     })
 }

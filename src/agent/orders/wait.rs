@@ -1,6 +1,5 @@
 //! `await`, and the end of a `follow` that waits.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -149,13 +148,8 @@ fn refuse_incurable(status: &SlaveStatus, applied: &GtidPosition) -> Result<(), 
 
 /// Why a replica that has applied so much applies no more.
 fn incurable(status: &SlaveStatus, applied: &GtidPosition) -> Option<String> {
-    /// ER_MASTER_FATAL_ERROR_READING_BINLOG: the source lacks what this member asks for.
-    const FATAL_READ: u32 = 1236;
-    /// A server's errors. After a client's, from 2000 on, the IO thread connects again by itself.
-    const SERVER_ERRORS: Range<u32> = 1000..2000;
-    let is_stopped = status.io == IoThread::No && SERVER_ERRORS.contains(&status.io_errno);
-    // What was received is applied all the same.
-    if status.io_errno == FATAL_READ || is_stopped && applied.covers(&status.io_position) {
+    // What was received is applied all the same, also when its source has lost it since (1236).
+    if status.is_refused() && applied.covers(&status.io_position) {
         Some(format!("the IO thread stopped: error {}: {}", status.io_errno, status.io_error))
     } else if status.sql_errno != 0 && !status.sql {
         Some(format!("the SQL thread stopped: error {}: {}", status.sql_errno, status.sql_error))
@@ -193,7 +187,8 @@ mod tests {
         assert!(!told(IoThread::No, 2003, "0-1-7"), "stopped on order while its source was away");
         assert!(!told(IoThread::Connecting, 2003, "0-1-7"));
         assert!(!told(IoThread::No, 0, "0-1-7"));
-        assert!(told(IoThread::No, 1236, "0-1-6"));
+        assert!(told(IoThread::No, 1236, "0-1-7"));
+        assert!(!told(IoThread::No, 1236, "0-1-6"), "its source has lost what this one has received");
         let sql = SlaveStatus { sql: false, sql_errno: 1062, ..status(IoThread::Yes, 0) };
         assert!(incurable(&sql, &GtidPosition::empty()).unwrap().contains("1062"));
     }

@@ -25,7 +25,7 @@ pub(super) fn condition(
     };
     let ranking = rank(policy, record, seen, primary, None);
     let heir = match ranking.best() {
-        Some(_) => format!("{} would be promoted", heirs(policy, seen, &ranking)),
+        Some(_) => format!("{} would be promoted", heirs(policy, &ranking)),
         None => "no member can be promoted".to_owned(),
     };
     let heir = match nodes::shared(policy, seen, primary) {
@@ -42,13 +42,8 @@ pub(super) fn condition(
 }
 
 /// The best candidate; with those that differ from it only in what they have received so far, which changes with every reading.
-/// One that a lock holds up is passed over within seconds for one that is free.
-fn heirs(policy: &Policy, seen: &Observation, ranking: &Ranking) -> String {
-    let is_free = |ordinal: &&Ordinal| seen.member(**ordinal).is_none_or(|member| member.writes_locked().is_none());
-    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).filter(is_free).copied().collect();
-    if alike.is_empty() {
-        alike.extend(ranking.candidates.iter().find(is_free).or(ranking.candidates.first()));
-    }
+fn heirs(policy: &Policy, ranking: &Ranking) -> String {
+    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).copied().collect();
     alike.sort();
     let names: Vec<String> = alike.into_iter().map(|ordinal| policy.name(ordinal)).collect();
     names.join(" or ")
