@@ -26,7 +26,7 @@ use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
 /// Our statements are never replicated, wait for no acknowledgement, stand in no general log (they may carry passwords), and
 /// mean the same whatever my.cnf says; a session that waits for the next order is not closed as idle.
 const SETUP: &str =
-    "SET SESSION sql_log_bin=0, sql_log_off=1, wait_timeout=31536000, max_statement_time=0, sql_mode=''";
+    "SET SESSION autocommit=1, sql_log_bin=0, sql_log_off=1, wait_timeout=31536000, max_statement_time=0, sql_mode=''";
 /// Beside orders nothing waits for a lock that somebody holds: the session of an order is killed when it is given up, this one
 /// ends its statement by itself, before [`STATEMENT_LIMIT`]. Under FLUSH TABLES WITH READ LOCK and LOCK TABLES statements on
 /// accounts do not keep to `lock_wait_timeout` (measured with 10.11), but to `max_statement_time`.

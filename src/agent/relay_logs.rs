@@ -20,7 +20,7 @@ use crate::orders::Incarnation;
 const RECEIVED: &str = "received";
 /// Extension of a folder that is being removed.
 const DOOMED: &str = "gone";
-/// A folder of this many bytes is read while somebody waits: some 20 ms, less than the order that its being unknown would cost.
+/// Folders of so many bytes together are read while somebody waits: some 20 ms, less than the order that its being unknown would cost.
 const READ_AT_ONCE: u64 = 16 << 20;
 /// The list of files, as mariadbd writes it.
 const INDEX: &str = "relay.index";
@@ -114,8 +114,13 @@ impl RelayLogs {
     pub fn hold_more(&self, run: Incarnation, position: &GtidPosition) -> io::Result<bool> {
         let _reading = self.read();
         let present = self.files()?;
+        let mut left = READ_AT_ONCE;
         for folder in self.folders_since(run)? {
-            if received_of(&folder).is_none() && !shares_any(&folder, &present) && size_of(&folder)? <= READ_AT_ONCE {
+            if received_of(&folder).is_none()
+                && !shares_any(&folder, &present)
+                && let Some(rest) = left.checked_sub(size_of(&folder)?)
+            {
+                left = rest;
                 self.read_received(&folder)?;
             }
             if !Self::is_covered(&folder, position) {
@@ -152,7 +157,11 @@ impl RelayLogs {
     fn read_received(&self, folder: &Path) -> io::Result<()> {
         let files: Vec<PathBuf> = relay_logs_in(folder)?.iter().map(DirEntry::path).collect();
         match relay_content::received(&files, &self.keys) {
-            Ok(received) => write_received(folder, &received),
+            Ok(received) => {
+                // Two may have read the same folder, and its file has one name while it is written.
+                let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                write_received(folder, &received)
+            }
             Err(error) => {
                 tracing::debug!(folder = %folder.display(), %error, "kept relay logs cannot be read");
                 Ok(())

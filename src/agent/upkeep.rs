@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::daemon::Agent;
 use super::events;
@@ -124,8 +124,11 @@ async fn look_at_server(
         None => agent.access.connect_impatient().await?,
     };
     agent.keeper.session.store(session.id(), Ordering::SeqCst);
-    let held = lock.look(&mut session, &agent.access.all_own_ids()).await?;
-    agent.access.notes().writes_locked(held);
+    let looked = lock.look(&mut session, &agent.access.all_own_ids()).await;
+    if let Err(error) = &looked {
+        debug!(%error, "locks cannot be looked at");
+    }
+    agent.access.notes().writes_locked(looked.unwrap_or_default());
     // Once for each run: a user may switch off what then stays off. A member stops being primary only by the end of the run.
     if *enabled != Some(run) && agent.role() == Some(MemberRole::Primary) && takes_writes(&mut session).await? {
         let count = events::enable(&mut session).await?;

@@ -7,11 +7,16 @@ use crate::mariadb::{Session, SqlError, read};
 const LOOKS: u32 = 2;
 /// ER_LOCK_WAIT_TIMEOUT.
 const NOT_AT_ONCE: u16 = 1205;
+/// Tables that every server has, of two databases: a dump locks the tables of one after the other, and that is no lock on
+/// everything.
+const TABLES: [&str; 2] = ["mysql.gtid_slave_pos", "sys.sys_config"];
 
 /// What was found so far.
 #[derive(Debug, Default)]
 pub struct WriteLock {
     found: u32,
+    /// What is told, the same as long as the lock lasts.
+    told: Option<String>,
 }
 
 impl WriteLock {
@@ -23,34 +28,47 @@ impl WriteLock {
     /// Looks once more. What holds the lock in words, while it lasts. `own` are the agent's other sessions.
     ///
     /// # Errors
-    /// As the statements fail.
+    /// As the statements fail: then nothing is known.
     pub async fn look(&mut self, session: &mut Session, own: &[u32]) -> Result<Option<String>, SqlError> {
-        self.found =
-            if blocks_statements(session).await? || blocks_commits(session).await? { self.found + 1 } else { 0 };
-        if self.found < LOOKS {
+        let before = std::mem::take(self);
+        if !(blocks_statements(session).await? || blocks_commits(session).await?) {
             return Ok(None);
         }
-        let holders = read::other_sessions(session, own).await?;
-        Ok(Some(format!(
-            "a lock keeps writes waiting (FLUSH TABLES WITH READ LOCK, BACKUP STAGE); sessions that may hold it: {holders}"
-        )))
+        self.found = before.found.saturating_add(1);
+        if self.found >= LOOKS {
+            let holders = match before.told {
+                Some(told) => told,
+                None => told(&read::lock_holders(session, own).await?),
+            };
+            self.told = Some(holders);
+        }
+        Ok(self.told.clone())
     }
+}
+
+fn told(holders: &str) -> String {
+    format!(
+        "a lock keeps writes waiting (FLUSH TABLES WITH READ LOCK, BACKUP STAGE); sessions that may hold it: {holders}"
+    )
 }
 
 /// A locking read takes the same lock as a statement that writes, and writes nothing (`open_table`: MDL_BACKUP_DML).
 async fn blocks_statements(session: &mut Session) -> Result<bool, SqlError> {
-    const LOCKING: &str = "SET STATEMENT lock_wait_timeout=0 FOR SELECT 1 FROM mysql.gtid_slave_pos LIMIT 0 FOR UPDATE";
-    match session.rows::<u8>(LOCKING).await {
-        Ok(_) => Ok(false),
-        Err(error) if error.code() == Some(NOT_AT_ONCE) => Ok(true),
-        Err(error) => Err(error),
+    for table in TABLES {
+        let locking = format!("SET STATEMENT lock_wait_timeout=0 FOR SELECT 1 FROM {table} LIMIT 0 FOR UPDATE");
+        match session.rows::<u8>(&locking).await {
+            Ok(_) => return Ok(false),
+            Err(error) if error.code() == Some(NOT_AT_ONCE) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(true)
 }
 
 /// BACKUP STAGE BLOCK_COMMIT stops commits only, and only who commits finds out.
 async fn blocks_commits(session: &mut Session) -> Result<bool, SqlError> {
-    const WAITING: &str = "SELECT COUNT(*) > 0 FROM information_schema.PROCESSLIST \
-         WHERE STATE = 'Waiting for backup lock' AND TIME_MS > 2000 AND COMMAND = 'Query' \
-         AND INFO REGEXP '^[[:space:]]*(INSERT|UPDATE|DELETE|REPLACE|LOAD|COMMIT)'";
+    const WAITING: &str = "SELECT COUNT(*) > 0 FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for backup lock' \
+         AND (COMMAND IN ('Slave_SQL', 'Slave_worker') OR COMMAND IN ('Query', 'Execute') AND TIME_MS > 2000 \
+         AND INFO REGEXP '^([[:space:]]|/[*].*[*]/)*(INSERT|UPDATE|DELETE|REPLACE|LOAD|COMMIT)')";
     session.row(WAITING).await
 }

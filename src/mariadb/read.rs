@@ -145,12 +145,28 @@ pub async fn held_by(session: &mut Session, own: &[u32]) -> Result<String, SqlEr
     Ok(format!("its SQL thread: {}; sessions that may hold what it waits for: {others}", applying.join(", ")))
 }
 
+/// As [`other_sessions`], those first whose user may take a lock on everything.
+///
+/// # Errors
+/// As the statement fails.
+pub async fn lock_holders(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
+    // `'name'@'host'`; a role may give the right, too.
+    const MAY_LOCK: &str = "USER IN (SELECT SUBSTRING_INDEX(SUBSTRING(GRANTEE, 2), '\\'@', 1) \
+                            FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'RELOAD') DESC,";
+    sessions(session, own, MAY_LOCK).await
+}
+
 /// The longest of other people's sessions that wait for no lock themselves, at most three, in words: who may hold one. Of their
 /// statements only the first word, for others may read this. `own` are the caller's: their user is the administrator's, too.
 ///
 /// # Errors
 /// As the statement fails.
 pub async fn other_sessions(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
+    sessions(session, own, "").await
+}
+
+async fn sessions(session: &mut Session, own: &[u32], order: &str) -> Result<String, SqlError> {
+    const SHOWN: usize = 3;
     let own: String = own.iter().map(|id| format!(",{id}")).collect();
     let query = format!(
         "SELECT CONCAT(ID, ' (', USER, IF(HOST = '', '', CONCAT('@', SUBSTRING_INDEX(HOST, ':', 1))), \
@@ -158,10 +174,15 @@ pub async fn other_sessions(session: &mut Session, own: &[u32]) -> Result<String
          FROM information_schema.PROCESSLIST \
          WHERE ID NOT IN (CONNECTION_ID(){own}) AND USER NOT IN ('system user', 'event_scheduler') \
          AND USER NOT LIKE 'beachmaster%' \
-         AND IFNULL(STATE, '') NOT LIKE 'Waiting for%lock%' ORDER BY TIME DESC LIMIT 3"
+         AND IFNULL(STATE, '') NOT LIKE 'Waiting for%lock%' ORDER BY {order} TIME DESC LIMIT 100"
     );
     let others: Vec<String> = session.rows(&query).await?;
-    Ok(if others.is_empty() { "none".to_owned() } else { others.join(", ") })
+    let shown = others.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    Ok(match others.len() {
+        0 => "none".to_owned(),
+        count if count > SHOWN => format!("{shown} and {} more", count - SHOWN),
+        _ => shown,
+    })
 }
 
 /// XA transactions that are prepared.

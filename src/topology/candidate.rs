@@ -47,7 +47,7 @@ pub fn rank(
     let mut ranking = Ranking::default();
     let mut fit: Vec<&MemberView> = Vec::new();
     for member in seen.members.iter().filter(|member| member.ordinal != from) {
-        match rejection(policy, record, member, (from, end)) {
+        match rejection(policy, record, member, end) {
             Some(why) => ranking.rejected.push(format!("member {}: {why}", member.ordinal)),
             None => fit.push(member),
         }
@@ -56,7 +56,7 @@ pub fn rank(
     let class = |member: &MemberView| {
         let priority = if is_within_lag(policy, member) { policy.member(member.ordinal).priority } else { 0 };
         // Equal for all when all are held up: then the best of them is waited for.
-        let held = member.stumbled || member.progress.held.is_some() || member.writes_locked().is_some();
+        let held = member.stumbled || member.progress.held.is_some();
         (held, !is_of_this_reign(policy, member, from), Reverse(priority))
     };
     fit.sort_by_key(|member| {
@@ -70,18 +70,12 @@ pub fn rank(
 }
 
 /// Why `member` cannot be promoted, if it cannot.
-fn rejection(
-    policy: &Policy,
-    record: &Record,
-    member: &MemberView,
-    (from, end): (Ordinal, Option<&GtidPosition>),
-) -> Option<String> {
+fn rejection(policy: &Policy, record: &Record, member: &MemberView, end: Option<&GtidPosition>) -> Option<String> {
     let Some(state) = member.state() else { return Some("its agent cannot be reached".to_owned()) };
     if let Some(trouble) = sql_or_volume_trouble(record, &policy.cluster, member) {
         return Some(trouble.message());
     }
-    let lost_by = policy.hosts.get(usize::from(from.0)).filter(|_| is_of_its_history(record, member));
-    if let Some(refused) = slave(member).filter(|slave| is_refused(slave) && Some(&slave.host) != lost_by) {
+    if let Some(refused) = slave(member).filter(|slave| is_refused(slave)) {
         return Some(format!("{} does not have its position: {}", refused.host, refused.io_error));
     }
     if policy.member(member.ordinal).never_primary {
@@ -97,13 +91,6 @@ fn rejection(
         return Some("it is held".to_owned());
     }
     errant(record, member, end)
-}
-
-/// True when the last that `member` has received is of the present reign: so it has the history of that reign's primary, and
-/// when that one refuses its position, it is the primary that has lost something.
-fn is_of_its_history(record: &Record, member: &MemberView) -> bool {
-    let reign = record.primary_server_id();
-    received(member).iter().any(|gtid| Some(gtid.server) == reign)
 }
 
 /// Transactions beyond the old primary's files that the old primary did not write, or that no primary wrote.
@@ -166,7 +153,7 @@ fn is_moved(member: &MemberView) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::member::samples::{cluster, dead, edit, policy, record, replica};
-    use super::super::observation::{AgentSight, IoThread};
+    use super::super::observation::AgentSight;
     use super::*;
 
     fn best(members: Vec<MemberView>, change: impl Fn(&mut Policy)) -> Option<Ordinal> {
@@ -251,36 +238,6 @@ mod tests {
         let mut stumbled = at(2, "0-17-10");
         stumbled.stumbled = true;
         assert_eq!(best(vec![dead(0), held(1), stumbled], prefer), Some(Ordinal(1)), "no going back and forth");
-    }
-
-    #[test]
-    fn who_is_known_to_be_locked_yields_to_whoever_is_not() {
-        let locked = |ordinal| {
-            let mut member = at(ordinal, "0-17-10");
-            let AgentSight::Present(state) = &mut member.agent else { panic!() };
-            state.sql_notes.writes_locked = Some("a lock".to_owned());
-            member
-        };
-        let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
-        assert_eq!(best(vec![dead(0), locked(1), at(2, "0-17-10")], prefer), Some(Ordinal(2)));
-        assert_eq!(best(vec![dead(0), locked(1), locked(2)], prefer), Some(Ordinal(1)));
-    }
-
-    #[test]
-    fn a_primary_that_has_lost_its_history_refuses_nobody() {
-        let refused = |host: &str, position: &str| {
-            let mut member = at(1, position);
-            edit(&mut member, |view| {
-                view.slave_position = view.binlog_position.clone();
-                let slave = view.slave.as_mut().unwrap();
-                (slave.io, slave.io_errno, slave.io_position) = (IoThread::No, 1236, view.binlog_position.clone());
-                host.clone_into(&mut slave.host);
-            });
-            best(vec![dead(0), member], |_| ())
-        };
-        assert_eq!(refused("p0", "0-17-10"), Some(Ordinal(1)), "the primary itself wrote 17");
-        assert_eq!(refused("p0", "0-4-10"), None, "of an earlier reign: it may have a branch");
-        assert_eq!(refused("p2", "0-17-10"), None, "another source says that it has one");
     }
 
     #[test]

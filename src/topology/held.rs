@@ -50,7 +50,7 @@ mod tests {
     use super::super::decide::decide;
     use super::super::member::samples::{cluster, dead, policy, record, replica};
     use super::super::observation::{Millis, Observation};
-    use super::super::record::{Record, Step, Transition, TransitionKind};
+    use super::super::record::{Record, Transition, TransitionKind};
     use super::*;
     use crate::orders::{Frozen, Incarnation, LogEvidence, OrderError, Reason};
 
@@ -71,13 +71,7 @@ mod tests {
 
     #[test]
     fn when_all_are_held_up_for_long_the_old_primary_is_started_again() {
-        let transition = Transition {
-            kind: TransitionKind::Failover,
-            step: Step::Decided,
-            from: Some(Ordinal(0)),
-            to: None,
-            target: None,
-        };
+        let transition = Transition::decided(TransitionKind::Failover, Ordinal(0), None);
         let record = Record { transition: Some(transition), ..record() };
         let mut old = dead(0);
         old.progress.fenced = Some(LogEvidence::Readable { end: "0-17-10".parse().unwrap(), torn: None });

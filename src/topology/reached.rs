@@ -118,6 +118,15 @@ impl Progress {
         }
     }
 
+    /// What its agent told of a lock when it was frozen. From then on it counts like any other that holds it up: whether
+    /// the lock has gone since shows when it is asked to apply.
+    pub fn note_lock(&mut self, order: &Order, lock: Option<&str>, now: Millis) {
+        let frozen = self.frozen.as_ref().is_some_and(|frozen| !frozen.killed) && matches!(order, Order::Freeze);
+        if let Some(lock) = lock.filter(|_| frozen && self.held.is_none()) {
+            (self.held, self.held_since) = (Some(lock.to_owned()), Some(now));
+        }
+    }
+
     /// An order failed, or nobody knows what became of it; returns how often in a row.
     pub fn note_failure(&mut self, order: &Order, error: OrderError) -> u32 {
         self.needs_a_source |= error.reason == Reason::MissingTransactions;

@@ -129,7 +129,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         let misdirected = misdirected(policy, seen, primary);
         return not(Reason::ServiceMisdirected, misdirected);
     }
-    if ackers::waits(record.durability) && !ackers::any_active(record, seen) && !may_have_acker(seen, primary) {
+    if ackers::waits(record.durability) && !ackers::any_active(record, seen) && !may_have_acker(record, seen, primary) {
         return not(Reason::NoAcker, "writes wait until a replica acknowledges them, and none is connected".to_owned());
     }
     let name = policy.name(primary.ordinal);
@@ -144,17 +144,21 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     condition("Ready", true, Reason::PrimaryAcceptsWrites, format!("{name} accepts writes{way}"))
 }
 
-/// True when the primary counts connected ackers, and a replica refuses the operator's account: that one may be meant.
-fn may_have_acker(seen: &Observation, primary: &MemberView) -> bool {
+/// True when the primary counts connected ackers, none of its commits waits for long, and a recorded acker refuses the
+/// operator's account: that one may be meant.
+fn may_have_acker(record: &Record, seen: &Observation, primary: &MemberView) -> bool {
     let refuses = |member: &MemberView| matches!(member.server, ServerSight::Denied { .. });
-    primary.view().is_some_and(|view| view.semi_sync.clients > 0) && seen.members.iter().any(refuses)
+    let (Some(now), Some(before)) = (primary.view(), primary.before()) else { return false };
+    let waits = now.semi_sync.wait_sessions > 0 && before.semi_sync.wait_sessions > 0;
+    let stands = waits && now.binlog_position == before.binlog_position;
+    now.semi_sync.clients > 0 && !stands && ackers::live(record, seen).any(refuses)
 }
 
 /// How to end a lock that a session holds.
 fn unlock(name: &str) -> String {
     format!(
-        "when none of them is a backup that will end, `kubectl exec {name} -c mariadb -- mariadb -e 'KILL ID'` ends the one \
-         that holds it (`SHOW PROCESSLIST` tells more)"
+        "let a backup end; `kubectl exec {name} -c mariadb -- mariadb -e 'KILL ID'` ends a session \
+         that was forgotten (`SHOW PROCESSLIST` tells more)"
     )
 }
 

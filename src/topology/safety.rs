@@ -2,7 +2,7 @@
 //! recorded as done and what was confirmed in the present term.
 
 use super::observation::{MemberView, Observation};
-use super::record::{Acker, Durability, Record};
+use super::record::{Acker, Durability, Record, Step};
 use crate::gtid::GtidPosition;
 use crate::orders::{LogEvidence, Ordinal};
 
@@ -126,10 +126,19 @@ pub fn logs_end(record: &Record, evidence: &LogEvidence) -> Result<GtidPosition,
         LogEvidence::Readable { end, .. } => end,
         LogEvidence::Unreadable { message } => return Err(message.clone()),
     };
-    match record.began.as_ref().filter(|began| !end.covers(began)) {
-        None => Ok(end.clone()),
-        Some(began) => Err(format!("they end at {end} and its reign began at {began}, so a part of them is missing")),
+    if let Some(began) = record.began.as_ref().filter(|began| !end.covers(began)) {
+        return Err(format!("they end at {end} and its reign began at {began}, so a part of them is missing"));
     }
+    match held_before(record).filter(|held| !end.covers(held)) {
+        None => Ok(end.clone()),
+        Some(held) => Err(format!("they end at {end} and held {held} before, so a part of them is missing")),
+    }
+}
+
+/// What the old primary's binary logs held when they were read earlier in this transition or in the resume that it replaces.
+fn held_before(record: &Record) -> Option<&GtidPosition> {
+    let announced = record.transition.as_ref().filter(|transition| transition.step == Step::Decided)?;
+    announced.target.as_ref().filter(|_| announced.from == record.primary)
 }
 
 fn all_ackers(record: &Record, holds: impl Fn(&Acker) -> bool) -> Result<(), String> {

@@ -95,6 +95,9 @@ impl World {
                 let now = Millis(self.now);
                 let sight = &mut self.leaders[id].sights[member];
                 sight.progress.note(&order.order, &answer, now);
+                if let AgentSight::Present(state) = &sight.agent {
+                    sight.progress.note_lock(&order.order, state.sql_notes.writes_locked.as_deref(), now);
+                }
                 sight.stumbled &= !is_fit_again(&order.order, &answer);
             }
             Outcome::Error(error) if current => self.order_failed(id, member, &order.order, error),

@@ -6,6 +6,7 @@ use beachmaster::topology::record::{Acker, Durability, Record, Step, TransitionK
 
 use crate::leader::short;
 use crate::member::{At, From, HostId, Io, Run};
+use crate::replication::POSITION_REFUSED;
 use crate::world::{Event, World};
 
 /// Virtual time in which a cluster must have healed after the last fault.
@@ -363,6 +364,14 @@ impl World {
         };
         if !self.current.iter().flatten().any(fit) {
             return Some("every volume of a member that may be primary is lost".to_owned());
+        }
+        // The old primary had lost its history, and refused who had it: that looks as if they had a branch (docs/known-gaps.md).
+        let refused = |host: &HostId| {
+            let server = self.hosts[*host].server.as_ref();
+            server.and_then(|server| server.slave.as_ref()).is_some_and(|slave| slave.io_errno == POSITION_REFUSED)
+        };
+        if self.current.iter().flatten().filter(|host| fit(host)).all(refused) {
+            return Some("whoever may be primary was refused by the old one".to_owned());
         }
         if self.current.iter().flatten().any(half_done) {
             return Some(format!("the volume of primary {primary} is lost, and so is the source of what is half done"));

@@ -301,8 +301,8 @@ fn a_replica_of_two_that_was_drained_leaves_the_list_of_ackers() {
     }
 }
 
-/// Histories that a soak found once: a primary that starts without its binary logs while all others are down or refused by
-/// it, and an eviction that arrives when the other acker has been cut off.
+/// Histories that a soak found once: a primary that starts without its binary logs while all others are down, may not be
+/// primary or were refused by it, and an eviction that arrives when the other acker has been cut off.
 #[test]
 fn what_a_soak_found_once_is_not_found_again() {
     for seed in [13_318, 15_151, 17_438, 17_530, 19_941, 30_748] {

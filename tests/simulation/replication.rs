@@ -15,7 +15,7 @@ const WAITING_GROUPS: usize = 2;
 /// CR_CONNECTION_ERROR, ER_ACCOUNT_HAS_BEEN_LOCKED, ER_MASTER_FATAL_ERROR_READING_BINLOG.
 const CONNECT_FAILED: u32 = 2003;
 const ACCOUNT_LOCKED: u32 = 4151;
-const POSITION_REFUSED: u32 = 1236;
+pub const POSITION_REFUSED: u32 = 1236;
 /// Transactions moved by one step of the model.
 const BATCH: usize = 16;
 /// Crashes of replicas around XA or DDL.

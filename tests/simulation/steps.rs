@@ -398,7 +398,8 @@ impl World {
             return Next::answered(Answer::Applied { position: applied, reached: true, held: None });
         }
         let slave = there.server.as_ref().and_then(|server| server.slave.as_ref());
-        if slave.is_some_and(|slave| slave.io_errno == 1236) {
+        let nothing_left = there.server.as_ref().is_none_or(|server| server.relay.is_empty());
+        if nothing_left && slave.is_some_and(|slave| slave.io_errno == 1236) {
             return Next::failed(Reason::Sql, "Last_IO_Errno 1236");
         }
         let waited = (self.boot_ms(host).0 + WAITING_ORDER_MS).saturating_sub(run.order.deadline.0);

@@ -13,6 +13,9 @@ use super::super::words::{MemberState, Reason};
 use super::{Condition, MemberReport, condition as told, judge, nodes, unhealthy, unlock, upkeep};
 use crate::orders::Ordinal;
 
+/// A member that has not answered for so long is not vouched for, in milliseconds.
+const UNREAD_MS: u64 = 2_000;
+
 pub(super) fn condition(
     policy: &Policy,
     record: &Record,
@@ -25,7 +28,7 @@ pub(super) fn condition(
     };
     let ranking = rank(policy, record, seen, primary, None);
     let heir = match ranking.best() {
-        Some(_) => format!("{} would be promoted", heirs(policy, &ranking)),
+        Some(_) => format!("{} would be promoted", heirs(policy, seen, &ranking)),
         None => "no member can be promoted".to_owned(),
     };
     let heir = match nodes::shared(policy, seen, primary) {
@@ -42,8 +45,13 @@ pub(super) fn condition(
 }
 
 /// The best candidate; with those that differ from it only in what they have received so far, which changes with every reading.
-fn heirs(policy: &Policy, ranking: &Ranking) -> String {
-    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).copied().collect();
+/// One that a lock holds up comes after one that is free.
+fn heirs(policy: &Policy, seen: &Observation, ranking: &Ranking) -> String {
+    let is_free = |ordinal: &&Ordinal| seen.member(**ordinal).is_none_or(|member| member.writes_locked().is_none());
+    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).filter(is_free).copied().collect();
+    if alike.is_empty() {
+        alike.extend(ranking.candidates.iter().find(is_free).or(ranking.candidates.first()));
+    }
     alike.sort();
     let names: Vec<String> = alike.into_iter().map(|ordinal| policy.name(ordinal)).collect();
     names.join(" or ")
@@ -130,7 +138,12 @@ fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &Membe
             ServerSight::Denied { message } => {
                 (Reason::ProbeDenied, format!("refuses the operator's account ({message})"))
             }
-            _ => (Reason::HeirNotReceiving, "does not answer the operator".to_owned()),
+            ServerSight::Sick { message } => (Reason::HeirNotReceiving, format!("answers with an error ({message})")),
+            ServerSight::Silent { since } | ServerSight::Refused { since } if seen.now.since(*since) >= UNREAD_MS => {
+                (Reason::HeirNotReceiving, "does not answer the operator".to_owned())
+            }
+            // One late answer says nothing, nor does a new leader's first look.
+            _ => return None,
         };
         let heir = policy.name(heir.ordinal);
         return Some((reason, format!("{heir} would be promoted and {why}: whether it receives is not known")));
