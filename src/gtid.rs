@@ -212,6 +212,16 @@ impl fmt::Display for GtidPosition {
     }
 }
 
+/// A [`GtidPosition`] as people read it: one without any transaction is a word, not a gap in the sentence.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a>(pub &'a GtidPosition);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.iter().next().is_none() { f.write_str("(empty)") } else { self.0.fmt(f) }
+    }
+}
+
 impl From<GtidPosition> for String {
     fn from(position: GtidPosition) -> Self {
         position.to_string()
@@ -323,6 +333,12 @@ mod tests {
         assert_eq!(at("0-1-5,1-1-9").union(&at("0-2-7,2-1-1")), at("0-2-7,1-1-9,2-1-1"));
         assert!(at("0-1-5").conflict(&at("0-2-5")).is_some());
         assert!(at("0-1-5").conflict(&at("0-2-6")).is_none());
+    }
+
+    #[test]
+    fn an_empty_position_is_shown_as_a_word() {
+        assert_eq!(Shown(&GtidPosition::empty()).to_string(), "(empty)");
+        assert_eq!(Shown(&"0-17-11,1-17-3".parse().unwrap()).to_string(), "0-17-11,1-17-3");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::body::XaOutcome;
 use super::file::is_at_or_before;
 use super::known::{GroupKind, KnownGroup};
 use super::xid::Xid;
-use crate::gtid::{Gtid, GtidPosition};
+use crate::gtid::{Gtid, GtidPosition, Shown};
 
 /// What the server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,8 +107,9 @@ pub enum Refusal {
     },
     /// The groups do not reach back far enough.
     #[error(
-        "gtid_slave_pos {position} lies before everything the binary log has ({log}): set gtid_slave_pos as the tables \
-         are, or rebuild the member"
+        "gtid_slave_pos {} lies before everything the binary log has ({log}): set gtid_slave_pos as the tables \
+         are, or rebuild the member",
+        Shown(.position)
     )]
     TooOld {
         /// `gtid_slave_pos`.

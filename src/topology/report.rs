@@ -308,7 +308,8 @@ fn noted(policy: &Policy, record: &Record, member: &MemberView, notes: &SqlNotes
         return (MemberState::Starting, Some(MemberReason::LoginRefused), Some(message));
     }
     if let Some(held) = &notes.writes_locked {
-        let message = format!("{held}; {}", unlock(&policy.name(member.ordinal)));
+        let lock = format!("{held}; {}", unlock(&policy.name(member.ordinal)));
+        let message = message.map_or_else(|| lock.clone(), |other| format!("{other}; besides, {lock}"));
         return (state, Some(reason.unwrap_or(MemberReason::WritesLocked)), Some(message));
     }
     match &notes.accounts_wrong {

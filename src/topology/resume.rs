@@ -8,7 +8,7 @@ use super::observation::MemberView;
 use super::policy::Mode;
 use super::record::{Durability, Record, Step, Transition, TransitionKind};
 use super::safety;
-use crate::gtid::GtidPosition;
+use crate::gtid::{GtidPosition, Shown};
 use crate::orders::{LogEvidence, Mariadbd, Order};
 
 /// After this many failed starts another member is preferred, should one have appeared.
@@ -62,7 +62,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
 fn find_end(case: &Case<'_>, old: &MemberView, transition: &Transition) -> Decision {
     match old.progress.fenced.as_ref().map(|evidence| safety::logs_end(case.record, evidence)) {
         Some(Ok(end)) => {
-            let why = format!("the binary logs of member {} end at {end}", old.ordinal);
+            let why = format!("the binary logs of member {} end at {}", old.ordinal, Shown(&end));
             let transition = Transition { target: Some(end), ..transition.clone() };
             Decision::write(Record { transition: Some(transition), ..case.record.clone() }, why)
         }
@@ -116,7 +116,7 @@ pub(super) fn read_again(case: &Case<'_>, old: &MemberView) -> Option<Act> {
 /// mariadbd came up with less than its binary logs held: nobody is promoted without that, unless the ackers prove that it
 /// was not acknowledged.
 fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
-    let why = format!("member {} has started without all that its binary logs held up to {end}", old.ordinal);
+    let why = format!("member {} has started without all that its binary logs held up to {}", old.ordinal, Shown(end));
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
     let has_all = |member: &MemberView| ranking.candidates.contains(&member.ordinal) && received(member).covers(end);
     let proven = || ranking.best().is_some() && safety::feasible_by_ackers(case.rules, case.record, case.seen).is_ok();

@@ -3,7 +3,7 @@
 
 use super::observation::{MemberView, Observation};
 use super::record::{Acker, Durability, Record, Step};
-use crate::gtid::GtidPosition;
+use crate::gtid::{GtidPosition, Shown};
 use crate::orders::{LogEvidence, Ordinal};
 
 /// The rules in force. Always the default, except in tests that prove that the simulation notices a broken rule.
@@ -127,11 +127,11 @@ pub fn logs_end(record: &Record, evidence: &LogEvidence) -> Result<GtidPosition,
         LogEvidence::Unreadable { message } => return Err(message.clone()),
     };
     if let Some(began) = record.began.as_ref().filter(|began| !end.covers(began)) {
-        return Err(format!("they end at {end} and its reign began at {began}, so a part of them is missing"));
+        return Err(format!("they end at {} and its reign began at {began}, so a part of them is missing", Shown(end)));
     }
     match held_before(record).filter(|held| !end.covers(held)) {
         None => Ok(end.clone()),
-        Some(held) => Err(format!("they end at {end} and held {held} before, so a part of them is missing")),
+        Some(held) => Err(format!("they end at {} and held {held} before, so a part of them is missing", Shown(end))),
     }
 }
 

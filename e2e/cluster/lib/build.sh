@@ -13,10 +13,10 @@ binaries_build() {
   helm=$CACHE/bin/helm-$(module_key helm)
   build_lock "$kubernetes" "$helm"
   if [ ! -d "$kubernetes" ]; then
-    GOFLAGS="$GOFLAGS -v" long "building Kubernetes, etcd and CoreDNS from source: 6 minutes on 2 cores, once" "$CACHE/log/build-kubernetes.log" build_kubernetes "$kubernetes"
+    GOFLAGS="$GOFLAGS -v" long "building Kubernetes, etcd and CoreDNS from source: 6 to 12 minutes on 2 cores, once" "$CACHE/log/build-kubernetes.log" build_kubernetes "$kubernetes"
   fi
   if [ ! -d "$helm" ]; then
-    GOFLAGS="$GOFLAGS -v" long "building helm from source: 2 minutes on 2 cores, once" "$CACHE/log/build-helm.log" build_helm "$helm"
+    GOFLAGS="$GOFLAGS -v" long "building helm from source: 2 to 4 minutes on 2 cores, once" "$CACHE/log/build-helm.log" build_helm "$helm"
   fi
   BIN=$CACHE/bin/all-$(basename "$kubernetes")-$(basename "$helm")
   if [ ! -d "$BIN" ]; then

@@ -23,9 +23,12 @@ long() {
   shift 2
   mkdir -p "$(dirname "$log")"
   say "$text (log: $log)"
+  # A process group of its own, so that nothing of it stays when this one is stopped.
+  set -m
   "$@" >"$log" 2>&1 </dev/null 8>&- 9>&- &
   pid=$!
-  trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+  set +m
+  trap 'kill -- -"$pid" 2>/dev/null; exit 130' INT TERM
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
     beat=$((beat + 1))
@@ -49,7 +52,7 @@ until_true() {
 
 k() { "$BIN/kubectl" --kubeconfig "$KUBECONFIG_OWN" --cache-dir "$STATE/kubectl-cache" "$@"; }
 
-# One command at a time changes the cluster. Started processes must not inherit its descriptor (`9>Started processes must not inherit descriptor 9 (`9>&-`): they would keep the lock.-`; 8 is that of builds): they would keep the lock.
+# One command at a time changes the cluster. Started processes must not inherit its descriptor (`9>&-`; 8 is that of builds): they would keep the lock.
 lock() {
   mkdir -p "$(dirname "$LOCK")"
   exec 9>"$LOCK"

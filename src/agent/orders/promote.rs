@@ -7,7 +7,7 @@
 use super::repair;
 use super::work::Work;
 use crate::agent::access::sql_error;
-use crate::gtid::GtidPosition;
+use crate::gtid::{GtidPosition, Shown};
 use crate::layout::{PROBE_USER, repl_user};
 use crate::orders::{Answer, MemberRole, OrderError, Reason};
 
@@ -22,7 +22,8 @@ pub(super) async fn promote(work: &mut Work<'_>, promotion: &Promotion) -> Resul
     if !globals.binlog_position.covers(&promotion.min) {
         let message = format!(
             "the binary log ends at {}, the primary must have {}: let the member catch up first",
-            globals.binlog_position, promotion.min
+            Shown(&globals.binlog_position),
+            promotion.min
         );
         return Err(OrderError { reason: Reason::MissingTransactions, message });
     }

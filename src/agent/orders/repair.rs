@@ -17,7 +17,7 @@ use crate::agent::access::sql_error;
 use crate::agent::own_log::{NoPlan, OwnLog};
 use crate::agent::record::Stored;
 use crate::binlog::{Again, Claims, Finish, Plan, XaOutcome};
-use crate::gtid::{Gtid, GtidPosition};
+use crate::gtid::{Gtid, GtidPosition, Shown};
 use crate::mariadb::read::{self, Globals};
 use crate::mariadb::text::quote;
 use crate::orders::{MemberRole, OrderError, Reason};
@@ -211,7 +211,8 @@ async fn prove(work: &mut Work<'_>, again: &Again, until: &GtidPosition) -> Resu
     } else {
         "repeat the order"
     };
-    let message = format!("{} was not executed again alone: the position is {position}; {remedy}", again.gtid);
+    let message =
+        format!("{} was not executed again alone: the position is {}; {remedy}", again.gtid, Shown(&position));
     Err(OrderError { reason: Reason::Sql, message })
 }
 

@@ -185,6 +185,23 @@ fn a_primary_whose_writes_wait_for_a_lock_is_not_ready() {
 }
 
 #[test]
+fn a_lock_does_not_take_the_place_of_what_else_is_wrong() {
+    let mut members = healthy();
+    lock(&mut members[0]);
+    edit(&mut members[0], |view| view.read_only = true);
+    lock(&mut members[2]);
+    edit(&mut members[2], |view| {
+        let slave = view.slave.as_mut().unwrap();
+        (slave.io, slave.io_error) = (IoThread::No, "error 1236".to_owned());
+    });
+    let rows = told(&policy(3), &cluster(members)).members;
+    assert_eq!(rows[0].reason, Some(MemberReason::ReadOnly));
+    let message = rows[2].message.clone().unwrap();
+    assert_eq!(rows[2].reason, Some(MemberReason::NotReplicating));
+    assert!(message.starts_with("error 1236; besides, a lock; held by 7"), "{message}");
+}
+
+#[test]
 fn a_lock_on_every_replica_keeps_a_failover_from_succeeding() {
     let mut members = healthy();
     lock(&mut members[1]);

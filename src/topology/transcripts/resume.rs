@@ -129,7 +129,11 @@ fn logs_that_were_put_back_are_read_again() {
         (AgentSight::Away { since: Millis(0) }, ServerSight::Silent { since: Millis(0) });
     story.seen.now = Millis(60_000);
     assert!(story.acts().contains(&"fence 0".to_owned()), "{:?}", story.next());
-    assert!(story.next().blocked.unwrap().contains("they end at  and held 0-17-12 before"), "{:?}", story.next());
+    assert!(
+        story.next().blocked.unwrap().contains("they end at (empty) and held 0-17-12 before"),
+        "{:?}",
+        story.next()
+    );
     story.fence("0-17-12");
     assert!(story.next().blocked.is_none_or(|blocked| !blocked.contains("held 0-17-12 before")));
 }
