@@ -56,6 +56,7 @@ with_members! {
         a_sql_thread_that_was_stopped_by_hand_is_started,
         a_read_lock_over_stopped_threads_is_named,
         a_lock_that_keeps_writes_waiting_is_told,
+        who_holds_a_lock_is_named,
         a_replica_that_a_lock_holds_up_acknowledges_again,
         a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source,
         an_acker_recovers_what_it_threw_away_in_its_run,
@@ -68,6 +69,7 @@ with_members! {
         orders_that_reconnect_start_a_stopped_sql_thread,
         a_read_lock_over_stopped_threads_is_named,
         a_lock_that_keeps_writes_waiting_is_told,
+        who_holds_a_lock_is_named,
         a_replica_that_a_lock_holds_up_acknowledges_again,
         a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source,
         a_sql_thread_that_was_stopped_by_hand_is_started,
@@ -302,6 +304,75 @@ fn a_lock_that_keeps_writes_waiting_is_told(setup: Setup) {
     primary.try_sql(&format!("KILL {session}")).ok();
     assert!(succeeds("the writer goes on", &mut writer));
     until("it is over", || note(primary).is_none());
+}
+
+/// Among many sessions, after it has changed hands, and while it only waits itself.
+fn who_holds_a_lock_is_named(setup: Setup) {
+    let members = cluster::<2>(setup);
+    let [primary, acker] = &members[..] else { panic!() };
+    let note = |member: &Member| member.state().sql_notes.writes_locked;
+    let id = |of: &Member, what: &str| {
+        let query =
+            format!("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '{what}%' ORDER BY ID LIMIT 1");
+        let mut found = String::new();
+        until("the session is there", || {
+            found = of.sql(&query);
+            !found.is_empty()
+        });
+        found
+    };
+    let mut pool: Vec<_> = (0..7).map(|_| primary.client("SELECT 'pool', SLEEP(600)")).collect();
+    let old = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT ''pool%' AND TIME_MS > 5000";
+    until("they are there for a while", || primary.sql(old) == "7");
+
+    let mut first = primary.client("FLUSH TABLES WITH READ LOCK; SELECT 'first', SLEEP(600)");
+    let holder = id(primary, "SELECT ''first");
+    let named = |id: &str, first_word: &str| format!("that may hold it: {id} (mysql@localhost, {first_word})");
+    until("it alone is named", || note(primary).is_some_and(|told| told.ends_with(&named(&holder, "SELECT"))));
+    let mut second = primary.client("FLUSH TABLES WITH READ LOCK; SELECT 'second', SLEEP(600)");
+    let next = id(primary, "SELECT ''second");
+    until("both hold it", || note(primary).is_some_and(|told| told.contains(&holder) && told.contains(&next)));
+    primary.sql(&format!("KILL {holder}"));
+    first.wait().unwrap();
+    until("the other one is named", || note(primary).is_some_and(|told| told.ends_with(&named(&next, "SELECT"))));
+    primary.sql(&format!("KILL {next}"));
+    second.wait().unwrap();
+    until("it is over", || note(primary).is_none());
+
+    write(primary, 1);
+    let mut long = primary.client("UPDATE d.t SET a = a + SLEEP(300) LIMIT 1");
+    let update = id(primary, "UPDATE");
+    let mut waits = primary.client("FLUSH TABLES WITH READ LOCK");
+    let flush = id(primary, "FLUSH");
+    until("what waits itself is named first", || {
+        note(primary).is_some_and(|told| told.contains(&named(&flush, "FLUSH")))
+    });
+    for session in [&flush, &update] {
+        primary.sql(&format!("KILL {session}"));
+    }
+    for client in [&mut long, &mut waits] {
+        client.wait().unwrap();
+    }
+    until("it is over", || note(primary).is_none());
+    pool.iter_mut().for_each(|client| client.kill().unwrap());
+    for client in &mut pool {
+        client.wait().unwrap();
+    }
+
+    let mut table = acker.client("LOCK TABLES d.t WRITE; SELECT 'table', SLEEP(600)");
+    let holder = id(acker, "SELECT ''table");
+    write(primary, 1);
+    until("the SQL thread waits", || note(acker).is_some_and(|told| told.starts_with("its SQL thread waits")));
+    assert!(note(acker).unwrap().contains(&named(&holder, "SELECT")), "{:?}", note(acker));
+    assert_eq!(note(primary), None);
+    acker.sql(&format!("KILL {holder}"));
+    table.wait().unwrap();
+    until("it is over", || note(acker).is_none());
+    wait_until_equal(&[primary, acker]);
+
+    acker.sql("SET GLOBAL read_only = 0");
+    let refused = acker.stream().refuse(2, 1, Order::Freeze);
+    assert_eq!(refused.reason, beachmaster::orders::Reason::StillRunning, "what it takes now would be lost");
 }
 
 /// A backup that stops both threads and takes a read lock: another candidate must not wait for it.

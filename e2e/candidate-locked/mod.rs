@@ -70,6 +70,8 @@ enum Hold {
     Backup,
     LockedTable,
     StoppedThread,
+    /// No lock, and worse: clients that are led to it before it is promoted could write.
+    MadeWritable,
 }
 
 struct Outcome {
@@ -79,13 +81,14 @@ struct Outcome {
 }
 
 impl Hold {
-    const ALL: [Self; 3] = [Self::Backup, Self::LockedTable, Self::StoppedThread];
+    const ALL: [Self; 4] = [Self::Backup, Self::LockedTable, Self::StoppedThread, Self::MadeWritable];
 
     fn name(self) -> &'static str {
         match self {
             Self::Backup => "FLUSH TABLES WITH READ LOCK",
             Self::LockedTable => "LOCK TABLES",
             Self::StoppedThread => "STOP SLAVE SQL_THREAD",
+            Self::MadeWritable => "SET GLOBAL read_only=OFF",
         }
     }
 
@@ -94,17 +97,20 @@ impl Hold {
         match self {
             Self::Backup => Some("FLUSH TABLES WITH READ LOCK"),
             Self::LockedTable => Some("LOCK TABLES e2e.writes READ"),
-            Self::StoppedThread => None,
+            Self::StoppedThread | Self::MadeWritable => None,
         }
     }
 
     /// Who is promoted: a stopped thread is started, and nothing else keeps the preferred one.
     fn heir<'a>(self, preferred: &'a str, other: &'a str) -> &'a str {
-        if self.lock().is_some() { other } else { preferred }
+        if matches!(self, Self::StoppedThread) { preferred } else { other }
     }
 
     async fn begin(self, watch: &Watch, member: &str) -> Result<()> {
         let cluster = &watch.cluster;
+        if matches!(self, Self::MadeWritable) {
+            return cluster.sql(member, "SET GLOBAL read_only=OFF").await.map(drop);
+        }
         let Some(lock) = self.lock() else {
             cluster.sql(member, "STOP SLAVE SQL_THREAD").await?;
             let count = watch.writer.count().await?;
@@ -217,7 +223,7 @@ async fn writable_replica(cluster: &Cluster) -> Result<String> {
         Ok(told["message"].as_str().unwrap_or_default().to_owned())
     })
     .await?;
-    ensure!(told.starts_with(&format!("{replica} took writes")), "{told}");
+    ensure!(told.starts_with(&format!("{replica} could take writes")), "{told}");
     wait::until(&format!("{replica} is a replica again"), TOLD_LIMIT, async || {
         let read_only = cluster.sql_value(&replica, "SELECT @@read_only").await?;
         ensure!(read_only == "1", "it still takes writes");
@@ -235,9 +241,9 @@ async fn passed_over(
     (preferred, other): (&str, &str),
 ) -> Result<Outcome> {
     let cluster = watch.cluster.clone();
-    // At rest the operator starts a stopped SQL thread within a second: it must not see it before the primary is dead.
+    // At rest the operator mends this within a second: it must not see it before the primary is dead.
     let leader = match hold {
-        Hold::StoppedThread => Some(install::stop_leader(&cluster.kube).await?),
+        Hold::StoppedThread | Hold::MadeWritable => Some(install::stop_leader(&cluster.kube).await?),
         Hold::Backup | Hold::LockedTable => None,
     };
     hold.begin(watch, preferred).await?;

@@ -121,7 +121,7 @@ impl RelayLogs {
                 && let Some(rest) = left.checked_sub(size_of(&folder)?)
             {
                 left = rest;
-                self.read_received(&folder)?;
+                self.read_received(&folder, false)?;
             }
             if !Self::is_covered(&folder, position) {
                 return Ok(true);
@@ -148,18 +148,22 @@ impl RelayLogs {
             if received_of(&folder).is_some() || !run_of(&folder).is_some_and(is_over) {
                 continue;
             }
-            self.read_received(&folder)?;
+            self.read_received(&folder, run_of(&folder).is_some_and(|run| run < current))?;
         }
         Ok(())
     }
 
-    /// Notes what a folder holds. Nothing is written to its files any more.
-    fn read_received(&self, folder: &Path) -> io::Result<()> {
-        let files: Vec<PathBuf> = relay_logs_in(folder)?.iter().map(DirEntry::path).collect();
+    /// Notes what a folder holds, unless more is or was written to its files meanwhile. `is_over`: its run is.
+    fn read_received(&self, folder: &Path, is_over: bool) -> io::Result<()> {
+        let files = paths_of_relay_logs_in(folder)?;
         match relay_content::received(&files, &self.keys) {
             Ok(received) => {
-                // Two may have read the same folder, and its file has one name while it is written.
+                // Links may have been made since, also the first ones, and two may have read the same folder.
                 let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_live = !is_over && shares_any(folder, &self.files()?);
+                if is_live || received_of(folder).is_some() || paths_of_relay_logs_in(folder)? != files {
+                    return Ok(());
+                }
                 write_received(folder, &received)
             }
             Err(error) => {
@@ -297,6 +301,13 @@ fn is_relay_log(name: &str) -> bool {
 fn relay_logs_in(folder: &Path) -> io::Result<Vec<DirEntry>> {
     let mut files = entries(folder)?;
     files.retain(|file| is_relay_log(&file.file_name().to_string_lossy()));
+    Ok(files)
+}
+
+/// Their paths, in the order of their names.
+fn paths_of_relay_logs_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = relay_logs_in(folder)?.iter().map(DirEntry::path).collect();
+    files.sort();
     Ok(files)
 }
 

@@ -81,12 +81,19 @@ pub async fn keep(agent: Arc<Agent>) {
             Err(_) if was_kept => continue,
             Err(error) => {
                 agent.keeper.locked().disabled_events = None;
+                forget_lock(&agent, &mut lock);
                 warn!(%error, "events and locks cannot be looked at; tried again");
             }
         }
         let pause = if lock.is_doubtful() { LOOK_AGAIN } else { LOOK };
         let _ = timeout(pause, agent.keeper.soon.notified()).await;
     }
+}
+
+/// Nothing is known of it any more: locks end with the run, and without a session nobody looks.
+fn forget_lock(agent: &Agent, lock: &mut WriteLock) {
+    *lock = WriteLock::default();
+    agent.access.notes().writes_locked(None);
 }
 
 /// At most one look at a time: on a disk that hangs it does not return.
@@ -117,6 +124,7 @@ async fn look_at_server(
 ) -> Result<Kept, SqlError> {
     let Mariadbd::Running { incarnation: run, sql: true } = agent.supervisor.view() else {
         agent.keeper.locked().disabled_events = None;
+        forget_lock(agent, lock);
         return Ok(None);
     };
     let mut session = match kept.filter(|(of, session)| *of == run && !session.is_broken()) {

@@ -1,10 +1,16 @@
 //! Whether statements that write get the locks they need. FLUSH TABLES WITH READ LOCK that somebody forgot stops all writes, and
 //! neither a variable nor a reading shows it.
 
+use std::time::{Duration, Instant};
+
 use crate::mariadb::{Session, SqlError, read};
 
 /// So many looks in a row must find it: a backup holds such a lock for a moment.
 const LOOKS: u32 = 2;
+/// The same for a lock on one table that the SQL thread waits for: DDL waits for readers.
+const LOOKS_AT_TABLES: u32 = 3;
+/// Clocks of statements count from when they began, in their own steps.
+const SLACK: Duration = Duration::from_secs(1);
 /// ER_LOCK_WAIT_TIMEOUT.
 const NOT_AT_ONCE: u16 = 1205;
 /// Tables that every server has, of two databases: a dump locks the tables of one after the other, and that is no lock on
@@ -15,14 +21,24 @@ const TABLES: [&str; 2] = ["mysql.gtid_slave_pos", "sys.sys_config"];
 #[derive(Debug, Default)]
 pub struct WriteLock {
     found: u32,
-    /// What is told, the same as long as the lock lasts.
-    told: Option<String>,
+    needed: u32,
+    /// Begin of the last look that found nothing.
+    free: Option<Instant>,
+}
+
+/// What waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Statements,
+    Commits,
+    /// The SQL thread, for a lock on a table.
+    Replica,
 }
 
 impl WriteLock {
-    /// True when the next look decides.
+    /// True when one of the next looks decides.
     pub fn is_doubtful(&self) -> bool {
-        self.found > 0 && self.found < LOOKS
+        self.found > 0 && self.found < self.needed
     }
 
     /// Looks once more. What holds the lock in words, while it lasts. `own` are the agent's other sessions.
@@ -30,26 +46,46 @@ impl WriteLock {
     /// # Errors
     /// As the statements fail: then nothing is known.
     pub async fn look(&mut self, session: &mut Session, own: &[u32]) -> Result<Option<String>, SqlError> {
+        let began = Instant::now();
         let before = std::mem::take(self);
-        if !(blocks_statements(session).await? || blocks_commits(session).await?) {
+        let Some(waits) = waits(session).await? else {
+            self.free = Some(began);
+            return Ok(None);
+        };
+        (self.found, self.free) = (before.found.saturating_add(1), before.free);
+        self.needed = if waits == Waits::Replica { LOOKS_AT_TABLES } else { LOOKS };
+        if self.found < self.needed {
             return Ok(None);
         }
-        self.found = before.found.saturating_add(1);
-        if self.found >= LOOKS {
-            let holders = match before.told {
-                Some(told) => told,
-                None => told(&read::lock_holders(session, own).await?),
-            };
-            self.told = Some(holders);
-        }
-        Ok(self.told.clone())
+        let holders = match waits {
+            Waits::Replica => read::other_sessions(session, own).await,
+            // Only a lock on statements is seen as soon as it is there.
+            _ => {
+                let since = self.free.filter(|_| waits == Waits::Statements).map(|free| free.elapsed() + SLACK);
+                read::lock_holders(session, own, since).await
+            }
+        };
+        // That there is a lock is known all the same.
+        Ok(Some(told(waits, holders.as_deref().unwrap_or("not known yet"))))
     }
 }
 
-fn told(holders: &str) -> String {
-    format!(
-        "a lock keeps writes waiting (FLUSH TABLES WITH READ LOCK, BACKUP STAGE); sessions that may hold it: {holders}"
-    )
+async fn waits(session: &mut Session) -> Result<Option<Waits>, SqlError> {
+    if blocks_statements(session).await? {
+        return Ok(Some(Waits::Statements));
+    }
+    if blocks_commits(session).await? {
+        return Ok(Some(Waits::Commits));
+    }
+    Ok(blocks_the_replica(session).await?.then_some(Waits::Replica))
+}
+
+fn told(waits: Waits, holders: &str) -> String {
+    let what = match waits {
+        Waits::Statements | Waits::Commits => "a lock keeps writes waiting (FLUSH TABLES WITH READ LOCK, BACKUP STAGE)",
+        Waits::Replica => "its SQL thread waits for a lock on a table (LOCK TABLES, an open transaction, DDL)",
+    };
+    format!("{what}; sessions that may hold it: {holders}")
 }
 
 /// A locking read takes the same lock as a statement that writes, and writes nothing (`open_table`: MDL_BACKUP_DML).
@@ -70,5 +106,12 @@ async fn blocks_commits(session: &mut Session) -> Result<bool, SqlError> {
     const WAITING: &str = "SELECT COUNT(*) > 0 FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for backup lock' \
          AND (COMMAND IN ('Slave_SQL', 'Slave_worker') OR COMMAND IN ('Query', 'Execute') AND TIME_MS > 2000 \
          AND INFO REGEXP '^([[:space:]]|/[*].*[*]/)*(INSERT|UPDATE|DELETE|REPLACE|LOAD|COMMIT)')";
+    session.row(WAITING).await
+}
+
+/// LOCK TABLES, a transaction that is open, or DDL: its SQL thread does not get on.
+async fn blocks_the_replica(session: &mut Session) -> Result<bool, SqlError> {
+    const WAITING: &str = "SELECT COUNT(*) > 0 FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_SQL', 'Slave_worker') \
+         AND STATE LIKE 'Waiting for table%lock'";
     session.row(WAITING).await
 }

@@ -338,13 +338,13 @@ pub fn read_back(gtid_domain_id: u32) -> Vec<(&'static str, String)> {
 }
 
 /// What `event_scheduler` must be: events run where writes are taken, and not on a replica. On a primary that somebody made
-/// read-only for a while nothing is expected: switching its events off would be one more thing to undo.
+/// read-only for a while, and on a replica that somebody made writable, nothing is expected: that is the one thing to undo.
 #[must_use]
 pub fn event_scheduler(read_only: bool, replicates: bool) -> Option<(&'static str, String)> {
     let value = match (read_only, replicates) {
-        (false, _) => "ON",
+        (false, false) => "ON",
         (true, true) => "OFF",
-        (true, false) => return None,
+        (true, false) | (false, true) => return None,
     };
     Some(("event_scheduler", value.to_owned()))
 }

@@ -9,6 +9,7 @@ use super::text::cut;
 use crate::api::owned;
 use crate::layout::PROBE_USER;
 use crate::orders::Secret;
+use crate::topology::member::written_outside_reigns;
 use crate::topology::observation::{Drift, Millis, SemiSyncSource, ServerView};
 
 /// What one answer to the probe may hold: its longest list are a hundred variables. The member's pod belongs to the
@@ -35,6 +36,10 @@ pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Res
     let slave = read::slave(session).await?.map(|slave| slave.status);
     let scheduler = owned::event_scheduler(globals.read_only, slave.is_some());
     let drift = drift(session, gtid_domain, scheduler).await?;
+    let logged = match written_outside_reigns(&globals.binlog_position) {
+        Some(_) => read::logged(session).await?,
+        None => Vec::new(),
+    };
     let number = |name: &str| status.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
     Ok(ServerView {
         begun,
@@ -53,6 +58,7 @@ pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Res
         acker_active: status.get(ACKER_ACTIVE).is_some_and(|value| value == "ON"),
         slave,
         drift,
+        logged,
     })
 }
 

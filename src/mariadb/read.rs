@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::time::Duration;
 
 use mysql_async::prelude::FromValue;
 use mysql_async::{Row, from_value_opt};
@@ -145,44 +146,60 @@ pub async fn held_by(session: &mut Session, own: &[u32]) -> Result<String, SqlEr
     Ok(format!("its SQL thread: {}; sessions that may hold what it waits for: {others}", applying.join(", ")))
 }
 
-/// As [`other_sessions`], those first whose user may take a lock on everything.
+/// As [`other_sessions`], for a lock on everything: first those that are at taking it, then those whose user may take it.
+/// `lasts` is for how long it has been there at most: who began with what it does before that has not taken it.
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn lock_holders(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
+pub async fn lock_holders(session: &mut Session, own: &[u32], lasts: Option<Duration>) -> Result<String, SqlError> {
     // `'name'@'host'`; a role may give the right, too.
     const MAY_LOCK: &str = "USER IN (SELECT SUBSTRING_INDEX(SUBSTRING(GRANTEE, 2), '\\'@', 1) \
                             FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'RELOAD') DESC,";
-    sessions(session, own, MAY_LOCK).await
+    let order = format!("IFNULL({LOCKING}, 0) DESC, {MAY_LOCK}");
+    if let Some(lasts) = lasts {
+        let lately = format!("AND (TIME_MS <= {} OR IFNULL({LOCKING}, 0))", lasts.as_millis());
+        let found = sessions(session, own, (&lately, &order)).await?;
+        if !found.is_empty() {
+            return Ok(shown(&found));
+        }
+    }
+    Ok(shown(&sessions(session, own, ("", &order)).await?))
 }
 
-/// The longest of other people's sessions that wait for no lock themselves, at most three, in words: who may hold one. Of their
-/// statements only the first word, for others may read this. `own` are the caller's: their user is the administrator's, too.
+/// The longest of other people's sessions that wait for no lock themselves, in words: who may hold one. Of their statements
+/// only the first word, for others may read this. `own` are the caller's: their user is the administrator's, too.
 ///
 /// # Errors
 /// As the statement fails.
 pub async fn other_sessions(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
-    sessions(session, own, "").await
+    Ok(shown(&sessions(session, own, ("", "")).await?))
 }
 
-async fn sessions(session: &mut Session, own: &[u32], order: &str) -> Result<String, SqlError> {
-    const SHOWN: usize = 3;
+/// A statement that takes a lock on everything, or waits for it: what comes after it waits, too.
+const LOCKING: &str = "INFO REGEXP '^[[:space:]]*(FLUSH|BACKUP)'";
+
+async fn sessions(session: &mut Session, own: &[u32], (only, order): (&str, &str)) -> Result<Vec<String>, SqlError> {
     let own: String = own.iter().map(|id| format!(",{id}")).collect();
     let query = format!(
         "SELECT CONCAT(ID, ' (', USER, IF(HOST = '', '', CONCAT('@', SUBSTRING_INDEX(HOST, ':', 1))), \
          IF(COMMAND = 'Sleep', ', idle', ''), IFNULL(CONCAT(', ', LEFT(SUBSTRING_INDEX(LTRIM(INFO), ' ', 1), 16)), ''), ')') \
          FROM information_schema.PROCESSLIST \
          WHERE ID NOT IN (CONNECTION_ID(){own}) AND USER NOT IN ('system user', 'event_scheduler') \
-         AND USER NOT LIKE 'beachmaster%' \
-         AND IFNULL(STATE, '') NOT LIKE 'Waiting for%lock%' ORDER BY {order} TIME DESC LIMIT 100"
+         AND USER NOT LIKE 'beachmaster%' {only} \
+         AND (IFNULL(STATE, '') NOT LIKE 'Waiting for%lock%' OR IFNULL({LOCKING}, 0)) ORDER BY {order} TIME DESC LIMIT 100"
     );
-    let others: Vec<String> = session.rows(&query).await?;
-    let shown = others.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    Ok(match others.len() {
+    session.rows(&query).await
+}
+
+/// The first of them, and how many more there are.
+fn shown(sessions: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let first = sessions.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match sessions.len() {
         0 => "none".to_owned(),
-        count if count > SHOWN => format!("{shown} and {} more", count - SHOWN),
-        _ => shown,
-    })
+        count if count > SHOWN => format!("{first} and {} more", count - SHOWN),
+        _ => first,
+    }
 }
 
 /// XA transactions that are prepared.

@@ -8,7 +8,7 @@ use super::policy::Policy;
 use super::progress::CatchUp;
 use super::record::{Record, Step, TransitionKind};
 use super::safety::Rules;
-use super::{failover, initialise, outdated, promoting, resume, steady};
+use super::{failover, initialise, outdated, promoting, resume, steady, strays};
 use crate::orders::{Order, Ordinal};
 
 /// Something to do now.
@@ -93,12 +93,16 @@ pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observ
         return Decision::write(next, format!("Service {}-primary says term {above}", policy.short_name()));
     }
     let Some(transition) = &record.transition else { return steady::decide(&case) };
-    match (transition.step, transition.kind) {
+    if let Some(decision) = strays::first(&case) {
+        return decision;
+    }
+    let decision = match (transition.step, transition.kind) {
         (Step::Promoting, _) => promoting::decide(&case),
-        (Step::Decided, TransitionKind::Initialise) => initialise::decide(&case),
+        (Step::Decided, TransitionKind::Initialise) => return initialise::decide(&case),
         (Step::Decided, TransitionKind::Failover) => failover::decide(&case, transition),
         (Step::Decided, TransitionKind::Resume) => resume::decide(&case, transition),
-    }
+    };
+    strays::fenced(&case, decision)
 }
 
 /// Everything a decision is made from.

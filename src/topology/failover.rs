@@ -20,6 +20,10 @@ use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, Order, Ordinal, Reason, Sourc
 /// nobody else may still turn up. In milliseconds.
 const STREAMS_OPEN_WITHIN: u64 = 3_000;
 
+/// A member that failed too often in a term in which nothing else goes on is asked again after so long, in a new term. In
+/// milliseconds: a cluster passes through fewer than 2^20 terms in a year of it.
+const RESTED_MS: u64 = 60_000;
+
 /// The primary is dead: announce what will be done about it, or say why nothing can be.
 pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decision {
     if !case.seen.members.iter().all(MemberView::is_sighted) {
@@ -106,7 +110,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
         // Also what those have that cannot be candidates: it may have been acknowledged.
         Basis::Ackers => safety::received_by_ackers(case.rules, case.record, case.seen).unwrap_or_default(),
         // Also what those logs held when they were read before: since then mariadbd may have begun new ones.
-        Basis::Salvage { .. } => transition.target.clone().unwrap_or_default(),
+        Basis::Salvage { .. } | Basis::Received { .. } => transition.target.clone().unwrap_or_default(),
     };
     let target = safety::target(&basis, &frozen).union(&acknowledged);
     let Some(candidate) = case.seen.member(best) else {
@@ -124,7 +128,10 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let mut decision = equalise(case, from, candidate, &basis, &target);
     if let Some(held) = &candidate.progress.held {
         decision.acts.extend(held::ask_others(case, from, candidate, &target));
-        decision.blocked.get_or_insert(format!("member {best} cannot apply what it has received: {held}"));
+        decision.blocked.get_or_insert(format!(
+            "{0} cannot apply what it has received: {held}; `kubectl exec {0} -c mariadb -- mariadb -e 'KILL ID'` ends a session",
+            case.policy.name(best)
+        ));
     }
     let rejected = ranking.rejected.into_iter().chain(held::passed_over(case, from, best)).collect();
     decision.rejecting(rejected)
@@ -172,10 +179,11 @@ fn failures(case: &Case<'_>) -> Option<String> {
 }
 
 /// Where the old reign's history is known to have come to: the end of the old primary's files, else what its ackers
-/// received. Who has something beyond that must have it from the old reign.
+/// received, else what those files held before. Who has something beyond that must have it from the old reign.
 fn known_end(case: &Case<'_>, from: Ordinal) -> Option<GtidPosition> {
     let end = case.seen.member(from).and_then(|old| read_end(case, old));
-    end.or_else(|| safety::received_by_ackers(case.rules, case.record, case.seen))
+    let end = end.or_else(|| safety::received_by_ackers(case.rules, case.record, case.seen));
+    end.or_else(|| safety::held_before(case.record).cloned())
 }
 
 /// Where the old primary's binary logs end, once they were read and can be believed.
@@ -251,10 +259,22 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
             announce(case, TransitionKind::Resume, from, format!("{missing}: the old primary is started again instead"))
         }
         old => {
+            if let Some(failure) = case.others(from).find_map(|member| tired(case, member)) {
+                let why = format!("{missing}; asked again, because {failure}");
+                return announce(case, TransitionKind::Failover, from, why);
+            }
             let again = old.and_then(|old| resume::read_again(case, old)).into_iter();
             Decision { acts: again.chain(start_idle(case, from)).collect(), ..Decision::blocked(missing) }
         }
     }
+}
+
+/// What a member failed at too often to be asked any more in this term, a while ago: it may have been a passing trouble, and
+/// in a new term it is asked again, after all others.
+fn tired(case: &Case<'_>, member: &MemberView) -> Option<String> {
+    let failure = member.progress.given_up().filter(|_| member.is_running())?;
+    let rested = member.answered_at.is_none_or(|answered| case.lasted(answered) >= RESTED_MS);
+    rested.then(|| format!("member {} failed at {} a minute ago", member.ordinal, failure.order))
 }
 
 fn without_candidate(case: &Case<'_>, from: Ordinal, ranking: &Ranking) -> Decision {

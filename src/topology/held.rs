@@ -9,17 +9,17 @@ use crate::orders::{Order, Ordinal};
 /// All candidates held up for so long: a start of mariadbd and its recovery take less, mostly. In milliseconds.
 const HELD_FOR_MS: u64 = 10_000;
 
-/// The best candidate is held up, so all others are, too: whichever comes free first is promoted.
+/// The best candidate is held up, so all others are, too: whichever comes free first is promoted. One that lacks a part of
+/// the target is asked to apply what it has: once it is free it ranks first, and gets the rest like any candidate.
 pub(super) fn ask_others(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPosition) -> Vec<Act> {
-    let has_all = |member: &&MemberView| {
+    let asked = |member: &MemberView| {
         // In an earlier term it was held up, too: it may have come free since.
         let was_held = member.progress.held.is_some() || member.stumbled;
-        was_held
-            && member.progress.following.is_none()
-            && member.frozen().is_some_and(|frozen| !frozen.killed && frozen.received.covers(target))
+        let frozen = member.frozen().filter(|frozen| !frozen.killed && member.progress.following.is_none())?;
+        let position = if frozen.received.covers(target) { target } else { &frozen.received };
+        was_held.then(|| order(member, Order::Await { position: position.clone() })).flatten()
     };
-    let others = case.others(from).filter(|member| member.ordinal != candidate.ordinal).filter(has_all);
-    others.filter_map(|member| order(member, Order::Await { position: target.clone() })).collect()
+    case.others(from).filter(|member| member.ordinal != candidate.ordinal).filter_map(asked).collect()
 }
 
 /// What holds up the best candidate, when all of them have been held up for a while: waiting longer helps less than the old

@@ -255,6 +255,7 @@ pub mod samples {
             acker_active: false,
             slave: None,
             drift: vec![],
+            logged: vec![],
         }
     }
 

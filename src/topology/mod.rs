@@ -26,6 +26,7 @@ pub mod report;
 mod resume;
 pub mod safety;
 mod steady;
+mod strays;
 #[cfg(test)]
 mod transcripts;
 pub mod upkeep;

@@ -4,7 +4,7 @@ mod upkeep;
 
 pub use self::upkeep::{Drift, Maintained};
 use super::reached::Progress;
-use crate::gtid::GtidPosition;
+use crate::gtid::{Gtid, GtidPosition};
 use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Volume};
 
 /// Milliseconds of the observer's own monotonic clock.
@@ -104,9 +104,23 @@ pub struct ServerView {
     pub slave: Option<SlaveStatus>,
     /// Owned settings that do not have the owned value.
     pub drift: Vec<Drift>,
+    /// The last transaction of each server in its binary log (`@@gtid_binlog_state`), of one whose last transaction no primary
+    /// wrote: its number says nothing of what came before.
+    pub logged: Vec<Gtid>,
 }
 
 impl ServerView {
+    /// True when its binary log has each transaction that `position` names, by number and server.
+    #[must_use]
+    pub fn has_logged(&self, position: &GtidPosition) -> bool {
+        let is_logged = |gtid: Gtid| {
+            let mut same =
+                self.logged.iter().filter(|known| (known.domain, known.server) == (gtid.domain, gtid.server));
+            same.any(|known| known.sequence >= gtid.sequence)
+        };
+        position.iter().all(is_logged)
+    }
+
     /// Everything the member has in its binary log or has applied.
     #[must_use]
     pub fn applied(&self) -> GtidPosition {

@@ -19,7 +19,8 @@ pub fn is_fit_again(order: &Order, answer: &Answer) -> bool {
 }
 
 /// Orders that say nothing about whether a member can be promoted: an agent of an earlier release does not know them.
-const UPKEEP: [&str; 3] = ["reconnect", "reset-semi-sync", MAINTAIN];
+/// `unstick` is the primary's trouble as much as the member's.
+const UPKEEP: [&str; 4] = ["reconnect", "reset-semi-sync", "unstick", MAINTAIN];
 
 /// A binlog server that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,12 +119,13 @@ impl Progress {
         }
     }
 
-    /// What its agent told of a lock when it was frozen. From then on it counts like any other that holds it up: whether
-    /// the lock has gone since shows when it is asked to apply.
-    pub fn note_lock(&mut self, order: &Order, lock: Option<&str>, now: Millis) {
-        let frozen = self.frozen.as_ref().is_some_and(|frozen| !frozen.killed) && matches!(order, Order::Freeze);
+    /// What its agent told of a lock when it was frozen with something left to apply. Others are preferred from then on;
+    /// for how long it is held up counts from the first time that it is asked to apply and cannot.
+    pub fn note_lock(&mut self, order: &Order, lock: Option<&str>) {
+        let has_more = |frozen: &Frozen| !frozen.killed && !frozen.applied.covers(&frozen.received);
+        let frozen = matches!(order, Order::Freeze) && self.frozen.as_ref().is_some_and(has_more);
         if let Some(lock) = lock.filter(|_| frozen && self.held.is_none()) {
-            (self.held, self.held_since) = (Some(lock.to_owned()), Some(now));
+            self.held = Some(lock.to_owned());
         }
     }
 

@@ -14,7 +14,7 @@ use super::policy::Policy;
 use super::record::{Record, TransitionKind};
 use super::verdict::{Verdict, verdict};
 use super::words::{MemberReason, MemberState, Reason};
-use crate::orders::{Mariadbd, Ordinal, SqlNotes, Volume};
+use crate::orders::{Mariadbd, Order, Ordinal, SqlNotes, Volume};
 
 /// An agent that says for this long that it gets in has tried meanwhile, in milliseconds.
 const AGENT_KNOWS_MS: u64 = 5_000;
@@ -111,7 +111,8 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
             format!("{name} turns new connections away ({message}): raise max_connections, or close what holds them"),
         );
     }
-    if view.read_only {
+    // A reading from before the answer to `promote` says nothing.
+    if view.read_only && primary.answered_at.is_none_or(|answered| view.begun > answered) {
         let name = policy.name(primary.ordinal);
         return not(
             Reason::PrimaryReadOnly,
@@ -130,7 +131,12 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         return not(Reason::ServiceMisdirected, misdirected);
     }
     if ackers::waits(record.durability) && !ackers::any_active(record, seen) && !may_have_acker(record, seen, primary) {
-        return not(Reason::NoAcker, "writes wait until a replica acknowledges them, and none is connected".to_owned());
+        return not(
+            Reason::NoAcker,
+            "writes wait until a replica acknowledges them, and none is connected: bring one back, or set \
+             spec.replication.whenNoAcker to Degrade"
+                .to_owned(),
+        );
     }
     let name = policy.name(primary.ordinal);
     // At first the agent's last try may be older than the first one that hung.
@@ -220,10 +226,11 @@ fn stalled(record: &Record, seen: &Observation, decision: &Decision) -> Conditio
     }
 }
 
-/// True for an order that failed when it was given last: as long as it fails nothing has changed.
+/// True for an order that failed or was held up when it was given last: as long as that goes on nothing has changed.
 fn is_retry(seen: &Observation, act: &Act) -> bool {
     let Act::Order { member, order } = act else { return false };
-    seen.member(*member).is_some_and(|member| member.progress.has_failed(order))
+    let held = |member: &MemberView| matches!(order, Order::Await { .. }) && member.progress.held.is_some();
+    seen.member(*member).is_some_and(|member| member.progress.has_failed(order) || held(member))
 }
 
 fn initialise_reason(message: &str) -> Reason {
@@ -309,7 +316,12 @@ fn noted(policy: &Policy, record: &Record, member: &MemberView, notes: &SqlNotes
     }
     if let Some(held) = &notes.writes_locked {
         let lock = format!("{held}; {}", unlock(&policy.name(member.ordinal)));
-        let message = message.map_or_else(|| lock.clone(), |other| format!("{other}; besides, {lock}"));
+        let message = match message {
+            None => lock,
+            // It was held up by this very lock when it was asked last.
+            Some(other) if other.contains(held) => format!("{other}; {}", unlock(&policy.name(member.ordinal))),
+            Some(other) => format!("{other}; besides, {lock}"),
+        };
         return (state, Some(reason.unwrap_or(MemberReason::WritesLocked)), Some(message));
     }
     match &notes.accounts_wrong {
@@ -333,7 +345,11 @@ fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
     let Some(primary) = record.primary else { return (MemberState::Starting, None, None) };
     if primary == member.ordinal {
         return if view.read_only {
-            (MemberState::Starting, Some(MemberReason::ReadOnly), None)
+            (
+                MemberState::Starting,
+                Some(MemberReason::ReadOnly),
+                Some("it takes no writes: read_only is on".to_owned()),
+            )
         } else {
             (MemberState::Ready, None, None)
         };
@@ -344,9 +360,14 @@ fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
         return (MemberState::Ready, None, None);
     }
     let error = || view.slave.as_ref().map(|slave| slave.io_error.clone()).filter(|error| !error.is_empty());
+    let stopped = || {
+        let slave = view.slave.as_ref().filter(|slave| slave.io == IoThread::No || !slave.sql)?;
+        let which = if slave.io != IoThread::No { "STOP SLAVE SQL_THREAD" } else { "STOP SLAVE" };
+        Some(format!("its replica threads do not run ({which}); they are started"))
+    };
     // Once its source is gone the error only says so.
     let held = member.progress.held.as_ref().map(|held| format!("it cannot apply what it has received: {held}"));
-    (MemberState::Starting, Some(MemberReason::NotReplicating), held.or_else(error))
+    (MemberState::Starting, Some(MemberReason::NotReplicating), held.or_else(error).or_else(stopped))
 }
 
 /// Why the operator reads nothing of a member whose mariadbd runs.

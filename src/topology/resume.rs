@@ -39,7 +39,12 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let Some(view) = old.current_view() else {
         return Decision::blocked(format!("member {}: mariadbd is starting", old.ordinal));
     };
-    if !view.binlog_position.covers(end) && !case.rules.resumes_unread {
+    // Somebody made it writable before it was promoted: numbers alone no longer tell what it has.
+    let is_whole = match written_outside_reigns(&view.binlog_position) {
+        Some(_) => view.has_logged(end),
+        None => view.binlog_position.covers(end),
+    };
+    if !is_whole && !case.rules.resumes_unread {
         return fell_short(case, old, end);
     }
     let ahead = case.others(old.ordinal).filter(|member| {

@@ -4,7 +4,7 @@
 use super::observation::{MemberView, Observation};
 use super::record::{Acker, Durability, Record, Step};
 use crate::gtid::{GtidPosition, Shown};
-use crate::orders::{LogEvidence, Ordinal};
+use crate::orders::{Frozen, LogEvidence, Ordinal};
 
 /// The rules in force. Always the default, except in tests that prove that the simulation notices a broken rule.
 #[doc(hidden)]
@@ -24,6 +24,8 @@ pub struct Rules {
     pub believes_the_past: bool,
     /// Mutant: what a status that was put back says of acknowledgements is believed.
     pub past_acknowledgements: bool,
+    /// Mutant: in a transition a member that takes writes and is not the primary is treated like any other.
+    pub ignore_strays: bool,
 }
 
 /// Why a promotion is safe.
@@ -36,9 +38,15 @@ pub enum Basis {
     },
     /// 8(b): durability is Enforced and every acker is frozen in the incarnation recorded.
     Ackers,
+    /// 8(a) by way of a member: the old primary's binary logs were read whole to this position earlier in the transition, it
+    /// took no writes since, and a frozen member has received all of that.
+    Received {
+        /// Last complete group of its files as they were.
+        end: GtidPosition,
+    },
 }
 
-/// Whether 8(a) or 8(b) holds now, else what is missing for both.
+/// Whether 8(a) or 8(b) holds now, in the order of [`Basis`], else what is missing for both.
 ///
 /// # Errors
 /// A sentence that names what is missing.
@@ -47,10 +55,24 @@ pub fn basis(rules: Rules, record: &Record, seen: &Observation, from: Ordinal) -
         Ok(end) => return Ok(Basis::Salvage { end }),
         Err(missing) => missing,
     };
-    match by_ackers(rules, record, seen) {
-        Ok(()) => Ok(Basis::Ackers),
-        Err(ackers) => Err(format!("{logs}; and {ackers}")),
+    match (by_ackers(rules, record, seen), received_whole(record, seen, from)) {
+        (Ok(()), _) => Ok(Basis::Ackers),
+        (_, Some(end)) => Ok(Basis::Received { end: end.clone() }),
+        (Err(ackers), None) => Err(format!("{logs}; and {ackers}")),
     }
+}
+
+/// Where the old primary's binary logs ended when they were read whole, once a frozen member has received that and nothing of
+/// another history.
+fn received_whole<'a>(record: &'a Record, seen: &Observation, from: Ordinal) -> Option<&'a GtidPosition> {
+    let end = held_before(record)?;
+    let reign = record.primary_server_id();
+    let is_whole = |frozen: &Frozen| {
+        let of_the_reign = frozen.received.beyond(end).iter().all(|range| Some(range.server) == reign);
+        !frozen.killed && of_the_reign && frozen.received.covers(end)
+    };
+    let mut others = seen.members.iter().filter(|member| member.ordinal != from && member.progress.following.is_none());
+    others.any(|member| member.frozen().is_some_and(is_whole)).then_some(end)
 }
 
 /// Whether 8(b) holds now, else what is missing.
@@ -136,7 +158,7 @@ pub fn logs_end(record: &Record, evidence: &LogEvidence) -> Result<GtidPosition,
 }
 
 /// What the old primary's binary logs held when they were read earlier in this transition or in the resume that it replaces.
-fn held_before(record: &Record) -> Option<&GtidPosition> {
+pub(super) fn held_before(record: &Record) -> Option<&GtidPosition> {
     let announced = record.transition.as_ref().filter(|transition| transition.step == Step::Decided)?;
     announced.target.as_ref().filter(|_| announced.from == record.primary)
 }
@@ -216,7 +238,7 @@ pub fn matches_acker(member: &MemberView, acker: &Acker) -> bool {
 #[must_use]
 pub fn target(basis: &Basis, frozen: &[&MemberView]) -> GtidPosition {
     let start = match basis {
-        Basis::Salvage { end } => end.clone(),
+        Basis::Salvage { end } | Basis::Received { end } => end.clone(),
         Basis::Ackers => GtidPosition::empty(),
     };
     frozen.iter().filter_map(|member| member.frozen()).fold(start, |all, frozen| all.union(&frozen.received))

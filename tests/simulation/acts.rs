@@ -44,6 +44,7 @@ impl World {
             Act::Order { member, order } => self.give(id, usize::from(member.0), order),
             Act::Route { member } => {
                 self.say(|| format!("leader {id}: routes to {member}"));
+                self.check_routed(id, member);
                 self.leaders[id].routed = Some(member);
                 let (version, delay) = (self.leaders[id].service_version, self.dice.range(2, 25));
                 let term = self.leaders[id].record.term;
@@ -96,7 +97,7 @@ impl World {
                 let sight = &mut self.leaders[id].sights[member];
                 sight.progress.note(&order.order, &answer, now);
                 if let AgentSight::Present(state) = &sight.agent {
-                    sight.progress.note_lock(&order.order, state.sql_notes.writes_locked.as_deref(), now);
+                    sight.progress.note_lock(&order.order, state.sql_notes.writes_locked.as_deref());
                 }
                 sight.stumbled &= !is_fit_again(&order.order, &answer);
             }

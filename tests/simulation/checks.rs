@@ -1,6 +1,8 @@
 //! The invariants of design.md section 2, asserted where they hold, and convergence.
 
 use beachmaster::orders::{Order, Ordinal, SignedOrder, Term};
+use beachmaster::topology::member::written_outside_reigns;
+use beachmaster::topology::observation::{ServerSight, ServerView};
 use beachmaster::topology::policy::Mode;
 use beachmaster::topology::record::{Acker, Durability, Record, Step, TransitionKind};
 
@@ -18,7 +20,8 @@ const LATELY_MS: u64 = 5_000;
 impl World {
     fn can_acknowledge(&self, host: HostId) -> bool {
         let there = &self.hosts[host];
-        if !there.is_writable() || there.detached {
+        let stray = there.server.as_ref().is_some_and(|server| server.stray);
+        if !there.is_writable() || there.detached || stray {
             return false;
         }
         let waits = there.server.as_ref().is_some_and(|server| server.semi_master);
@@ -36,6 +39,20 @@ impl World {
         let writers: Vec<HostId> = (0..self.hosts.len()).filter(|host| self.can_acknowledge(*host)).collect();
         if writers.len() > 1 {
             self.broken(format!("invariant 1: hosts {writers:?} can acknowledge writes"));
+        }
+    }
+
+    /// Invariant 1: clients are not led to a member that is seen to take writes before it is promoted.
+    pub fn check_routed(&mut self, id: usize, to: Ordinal) {
+        let leader = &self.leaders[id];
+        let sight = &leader.sights[usize::from(to.0)];
+        let takes_writes = matches!(&sight.server, ServerSight::Answers { view, .. } if !view.read_only);
+        let promoted = leader.record.primary == Some(to);
+        // What was read before the answer to an order says nothing of what that did.
+        let shows = |view: &ServerView| sight.answered_at.is_none_or(|answered| view.begun > answered);
+        let current = matches!(&sight.server, ServerSight::Answers { view, .. } if shows(view));
+        if takes_writes && current && !promoted {
+            self.broken(format!("invariant 1: leader {id} leads clients to member {to}, which takes writes"));
         }
     }
 
@@ -260,6 +277,11 @@ impl World {
         if let Some(lost) = lost {
             return Some(format!("the primary lacks {}", lost.gtid));
         }
+        if let Some(stray) =
+            self.current.iter().flatten().find(|host| **host != primary && self.hosts[**host].is_writable())
+        {
+            return Some(format!("host {stray} takes writes"));
+        }
         let followers: Vec<HostId> = self.intact().into_iter().filter(|host| *host != primary).collect();
         if let Some(idle) = followers.iter().find(|host| !self.follows(**host, primary)) {
             return Some(format!("host {idle} does not follow"));
@@ -307,9 +329,11 @@ impl World {
             let volume = &self.hosts[*host].volume;
             let part = match volume.binlog.last() {
                 None => true,
+                // What it has last was written by a candidate that somebody made writable: quarantined, though the primary has it.
+                Some(last) if written_outside_reigns(&[last.gtid].into_iter().collect()).is_some() => false,
                 Some(last) => truth.has(volume.binlog.len() - 1, last.gtid),
             };
-            volume.record.is_some() && volume.readable && !volume.index_lost && part
+            volume.record.is_some() && volume.readable && !volume.index_lost && !volume.strayed && part
         };
         self.current.iter().flatten().copied().filter(fits).collect()
     }

@@ -143,6 +143,12 @@ impl World {
                 }
                 self.status_rolled_back(writes);
             }
+            Fault::MadeWritable(who) => self.on(who, |world, host| {
+                let server = world.hosts[host].server.as_mut().filter(|server| server.sql && server.read_only);
+                if let Some(server) = server {
+                    (server.read_only, server.stray) = (false, true);
+                }
+            }),
             Fault::ServiceEdited(to) => self.service_edited(to.map(Ordinal)),
         }
     }

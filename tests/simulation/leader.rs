@@ -275,6 +275,7 @@ impl World {
             any_pod_ends_a_run: self.mutant == Some(Mutant::AnyPodEndsARun),
             believes_the_past: self.mutant == Some(Mutant::PastBelieved),
             past_acknowledgements: self.mutant == Some(Mutant::PastAcknowledgements),
+            ignore_strays: self.mutant == Some(Mutant::StraysIgnored),
         }
     }
 

@@ -44,6 +44,8 @@ const LOST_DONORS: u64 = 600;
 
 /// Plans in which somebody puts the status back.
 const ROLLED_BACK: u64 = 1_500;
+/// Histories in which replicas are made writable.
+const MADE_WRITABLE: u64 = 1_500;
 
 /// Plans in which the replica of two members is drained.
 const DRAINED: u64 = 200;
@@ -153,11 +155,13 @@ fn replay() {
         Ok("pods") => Some(Mutant::AnyPodEndsARun),
         Ok("past") => Some(Mutant::PastBelieved),
         Ok("acknowledgements") => Some(Mutant::PastAcknowledgements),
+        Ok("strays") => Some(Mutant::StraysIgnored),
         _ => None,
     };
     let mut world = match std::env::var("PLAN").as_deref() {
         Ok("donor") => of_a_lost_donor(seed, mutant, true),
         Ok("rollback") => of_a_status_rolled_back(seed, mutant, true),
+        Ok("writable") => of_replicas_made_writable(seed, mutant, true),
         _ => World::new(seed, mutant, true),
     };
     world.with_known_gaps = number("GAPS").is_some();
@@ -248,6 +252,43 @@ fn finds_that_the_past_is_believed() {
         println!("{mutant:?} found by {}", found.as_deref().unwrap_or("none"));
         assert!(found.is_some(), "{mutant:?}");
     }
+}
+
+fn of_replicas_made_writable(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
+    let mut dice = Dice::new(seed);
+    let policy = plan::policy(&mut dice);
+    let plan = plan::with_replicas_made_writable(&mut dice, policy.members.len());
+    World::planned(dice, policy, plan, (mutant, trace))
+}
+
+fn all_made_writable(plans: u64, mutant: Option<Mutant>) -> (Stats, Option<String>) {
+    let mut stats = Stats::default();
+    for seed in 0..plans {
+        let mut world = of_replicas_made_writable(seed, mutant, false);
+        world.run();
+        stats.by_strays += world.stats.by_strays;
+        stats.failovers += world.stats.failovers;
+        let broken = world.violation.filter(|broken| mutant.is_none() || broken.contains("invariant"));
+        if let Some(broken) = broken {
+            return (stats, Some(format!("plan {seed}: {broken}")));
+        }
+    }
+    (stats, None)
+}
+
+/// A script that makes every member it finds writable does not get clients led to them.
+#[test]
+fn a_replica_that_is_made_writable_does_no_harm() {
+    let (stats, broken) = all_made_writable(number("HISTORIES").unwrap_or(MADE_WRITABLE), None);
+    println!("{} failovers, {} commits of replicas", stats.failovers, stats.by_strays);
+    assert_eq!(broken, None);
+}
+
+#[test]
+fn finds_that_replicas_made_writable_are_ignored() {
+    let (_, found) = all_made_writable(MUTANT_HISTORIES, Some(Mutant::StraysIgnored));
+    println!("found by {}", found.as_deref().unwrap_or("none"));
+    assert!(found.is_some());
 }
 
 /// Whoever is held up by a lock yields: a new reign acknowledges long before the lock is lifted.

@@ -49,6 +49,8 @@ pub struct Volume {
     pub history_lost: bool,
     /// A crash left a group in the binary log that is not in the tables: only a source has it.
     pub half_done: bool,
+    /// It took writes while somebody had made it writable: it has a branch of its own.
+    pub strayed: bool,
 }
 
 impl Volume {
@@ -63,6 +65,7 @@ impl Volume {
             index_lost: false,
             history_lost: false,
             half_done: false,
+            strayed: false,
         }
     }
 
@@ -129,6 +132,8 @@ pub struct Server {
     /// It answers SQL.
     pub sql: bool,
     pub read_only: bool,
+    /// Somebody has made it writable by hand.
+    pub stray: bool,
     pub server_id: u32,
     /// Term in which it was promoted.
     pub reign: Term,
@@ -150,6 +155,7 @@ impl Server {
             incarnation,
             sql: false,
             read_only: true,
+            stray: false,
             server_id,
             reign: Term(0),
             semi_master: false,

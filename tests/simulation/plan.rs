@@ -57,6 +57,8 @@ pub enum Fault {
         elects: u64,
     },
     SlowMember(Who, u64),
+    /// Somebody switches `read_only` off on a replica.
+    MadeWritable(Who),
     /// Somebody edits NAME-primary, or deletes it and it comes back without a selector.
     ServiceEdited(Option<u8>),
     /// The status is put back to what it was so many writes ago; with the operator ended just before.
@@ -141,6 +143,24 @@ pub fn with_a_status_rolled_back(dice: &mut Dice, members: usize) -> Plan {
     for _ in 0..dice.range(1, 2) {
         let fault = Fault::StatusRolledBack { writes: dice.range(1, 20), crash: dice.chance(50) };
         plan.timed.push((dice.range(1_500, 16_000), fault));
+    }
+    plan
+}
+
+/// The faults of a history, and replicas that somebody makes writable, also right after the primary has died.
+pub fn with_replicas_made_writable(dice: &mut Dice, members: usize) -> Plan {
+    let mut plan = plan(dice, members);
+    for _ in 0..dice.range(1, 3) {
+        let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+        plan.timed.push((dice.range(1_500, 16_000), Fault::MadeWritable(any)));
+    }
+    let killed = plan.timed.iter().find_map(|(at, fault)| matches!(fault, Fault::Kill(Who::Primary)).then_some(*at));
+    let soon = killed.unwrap_or(3_000) + dice.range(0, 400);
+    for member in 0..u8::try_from(members).unwrap_or(0) {
+        plan.timed.push((soon, Fault::MadeWritable(Who::Any(member))));
+    }
+    for _ in 0..dice.range(0, 2) {
+        plan.at_act.push((dice.range(1, 12), Fault::MadeWritable(Who::Candidate)));
     }
     plan
 }

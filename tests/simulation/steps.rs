@@ -11,7 +11,7 @@ use beachmaster::topology::record::member_of;
 
 use crate::acts::WAITING_ORDER_MS;
 use crate::member::{From, HostId, Io, Kept, Run, Slave, position_of};
-use crate::world::World;
+use crate::world::{Mutant, World};
 
 /// A waiting order answers after this time.
 pub const LONGEST_WAIT_MS: u64 = 2_900;
@@ -198,7 +198,11 @@ impl World {
     }
 
     fn freeze(&mut self, host: HostId, run: &Run) -> Next {
+        let refuses = self.mutant != Some(Mutant::StraysIgnored);
         match run.step {
+            0 if refuses && self.hosts[host].is_writable() => {
+                Next::failed(Reason::StillRunning, "the member takes writes")
+            }
             0 if self.dice.chance(1) => Next::Step(KILL_STEP, STOP_LIMIT_MS),
             0 => Next::Step(1, self.stop_time(host)),
             step => {
@@ -449,9 +453,10 @@ impl World {
                 return Next::Step(3, 1);
             }
             _ => {
-                server.read_only = false;
+                (server.read_only, server.stray) = (false, false);
                 server.slave = None;
                 server.relay.clear();
+                there.volume.strayed = false;
                 self.check_promotion(host, run);
             }
         }

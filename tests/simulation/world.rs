@@ -31,6 +31,8 @@ pub enum Mutant {
     PastBelieved,
     /// What a status that was put back says of acknowledgements is believed.
     PastAcknowledgements,
+    /// A replica that somebody has made writable is treated like any other in a transition, by operator and agent.
+    StraysIgnored,
 }
 
 /// Something that will happen.
@@ -157,6 +159,8 @@ pub struct Stats {
     pub recovered: u64,
     /// Commits released by a pod that had been deleted by force.
     pub by_deleted_pods: u64,
+    /// Commits of replicas that somebody made writable.
+    pub by_strays: u64,
     pub crashes_in_failover: u64,
     pub acked: u64,
     pub orders: u64,

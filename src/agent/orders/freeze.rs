@@ -10,13 +10,20 @@ use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::gtid::GtidPosition;
 use crate::mariadb::SqlError;
-use crate::orders::{Answer, Frozen, OrderError};
+use crate::orders::{Answer, Frozen, OrderError, Reason};
 
 /// A killed mariadbd is reaped within 30 ms; more means that a disk holds it.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     work.persist(|_| {}).await?;
+    if !work.globals().await?.read_only {
+        // Clients may be led to it as the candidate: what it took would be lost, and setting it back would answer them.
+        return Err(OrderError {
+            reason: Reason::StillRunning,
+            message: "the member takes writes: fence it".to_owned(),
+        });
+    }
     let before = frozen(work).await?;
     work.keep_relay_logs(None)?;
     // What is received from here on can be applied only by a SQL thread that runs before the IO thread ends.

@@ -171,3 +171,17 @@ fn what_the_sql_thread_left_behind_is_no_loss() {
     assert!(!case.logs.hold_more(Incarnation(1), &at("0-1-11")).unwrap());
     assert!(case.logs.hold_more(Incarnation(1), &at("0-1-10")).unwrap());
 }
+
+#[test]
+fn what_is_still_written_to_or_known_already_is_not_written_over() {
+    let case = Case::new(&[]);
+    let log = LogFile::relay("bin.000001", Checksum::Crc32).committed("0-1-10");
+    fs::write(case.logs.data_dir.join("relay.000002"), &log.bytes).unwrap();
+    case.logs.keep(Incarnation(1), None).unwrap();
+    let folder = case.logs.kept.join("1");
+    case.logs.read_received(&folder, false).unwrap();
+    assert_eq!(received_of(&folder), None, "its first link came after it was listed");
+    case.logs.keep(Incarnation(1), Some(&at("0-1-11"))).unwrap();
+    case.logs.read_received(&folder, true).unwrap();
+    assert_eq!(received_of(&folder), Some(at("0-1-11")), "it was read before that was known");
+}

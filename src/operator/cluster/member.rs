@@ -293,7 +293,7 @@ impl Member {
     fn reached(&mut self, order: &Order, answer: &Answer, now: Millis) {
         self.progress.note(order, answer, now);
         if let AgentSight::Present(state) = &self.agent {
-            self.progress.note_lock(order, state.sql_notes.writes_locked.as_deref(), now);
+            self.progress.note_lock(order, state.sql_notes.writes_locked.as_deref());
         }
         self.stumbled &= !is_fit_again(order, answer);
     }

@@ -152,10 +152,10 @@ impl Narrator {
     pub fn ordered(&self, record: &Record, seq: u64, ordinal: Ordinal, order: &Order) {
         let (member, term) = (self.member(ordinal), record.term);
         info!(cluster = %self.path, %member, %term, seq, step = order.name(), "order given");
-        if *order == Order::Fence && record.transition.is_none() {
+        if *order == Order::Fence && record.primary != Some(ordinal) {
             let note = format!(
-                "{member} took writes (its read_only was off) and is not the primary: its mariadbd is killed, which answers \
-                 nobody who still waits, and starts again as a replica"
+                "{member} could take writes (its read_only was off) and is not the primary: its mariadbd is killed, which \
+                 answers nobody who still waits, and starts again as a replica"
             );
             warn!(cluster = %self.path, %member, %term, note, "fenced");
             self.event(Reason::MemberFenced, (term, &member), note);

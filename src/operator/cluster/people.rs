@@ -82,8 +82,14 @@ fn member(report: &MemberReport, scene: &Scene<'_>) -> MemberStatus {
 pub fn turns(report: &Report, status: &ClusterStatus) -> bool {
     let ready = ConditionType::Ready.as_str();
     let now = report.conditions.iter().any(|condition| condition.kind == ready && condition.status);
-    let said = status.conditions.iter().any(|condition| condition.type_ == ready && condition.status == "True");
-    now != said
+    now != is_ready(status)
+}
+
+/// True when `status` says of the cluster that it is ready.
+#[must_use]
+pub fn is_ready(status: &ClusterStatus) -> bool {
+    let ready = ConditionType::Ready.as_str();
+    status.conditions.iter().any(|condition| condition.type_ == ready && condition.status == "True")
 }
 
 /// The word for a role in status, labels and metrics.

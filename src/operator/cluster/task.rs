@@ -27,7 +27,7 @@ use crate::topology::decide::{Act, Decision, decide};
 use crate::topology::observation::{Millis, Observation};
 use crate::topology::outdated;
 use crate::topology::record::{Record, Step, TransitionKind};
-use crate::topology::report::report;
+use crate::topology::report::{Report, report};
 
 /// A decision is taken at least this often, for what changes by the mere passing of time.
 const TICK_MS: u64 = 500;
@@ -42,6 +42,8 @@ const BOOK_PAUSE: Duration = Duration::from_millis(200);
 const PEOPLE_MS: u64 = 1_000;
 /// The same when the cluster becomes ready, or no longer is: a trouble that is over within a second is seen, too.
 const TURN_MS: u64 = 100;
+/// So long a new leader does not take back what its predecessor has said of a cluster that is ready: its first readings come in.
+const SETTLES_IN_MS: u64 = 3_000;
 
 /// The task of one cluster.
 pub struct ClusterTask {
@@ -59,6 +61,7 @@ pub struct ClusterTask {
     /// That write failed: the next one is not hurried.
     people_failed: bool,
     doubted_at: Option<Millis>,
+    began: Millis,
 }
 
 impl ClusterTask {
@@ -66,6 +69,7 @@ impl ClusterTask {
     #[must_use]
     pub fn new(parts: Parts, leader: Leader, wish: Arc<Wish>, inputs: mpsc::UnboundedReceiver<Input>) -> Self {
         Self {
+            began: leader.clock.now(),
             parts,
             leader,
             wish,
@@ -403,8 +407,18 @@ impl ClusterTask {
             now: Timestamp::now(),
         };
         let mut status = self.parts.book.status();
-        people::tell(&mut status, &told, &scene);
+        if !self.is_settling_in(record, &told, seen.now) {
+            people::tell(&mut status, &told, &scene);
+        }
         status
+    }
+
+    /// The cluster was ready and rests, and this leader has only just begun to look.
+    fn is_settling_in(&self, record: &Record, told: &Report, now: Millis) -> bool {
+        record.transition.is_none()
+            && now.since(self.began) < SETTLES_IN_MS
+            && people::turns(told, &self.parts.book.status())
+            && people::is_ready(&self.parts.book.status())
     }
 
     fn put_labels(&mut self, seen: &Observation) {

@@ -39,18 +39,30 @@ pub(super) fn condition(
         None => told("FailoverReady", true, Reason::CandidateReady, heir),
         Some((reason, _)) => {
             let all: Vec<&str> = blockers.iter().map(|(_, message)| message.as_str()).collect();
-            told("FailoverReady", false, *reason, format!("{}; {heir}", all.join("; ")))
+            let named = [Reason::HeirNotReceiving, Reason::ProbeDenied, Reason::WritesLocked];
+            let names_it = blockers.iter().any(|(reason, _)| named.contains(reason));
+            let heir = if names_it { String::new() } else { format!("; {heir}") };
+            told("FailoverReady", false, *reason, format!("{}{heir}", all.join("; ")))
         }
     }
 }
 
-/// The best candidate; with those that differ from it only in what they have received so far, which changes with every reading.
-/// One that a lock holds up comes after one that is free.
+fn is_free(seen: &Observation, ordinal: Ordinal) -> bool {
+    seen.member(ordinal).is_none_or(|member| member.writes_locked().is_none())
+}
+
+/// The member that would be promoted: one that a lock holds up comes after one that is free.
+fn heir(seen: &Observation, ranking: &Ranking) -> Option<Ordinal> {
+    let free = ranking.candidates.iter().copied().find(|ordinal| is_free(seen, *ordinal));
+    free.or_else(|| ranking.best())
+}
+
+/// The heir; with those that differ from it only in what they have received so far, which changes with every reading.
 fn heirs(policy: &Policy, seen: &Observation, ranking: &Ranking) -> String {
-    let is_free = |ordinal: &&Ordinal| seen.member(**ordinal).is_none_or(|member| member.writes_locked().is_none());
-    let mut alike: Vec<Ordinal> = ranking.candidates.iter().take(ranking.alike).filter(is_free).copied().collect();
+    let first = ranking.candidates.iter().copied().take(ranking.alike);
+    let mut alike: Vec<Ordinal> = first.filter(|ordinal| is_free(seen, *ordinal)).collect();
     if alike.is_empty() {
-        alike.extend(ranking.candidates.iter().find(is_free).or(ranking.candidates.first()));
+        alike.extend(heir(seen, ranking));
     }
     alike.sort();
     let names: Vec<String> = alike.into_iter().map(|ordinal| policy.name(ordinal)).collect();
@@ -131,7 +143,7 @@ fn of_primary(
 
 /// Whether the member to be promoted has what it needs to be a good heir.
 fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
-    let heir = rank(policy, record, seen, primary.ordinal, None).best().and_then(|best| seen.member(best))?;
+    let heir = heir(seen, &rank(policy, record, seen, primary.ordinal, None)).and_then(|heir| seen.member(heir))?;
     let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
     let Some(view) = heir.view() else {
         let (reason, why) = match &heir.server {
@@ -154,7 +166,9 @@ fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &Membe
         let error = slave.map(|slave| slave.io_error.as_str()).filter(|error| !error.is_empty());
         let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
         let (heir, primary) = (policy.name(heir.ordinal), policy.name(primary.ordinal));
-        (Reason::HeirNotReceiving, format!("{heir} would be promoted and does not receive from {primary}{error}"))
+        let what =
+            if slave.is_some_and(|slave| slave.io == IoThread::Yes) { "apply what it receives" } else { "receive" };
+        (Reason::HeirNotReceiving, format!("{heir} would be promoted and does not {what} from {primary}{error}"))
     })
 }
 

@@ -185,6 +185,18 @@ fn a_primary_whose_writes_wait_for_a_lock_is_not_ready() {
 }
 
 #[test]
+fn the_heir_that_is_named_is_the_one_that_is_looked_at() {
+    let mut members = healthy();
+    lock(&mut members[1]);
+    edit(&mut members[1], |view| view.slave.as_mut().unwrap().io = IoThread::No);
+    let (ready, _, message) = condition_of("FailoverReady", members.clone());
+    assert!(ready && message.contains("c-2 would be promoted"), "{message}");
+    members[2].server = ServerSight::Denied { message: "Access denied".to_owned() };
+    let (ready, reason, message) = condition_of("FailoverReady", members);
+    assert!(!ready && reason == Reason::ProbeDenied && message.contains("c-2"), "{message}");
+}
+
+#[test]
 fn a_lock_does_not_take_the_place_of_what_else_is_wrong() {
     let mut members = healthy();
     lock(&mut members[0]);

@@ -14,7 +14,7 @@ pub(super) fn drift(policy: &Policy, seen: &Observation, member: &MemberView) ->
     let what = if policy.paused || !member.state().is_some_and(|state| state.knows(MAINTAIN)) {
         "put them back with SET GLOBAL"
     } else if lately {
-        "they were put back less than a minute ago and changed again: find who does that"
+        "some were put back less than a minute ago, and these are within a minute: if they are the same, find who changes them"
     } else {
         "they are put back"
     };
@@ -86,7 +86,7 @@ mod tests {
         state_of(&mut seen.members[1]).upkeep.knows = vec![MAINTAIN.to_owned()];
         seen.members[1].maintained = Maintained { restored: Some(Millis(90)), ..Maintained::default() };
         assert_eq!(condition(&seen).reason, Reason::OwnedSettingChanged);
-        assert!(condition(&seen).message.contains("c-1") && condition(&seen).message.contains("find who does that"));
+        assert!(condition(&seen).message.contains("c-1") && condition(&seen).message.contains("find who changes them"));
     }
 
     #[test]

@@ -150,6 +150,86 @@ fn what_only_a_rejected_acker_received_is_not_passed_over() {
 }
 
 #[test]
+fn a_replica_that_somebody_made_writable_is_fenced_before_clients_are_led_anywhere() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    edit(story.member(1), |view| view.read_only = false);
+    assert_eq!(story.acts(), ["fence 1"], "before anything else");
+    assert!(story.next().blocked.unwrap().contains("c-1 takes writes and is not the primary"));
+    story.member(1).busy = Some("freeze");
+    assert_eq!(story.acts(), [""; 0], "it is waited for");
+    story.member(1).busy = None;
+    let slow = OrderError { reason: Reason::Expired, message: "no answer".to_owned() };
+    story.member(1).progress.note_failure(&Order::Fence, slow);
+    assert_eq!(story.acts(), ["fence 0", "freeze 2", "fence 1"], "but not for ever");
+    let mut down = dead(1);
+    std::mem::swap(&mut down.progress, &mut story.member(1).progress);
+    *story.member(1) = down;
+    story.fence("0-17-10");
+    story.freeze(2, "0-17-10", "0-17-10");
+    assert_eq!(story.written(), "member 2 has everything up to 0-17-10");
+    assert_eq!(story.record.primary, Some(Ordinal(2)));
+
+    *story.member(1) = acking(1);
+    edit(story.member(1), |view| view.read_only = false);
+    assert!(story.acts().contains(&"fence 1".to_owned()), "beside the promotion: {:?}", story.acts());
+    edit(story.member(2), |view| view.read_only = false);
+    assert!(!story.acts().contains(&"fence 2".to_owned()), "that one is promoted: {:?}", story.acts());
+}
+
+#[test]
+fn a_candidate_that_lacks_the_tail_and_came_free_is_not_passed_over_for_ever() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-11");
+    story.freeze(1, "0-17-11", "0-17-9");
+    story.freeze(2, "0-17-10", "0-17-9");
+    story.seen.routed = Some(Ordinal(1));
+    for member in [1, 2] {
+        story.member(member).progress.note_lock(&Order::Freeze, Some("a lock"));
+        assert_eq!(story.member(member).progress.held_since, None, "it was not asked to apply yet");
+    }
+    assert_eq!(story.acts(), ["await 1", "await 2"]);
+    let has = Order::Await { position: "0-17-10".parse().unwrap() };
+    assert!(story.next().acts.contains(&Act::Order { member: Ordinal(2), order: has.clone() }), "what it has");
+    let applied = Answer::Applied { position: "0-17-10".parse().unwrap(), reached: true, held: None };
+    story.member(2).progress.note(&has, &applied, Millis(1));
+    assert_eq!(story.acts(), ["route 2", "serve-binlog 0"], "the rest comes from the old primary");
+}
+
+#[test]
+fn a_lock_passes_over_nobody_who_has_nothing_left_to_apply() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.fence("0-17-10");
+    story.freeze(1, "0-17-10", "0-17-10");
+    story.freeze(2, "0-17-10", "0-17-4");
+    story.member(1).progress.note_lock(&Order::Freeze, Some("a backup"));
+    assert_eq!(story.written(), "member 1 has everything up to 0-17-10");
+}
+
+#[test]
+fn who_failed_too_often_is_asked_again_when_nobody_else_can_be_promoted() {
+    let mut story = Story::at_rest().primary_dies();
+    story.written();
+    story.member(0).agent = AgentSight::default();
+    let error = || OrderError { reason: Reason::Expired, message: "the stream ended".to_owned() };
+    for member in [1, 2] {
+        story.freeze(member, "0-17-11", "0-17-10");
+        let awaits = Order::Await { position: "0-17-11".parse().unwrap() };
+        for _ in 0..3 {
+            story.member(member).progress.note_failure(&awaits, error());
+        }
+        story.member(member).answered_at = Some(Millis(5_000));
+    }
+    story.seen.now = Millis(64_000);
+    assert!(story.next().blocked.unwrap().contains("await failed 3 times"), "{:?}", story.next());
+    story.seen.now = Millis(65_000);
+    assert!(story.written().contains("asked again, because member 1 failed at await"));
+    assert_eq!(story.acts(), ["freeze 1", "freeze 2"]);
+}
+
+#[test]
 fn a_candidate_that_is_held_up_yields_and_when_all_are_the_first_to_come_free_is_promoted() {
     let mut story = Story::at_rest().primary_dies();
     story.written();

@@ -189,3 +189,51 @@ fn a_member_that_is_ahead_of_a_resumed_primary_is_waited_for_while_its_agent_is_
     assert!(story.written().contains("member 1 has transactions"), "now it can be frozen");
     assert_eq!(story.record.transition.as_ref().unwrap().kind, TransitionKind::Failover);
 }
+
+#[test]
+fn a_member_that_has_all_that_the_lost_logs_held_is_promoted() {
+    for began in [None, Some("0-17-4")] {
+        let mut story = resumed_without_its_logs(began);
+        story.record.durability = Durability::Async;
+        story.record.ackers.clear();
+        edit(story.member(2), |view| view.binlog_position = "0-17-12".parse().unwrap());
+        assert!(story.written().contains("started without all that its binary logs held up to 0-17-12"));
+        story.fence("0-17-2");
+        story.freeze(1, "0-17-11", "0-17-11");
+        story.freeze(2, "0-17-11", "0-17-11");
+        assert!(story.next().blocked.is_some_and(|blocked| blocked.contains("a part of them is missing")));
+        story.freeze(2, "0-17-12", "0-17-11");
+        assert_eq!(story.acts(), ["await 2"], "they were read before it started");
+        story.settles(2, "0-17-12");
+        assert_eq!(story.written(), "member 2 has everything up to 0-17-12");
+    }
+    let mut story = resumed_without_its_logs(None);
+    story.record.durability = Durability::Async;
+    story.policy.members[2].never_primary = true;
+    edit(story.member(1), |view| view.binlog_position = "0-17-12".parse().unwrap());
+    story.written();
+    story.fence("0-17-2");
+    story.freeze(1, "0-17-11", "0-17-11");
+    story.freeze(2, "0-17-12", "0-17-12");
+    assert_eq!(story.acts(), ["route 1", "follow 1"]);
+    story.freeze(2, "0-33-13", "0-33-13");
+    assert!(story.next().blocked.is_some(), "another history");
+}
+
+#[test]
+fn an_old_primary_that_is_made_writable_before_it_is_promoted_again_is_fenced() {
+    let mut story = resumed_without_its_logs(None);
+    story.policy = policy(1);
+    story.seen.members.truncate(1);
+    edit(story.member(0), |view| view.read_only = false);
+    assert_eq!(story.acts(), ["fence 0"]);
+    *story.member(0) = running(0);
+    edit(story.member(0), |view| view.binlog_position = "0-2147483649-104".parse().unwrap());
+    let blocked = story.next().blocked.unwrap_or_default();
+    assert!(
+        blocked.contains("without all that its binary logs held up to 0-17-12"),
+        "numbers prove nothing: {blocked}"
+    );
+    edit(story.member(0), |view| view.logged = vec!["0-17-12".parse().unwrap(), "0-2147483649-104".parse().unwrap()]);
+    assert!(story.written().contains("runs again"), "it has them all, and what came on top");
+}

@@ -64,6 +64,7 @@ fn view_begun(at: u64) -> Box<ServerView> {
         acker_active: false,
         slave: None,
         drift: Vec::new(),
+        logged: Vec::new(),
     })
 }
 
