@@ -212,6 +212,17 @@ impl fmt::Display for GtidPosition {
     }
 }
 
+/// True when `logged`, the last transaction of each server in each domain (`gtid_binlog_state`), has each transaction that
+/// `position` names, by number and server.
+#[must_use]
+pub fn is_logged(logged: &[Gtid], position: &GtidPosition) -> bool {
+    let found = |gtid: Gtid| {
+        let mut same = logged.iter().filter(|known| (known.domain, known.server) == (gtid.domain, gtid.server));
+        same.any(|known| known.sequence >= gtid.sequence)
+    };
+    position.iter().all(found)
+}
+
 /// A [`GtidPosition`] as people read it: one without any transaction is a word, not a gap in the sentence.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a>(pub &'a GtidPosition);

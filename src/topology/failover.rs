@@ -76,7 +76,9 @@ pub(super) fn after_promotion_failed(case: &Case<'_>, primary: &MemberView) -> D
 /// known.
 pub(super) fn announce(case: &Case<'_>, kind: TransitionKind, from: Ordinal, why: String) -> Decision {
     let same = |transition: &&Transition| transition.step == Step::Decided && transition.from == Some(from);
-    let target = case.record.transition.as_ref().filter(same).and_then(|transition| transition.target.clone());
+    let target = case.record.transition.as_ref().filter(same).and_then(|transition| {
+        transition.target.clone().or_else(|| case.seen.member(from).and_then(|old| read_end(case, old)))
+    });
     let record = Record {
         term: case.record.term.next(),
         transition: Some(Transition::decided(kind, from, target)),

@@ -3,8 +3,9 @@
 mod upkeep;
 
 pub use self::upkeep::{Drift, Maintained};
+use super::member::written_outside_reigns;
 use super::reached::Progress;
-use crate::gtid::{Gtid, GtidPosition};
+use crate::gtid::{Gtid, GtidPosition, is_logged};
 use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Volume};
 
 /// Milliseconds of the observer's own monotonic clock.
@@ -110,15 +111,12 @@ pub struct ServerView {
 }
 
 impl ServerView {
-    /// True when its binary log has each transaction that `position` names, by number and server.
+    /// True when its binary log has everything up to `position`: by number, and of one that took writes of its own by server,
+    /// too.
     #[must_use]
     pub fn has_logged(&self, position: &GtidPosition) -> bool {
-        let is_logged = |gtid: Gtid| {
-            let mut same =
-                self.logged.iter().filter(|known| (known.domain, known.server) == (gtid.domain, gtid.server));
-            same.any(|known| known.sequence >= gtid.sequence)
-        };
-        position.iter().all(is_logged)
+        let own = written_outside_reigns(&self.binlog_position).is_some();
+        self.binlog_position.covers(position) && (!own || is_logged(&self.logged, position))
     }
 
     /// Everything the member has in its binary log or has applied.

@@ -67,6 +67,8 @@ pub struct Progress {
     pub settled: bool,
     /// It was promoted and answered so.
     pub promoted: Option<GtidPosition>,
+    /// When that answer came.
+    pub promoted_at: Option<Millis>,
     /// It was told `init` and has done it.
     pub initialised: bool,
     /// Members whose replication account was locked on it, and when the answer came.
@@ -102,7 +104,9 @@ impl Progress {
             Answer::Serving { port, end, bytes } => {
                 self.serving = Some(Serving { port: *port, end: end.clone(), bytes: *bytes });
             }
-            Answer::Promoted { position } => self.promoted = Some(position.clone()),
+            Answer::Promoted { position } => {
+                (self.promoted, self.promoted_at) = (Some(position.clone()), Some(now));
+            }
         }
         match order {
             Order::Init { .. } => self.initialised = true,

@@ -112,7 +112,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         );
     }
     // A reading from before the answer to `promote` says nothing.
-    if view.read_only && primary.answered_at.is_none_or(|answered| view.begun > answered) {
+    if view.read_only && primary.progress.promoted_at.is_none_or(|promoted| view.begun > promoted) {
         let name = policy.name(primary.ordinal);
         return not(
             Reason::PrimaryReadOnly,
@@ -363,7 +363,7 @@ fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
     let stopped = || {
         let slave = view.slave.as_ref().filter(|slave| slave.io == IoThread::No || !slave.sql)?;
         let which = if slave.io != IoThread::No { "STOP SLAVE SQL_THREAD" } else { "STOP SLAVE" };
-        Some(format!("its replica threads do not run ({which}); they are started"))
+        Some(format!("its replica threads do not run ({which})"))
     };
     // Once its source is gone the error only says so.
     let held = member.progress.held.as_ref().map(|held| format!("it cannot apply what it has received: {held}"));

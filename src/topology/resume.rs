@@ -40,11 +40,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
         return Decision::blocked(format!("member {}: mariadbd is starting", old.ordinal));
     };
     // Somebody made it writable before it was promoted: numbers alone no longer tell what it has.
-    let is_whole = match written_outside_reigns(&view.binlog_position) {
-        Some(_) => view.has_logged(end),
-        None => view.binlog_position.covers(end),
-    };
-    if !is_whole && !case.rules.resumes_unread {
+    if !view.has_logged(end) && !case.rules.resumes_unread {
         return fell_short(case, old, end);
     }
     let ahead = case.others(old.ordinal).filter(|member| {
@@ -52,7 +48,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
         // What an earlier reign gave up is no reason to go back to it.
         let clean = written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none();
         let ours = case.is_ours(member) || member.state().is_none();
-        member.view().is_some() && ours && clean && !view.binlog_position.covers(&theirs)
+        member.view().is_some() && ours && clean && !view.has_logged(&theirs)
     });
     let ahead: Vec<&MemberView> = ahead.collect();
     // Without its agent it cannot be frozen, and a failover would pass over what it has.

@@ -1,10 +1,10 @@
 //! Members that take writes and are not the primary: a deposed one that comes back, or a replica whose `read_only` somebody
 //! switched off. What clients write there is lost, and the Service may lead to them in a transition.
 
-use super::decide::{Act, Case, Decision, order};
-use super::observation::MemberView;
-use super::record::{Step, Transition, TransitionKind};
-use crate::orders::Order;
+use super::decide::{Act, Case, Decision};
+use super::observation::{MemberView, ServerView};
+use super::record::{Step, Transition, TransitionKind, reign_of};
+use crate::orders::{Order, Reason};
 
 /// What has to be done about them before anything else of a transition that has not passed the point of no return: clients are
 /// led to a candidate before it is promoted, and one that is killed is none for now.
@@ -35,11 +35,18 @@ pub(super) fn fenced(case: &Case<'_>, mut decision: Decision) -> Decision {
     decision
 }
 
-/// Those that are seen: by a reading that shows what the last order did, and with an agent that can be told. An old primary that
-/// was started again is none before it is promoted again.
+/// Those that are seen, with an agent that can be told: by a reading of the present run, whatever was ordered since, because
+/// nothing but a promotion makes a member writable; or by an agent that refuses to freeze it. An old primary that was started
+/// again is none before it is promoted again; one that was promoted since the record was written proves that the record is old.
 fn strays<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a MemberView> {
     let case = *case;
-    let takes_writes = |member: &MemberView| member.settled_view().is_some_and(|view| !view.read_only);
+    let newer = move |view: &ServerView| reign_of(view.server_id).is_some_and(|reign| reign > case.record.promoted_in);
+    let takes_writes = move |member: &MemberView| {
+        let refused =
+            member.progress.failure_of(&Order::Freeze).is_some_and(|error| error.reason == Reason::StillRunning);
+        let unread = refused && member.view().is_none() && member.is_running() && member.progress.fenced.is_none();
+        unread || member.current_view().is_some_and(|view| !view.read_only && !newer(view))
+    };
     let decided =
         |transition: &Transition| (transition.kind, transition.step) == (TransitionKind::Resume, Step::Decided);
     let primary = case.record.primary.filter(|_| !case.record.transition.as_ref().is_some_and(decided));
@@ -47,6 +54,9 @@ fn strays<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a MemberView> {
     members.filter(move |member| !case.rules.ignore_strays && case.is_ours(member) && takes_writes(member))
 }
 
+/// Also in place of an order in flight, which its agent then gives up: a `follow` that waits could call it caught up by what it
+/// has written itself.
 fn fence(member: &MemberView) -> Option<Act> {
-    order(member, Order::Fence)
+    let under_way = member.busy == Some(Order::Fence.name());
+    (!under_way).then_some(Act::Order { member: member.ordinal, order: Order::Fence })
 }

@@ -56,7 +56,9 @@ impl World {
     fn give(&mut self, id: usize, member: usize, order: Order) {
         let leader = &self.leaders[id];
         let sight = &leader.sights[member];
-        if sight.flight.is_some() || sight.resting.is_some() {
+        let fences = sight.flight.as_ref().is_some_and(|flight| flight.order == Order::Fence);
+        let overtakes = matches!(order, Order::Fence) && !fences;
+        if (sight.flight.is_some() || sight.resting.is_some()) && !overtakes {
             return self.broken(format!("leader {id}: {} given to busy member {member}", order.name()));
         }
         let Some(link) = sight.link.clone().filter(|link| link.open) else {

@@ -48,8 +48,7 @@ impl World {
         let sight = &leader.sights[usize::from(to.0)];
         let takes_writes = matches!(&sight.server, ServerSight::Answers { view, .. } if !view.read_only);
         let promoted = leader.record.primary == Some(to);
-        // What was read before the answer to an order says nothing of what that did.
-        let shows = |view: &ServerView| sight.answered_at.is_none_or(|answered| view.begun > answered);
+        let shows = |view: &ServerView| sight.running.is_some_and(|(_, since)| view.begun > since);
         let current = matches!(&sight.server, ServerSight::Answers { view, .. } if shows(view));
         if takes_writes && current && !promoted {
             self.broken(format!("invariant 1: leader {id} leads clients to member {to}, which takes writes"));
@@ -139,7 +138,10 @@ impl World {
         let last = self.acked[self.acked.len() - 1];
         let safe = next.ackers.iter().any(|acker| {
             let host = (0..self.hosts.len()).find(|host| self.identity(*host).as_ref() == Some(acker));
-            host.is_none_or(|host| self.hosts[host].has_received(last.index, last.gtid))
+            // What it has written itself has taken the numbers of what it had received.
+            host.is_none_or(|host| {
+                self.hosts[host].volume.strayed || self.hosts[host].has_received(last.index, last.gtid)
+            })
         });
         if !safe {
             self.broken(format!("invariant 6: {} was received by none of {}", last.gtid, short(next)));

@@ -1,17 +1,14 @@
 //! The roads between an operator process and the members: held streams to agents, SQL probes, and what may happen to
 //! messages on the way.
 
-use std::collections::BTreeMap;
-
-use beachmaster::gtid::{Gtid, GtidPosition};
+use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{Event as AgentSays, SignedOrder, Up};
-use beachmaster::topology::member::written_outside_reigns;
 use beachmaster::topology::observation::{
     AgentSight, IoThread, Millis, PodView, SemiSyncSource, ServerSight, ServerView, SlaveStatus,
 };
 
 use crate::leader::{Link, Sight, ToLeader};
-use crate::member::{At, From, HostId, Io, Reply, Tx};
+use crate::member::{At, From, HostId, Io, Reply};
 use crate::steps::address;
 use crate::world::{Event, World};
 
@@ -235,7 +232,7 @@ impl World {
             acker_active: server.slave.as_ref().is_some_and(|slave| semi_of(slave.io)),
             slave: server.slave.as_ref().map(|slave| self.slave_status(host, slave)),
             drift: Vec::new(),
-            logged: last_of_each_server(&there.volume.binlog),
+            logged: there.volume.logged(),
         }
     }
 
@@ -260,20 +257,11 @@ impl World {
             io_position,
             io_errno: slave.io_errno,
             io_error: String::new(),
-            sql_errno: 0,
+            // ER_GTID_STRICT_OUT_OF_ORDER.
+            sql_errno: if there.volume.strayed && !slave.sql { 1950 } else { 0 },
             sql_error: String::new(),
             lag_s: (io == IoThread::Yes).then_some(behind * there.apply_ms / 1_000),
             by_gtid: true,
         }
     }
-}
-
-/// As `gtid_binlog_state`, when the last transaction is of no primary.
-fn last_of_each_server(binlog: &[Tx]) -> Vec<Gtid> {
-    let position: GtidPosition = binlog.last().map(|tx| tx.gtid).into_iter().collect();
-    if written_outside_reigns(&position).is_none() {
-        return Vec::new();
-    }
-    let last: BTreeMap<u32, Gtid> = binlog.iter().map(|tx| (tx.gtid.server, tx.gtid)).collect();
-    last.into_values().collect()
 }

@@ -1,9 +1,10 @@
 //! A member as values: its volume, its mariadbd, the connections between them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use beachmaster::gtid::{Gtid, GtidPosition};
+use beachmaster::gtid::{Gtid, GtidPosition, is_logged};
 use beachmaster::orders::{ExitStatus, Incarnation, Ordinal, Outcome, SignedOrder, Term, Token, VolumeRecord};
+use beachmaster::topology::member::written_outside_reigns;
 
 /// Virtual time in milliseconds.
 pub type At = u64;
@@ -71,6 +72,20 @@ impl Volume {
 
     pub fn position(&self) -> GtidPosition {
         position_of(self.binlog.last())
+    }
+
+    /// As `gtid_binlog_state`, when the last transaction is of no primary.
+    pub fn logged(&self) -> Vec<Gtid> {
+        if written_outside_reigns(&self.position()).is_none() {
+            return Vec::new();
+        }
+        let last: BTreeMap<u32, Gtid> = self.binlog.iter().map(|tx| (tx.gtid.server, tx.gtid)).collect();
+        last.into_values().collect()
+    }
+
+    /// False when it took writes of its own in place of what `position` names.
+    pub fn has_up_to(&self, position: &GtidPosition) -> bool {
+        written_outside_reigns(&self.position()).is_none() || is_logged(&self.logged(), position)
     }
 
     /// Applies what of `txs` is missing; false when they are not of the same history, or begin too late.

@@ -160,7 +160,8 @@ pub fn with_replicas_made_writable(dice: &mut Dice, members: usize) -> Plan {
         plan.timed.push((soon, Fault::MadeWritable(Who::Any(member))));
     }
     for _ in 0..dice.range(0, 2) {
-        plan.at_act.push((dice.range(1, 12), Fault::MadeWritable(Who::Candidate)));
+        let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+        plan.at_act.push((dice.range(1, 12), Fault::MadeWritable(any)));
     }
     plan
 }

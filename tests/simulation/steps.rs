@@ -199,8 +199,10 @@ impl World {
 
     fn freeze(&mut self, host: HostId, run: &Run) -> Next {
         let refuses = self.mutant != Some(Mutant::StraysIgnored);
+        let record = self.hosts[host].volume.record.as_ref();
+        let is_replica = record.is_some_and(|record| record.role == MemberRole::Replica);
         match run.step {
-            0 if refuses && self.hosts[host].is_writable() => {
+            0 if refuses && self.hosts[host].is_writable() && is_replica => {
                 Next::failed(Reason::StillRunning, "the member takes writes")
             }
             0 if self.dice.chance(1) => Next::Step(KILL_STEP, STOP_LIMIT_MS),
@@ -395,6 +397,9 @@ impl World {
     fn wait_for(&mut self, host: HostId, run: &Run, step: u32, position: &GtidPosition) -> Next {
         let there = &self.hosts[host];
         let applied = there.volume.position();
+        if applied.covers(position) && !there.volume.has_up_to(position) {
+            return Next::failed(Reason::MissingTransactions, "it took writes of its own");
+        }
         if applied.covers(position) && there.volume.half_done {
             return Next::failed(Reason::MissingTransactions, "not in its tables");
         }
@@ -402,6 +407,9 @@ impl World {
             return Next::answered(Answer::Applied { position: applied, reached: true, held: None });
         }
         let slave = there.server.as_ref().and_then(|server| server.slave.as_ref());
+        if there.volume.strayed && slave.is_some_and(|slave| !slave.sql) {
+            return Next::failed(Reason::Sql, "the SQL thread stopped: error 1950");
+        }
         let nothing_left = there.server.as_ref().is_none_or(|server| server.relay.is_empty());
         if nothing_left && slave.is_some_and(|slave| slave.io_errno == 1236) {
             return Next::failed(Reason::Sql, "Last_IO_Errno 1236");
@@ -427,7 +435,7 @@ impl World {
 
     fn promote(&mut self, host: HostId, run: &Run, min: &GtidPosition, (server_id, semi): (u32, bool)) -> Next {
         let there = &mut self.hosts[host];
-        if !there.volume.position().covers(min) {
+        if !there.volume.position().covers(min) || !there.volume.has_up_to(min) {
             return Next::failed(Reason::MissingTransactions, "the binary log does not cover the minimum");
         }
         let was_primary = there.volume.record.as_ref().is_some_and(|record| record.role == MemberRole::Primary);

@@ -10,14 +10,15 @@ use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::gtid::GtidPosition;
 use crate::mariadb::SqlError;
-use crate::orders::{Answer, Frozen, OrderError, Reason};
+use crate::orders::{Answer, Frozen, MemberRole, OrderError, Reason};
 
 /// A killed mariadbd is reaped within 30 ms; more means that a disk holds it.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     work.persist(|_| {}).await?;
-    if !work.globals().await?.read_only {
+    let replica = work.agent().role() == Some(MemberRole::Replica);
+    if replica && !work.globals().await?.read_only {
         // Clients may be led to it as the candidate: what it took would be lost, and setting it back would answer them.
         return Err(OrderError {
             reason: Reason::StillRunning,

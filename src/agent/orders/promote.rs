@@ -5,6 +5,7 @@
 //! after that.
 
 use super::repair;
+use super::wait::refuse_own_history;
 use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::gtid::{GtidPosition, Shown};
@@ -27,6 +28,7 @@ pub(super) async fn promote(work: &mut Work<'_>, promotion: &Promotion) -> Resul
         );
         return Err(OrderError { reason: Reason::MissingTransactions, message });
     }
+    refuse_own_history(work, &globals.binlog_position, &promotion.min).await?;
     repair::mend(work, None).await?;
     // From here on it never starts by itself again: its files may hold the tail.
     let server_id = promotion.server_id;

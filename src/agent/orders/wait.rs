@@ -9,9 +9,10 @@ use super::repair;
 use super::sql_thread;
 use super::work::Work;
 use crate::agent::access::sql_error;
-use crate::gtid::GtidPosition;
+use crate::gtid::{GtidPosition, Shown, is_logged};
 use crate::mariadb::read;
 use crate::orders::{Answer, OrderError, Reason};
+use crate::topology::member::written_outside_reigns;
 use crate::topology::observation::{IoThread, SlaveStatus};
 
 /// First pause between two looks: a failover waits for this.
@@ -57,6 +58,7 @@ pub(super) async fn until_applied_within(
     loop {
         let applied = work.globals().await?.applied();
         if applied.covers(position) {
+            refuse_own_history(work, &applied, position).await?;
             settle(work).await?;
             return Ok(Answer::Applied { position: applied, reached: true, held: None });
         }
@@ -86,6 +88,22 @@ pub(super) async fn until_applied_within(
         sleep(pause).await;
         pause = (pause * 2).min(LAST_LOOK);
     }
+}
+
+/// Numbers alone tell nothing of a member that took writes of its own, because somebody made it writable: it must have each
+/// transaction by the server that wrote it, too.
+pub(super) async fn refuse_own_history(
+    work: &mut Work<'_>,
+    applied: &GtidPosition,
+    position: &GtidPosition,
+) -> Result<(), OrderError> {
+    let Some(own) = written_outside_reigns(applied) else { return Ok(()) };
+    let logged = read::logged(work.sql().await?).await.map_err(sql_error)?;
+    if is_logged(&logged, position) {
+        return Ok(());
+    }
+    let message = format!("the member took writes of its own up to {own}, and has not all up to {}", Shown(position));
+    Err(OrderError { reason: Reason::MissingTransactions, message })
 }
 
 /// What is applied is made durable, and what a crash has left half done is mended: else it would show only when there is no

@@ -156,7 +156,10 @@ fn a_replica_that_somebody_made_writable_is_fenced_before_clients_are_led_anywhe
     edit(story.member(1), |view| view.read_only = false);
     assert_eq!(story.acts(), ["fence 1"], "before anything else");
     assert!(story.next().blocked.unwrap().contains("c-1 takes writes and is not the primary"));
-    story.member(1).busy = Some("freeze");
+    story.member(1).answered_at = Some(Millis(u64::MAX));
+    story.member(1).busy = Some("await");
+    assert_eq!(story.acts(), ["fence 1"], "in place of what it is doing, and whatever was answered since");
+    story.member(1).busy = Some("fence");
     assert_eq!(story.acts(), [""; 0], "it is waited for");
     story.member(1).busy = None;
     let slow = OrderError { reason: Reason::Expired, message: "no answer".to_owned() };
