@@ -1,13 +1,14 @@
 //! Beachmaster: high availability for MariaDB replication sets on Kubernetes.
 //!
 //! Folders depend on each other in this order only (a later one may use an earlier one):
-//! `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources` are pure: values in, values out, no
+//! `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources`, `control` are pure: values in, values out, no
 //! clock, no files, no network. `http`, `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
 
 pub mod agent;
 pub mod api;
 pub mod binlog;
 pub mod cli;
+pub mod control;
 pub mod gtid;
 pub mod http;
 pub mod layout;

@@ -86,7 +86,7 @@ impl Applied {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::cluster::wish::tests::example;
+    use crate::control::desired::tests::example;
 
     #[test]
     fn objects_are_applied_when_the_spec_changed_or_some_time_has_passed() {

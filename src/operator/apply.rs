@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::clients::{CallError, call};
-use super::events::Reason;
 use super::lease::Leadership;
 use super::passwords;
 use crate::api::validate::Cluster;
+use crate::control::event_reason::EventReason;
 use crate::layout;
 use crate::orders::Secret as Password;
 use crate::resources::{self, Site, names, stranger};
@@ -67,11 +67,11 @@ impl ApplyError {
     /// Reason for conditions and Events; none when it passes by itself (no answer, a conflict, an API server that asks
     /// to be left alone for a while).
     #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> Option<EventReason> {
         match self {
-            Self::Call { source, .. } => source.is_refusal().then_some(Reason::ObjectRefused),
-            Self::Keys { .. } => Some(Reason::SecretIncomplete),
-            Self::NameTaken { .. } => Some(Reason::NameTaken),
+            Self::Call { source, .. } => source.is_refusal().then_some(EventReason::ObjectRefused),
+            Self::Keys { .. } => Some(EventReason::SecretIncomplete),
+            Self::NameTaken { .. } => Some(EventReason::NameTaken),
         }
     }
 }

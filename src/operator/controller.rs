@@ -22,15 +22,16 @@ use tracing::{debug, error, info, warn};
 use super::applied::Applied;
 use super::apply::{Accounts, Applier, ApplyError};
 use super::clients::{CallError, call};
-use super::cluster::people;
-use super::cluster::record::RecordError;
-use super::cluster::wish::Wish;
 use super::drift;
-use super::events::Reason;
-use super::refusal::Refusal;
+use super::refusal;
 use super::registry::{Key, Leading, Registry};
 use crate::api::ReplicationCluster;
 use crate::api::validate::{Cluster, Invalid};
+use crate::control::desired::Desired;
+use crate::control::event_reason::EventReason;
+use crate::control::record_codec::RecordError;
+use crate::control::refusal::Refusal;
+use crate::control::status;
 use crate::orders::{Secret, Term};
 use crate::resources::{Site, labels};
 
@@ -159,7 +160,7 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     };
     let waits_for = key.clone();
     let Applying { probe, errors, anew } = apply(&context, &key, &object, &cluster).await;
-    let refusal = Refusal::of(&errors);
+    let refusal = refusal::of(&errors);
     announce(&context, &key, &object, refusal.as_ref());
     match probe {
         Some(probe) => {
@@ -167,8 +168,8 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
             if errors.is_empty() && anew {
                 lock(&context.applied).note(key, &object, probe.clone(), Instant::now());
             }
-            let wish = Wish::new(object, cluster, &context.site.cluster_domain).refused(refusal);
-            lock(&context.registry).pass(&context.leading, wish, probe)?;
+            let desired = Desired::new(object, cluster, &context.site.cluster_domain).refused(refusal);
+            lock(&context.registry).pass(&context.leading, desired, probe)?;
         }
         None => stand_still(&context, &key, object, refusal).await?,
     }
@@ -220,7 +221,7 @@ async fn apply(context: &Context, key: &Key, object: &ReplicationCluster, cluste
 fn unreadable(context: &Context, metadata: &ObjectMeta, error: String) -> ReconcileError {
     let error = ReconcileError::Unreadable(error);
     let key: Key = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
-    let told = Refusal { reason: Reason::Unreadable, message: error.to_string() };
+    let told = Refusal { reason: EventReason::Unreadable, message: error.to_string() };
     if lock(&context.told).insert(key, told.clone()).as_ref() != Some(&told) {
         context.leading.events.publish_about(metadata, told.reason, (Term::default(), ""), told.message);
     }
@@ -250,7 +251,7 @@ fn tell_ignored(context: &Context, object: &ReplicationCluster, cluster: &Cluste
     }
     let term = status.and_then(|status| status.term).unwrap_or(Term(0));
     let note = format!("spec.myCnf: {}", ignored.join("; "));
-    context.leading.events.publish(object, Reason::OptionIgnored, (term, ""), note);
+    context.leading.events.publish(object, EventReason::OptionIgnored, (term, ""), note);
 }
 
 /// Makes sure that no other installation manages the object; none when one does.
@@ -291,7 +292,7 @@ async fn refuse(
     Ok(Action::requeue(AGAIN))
 }
 
-/// Nothing new can be done. A running task goes on with the wish in force and says why, because it alone writes the
+/// Nothing new can be done. A running task goes on with what is in force and says why, because it alone writes the
 /// status; where none runs it is written here.
 async fn stand_still(
     context: &Context,
@@ -300,13 +301,13 @@ async fn stand_still(
     refusal: Option<Refusal>,
 ) -> Result<(), CallError> {
     let Some(refusal) = refusal else { return Ok(()) };
-    let running = lock(&context.registry).wish(key);
-    if let Some(wish) = running {
-        lock(&context.registry).refuse(key, wish.superseded(object, refusal));
+    let running = lock(&context.registry).desired(key);
+    if let Some(desired) = running {
+        lock(&context.registry).refuse(key, desired.superseded(object, refusal));
         return Ok(());
     }
     let mut status = object.status.clone().unwrap_or_default();
-    people::stand_still(&mut status, &refusal, object.metadata.generation, Timestamp::now());
+    status::stand_still(&mut status, &refusal, object.metadata.generation, Timestamp::now());
     if object.status.as_ref() != Some(&status) {
         replace_status(context, &ReplicationCluster { status: Some(status), ..object }).await?;
     }

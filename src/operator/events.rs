@@ -1,4 +1,4 @@
-//! The Events users read in `kubectl describe`: every reason is named here, and publishing never holds up an act.
+//! Publishes the Events that users read in `kubectl describe`, in the background: publishing never holds up an act.
 
 mod ledger;
 
@@ -14,6 +14,7 @@ use tracing::debug;
 
 use self::ledger::{Ledger, Write};
 use crate::api::ReplicationCluster;
+use crate::control::event_reason::EventReason;
 use crate::orders::Term;
 
 /// Events that wait for the API server. A leader that tells more than this at once is in trouble itself, and logs tell
@@ -22,106 +23,11 @@ const WAITING: usize = 256;
 /// Longest a write of an Event may take: the next one waits for it.
 const WRITE_LIMIT: Duration = Duration::from_secs(3);
 
-/// What an Event is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The one initialisation is done.
-    Initialised,
-    /// A failover was announced.
-    FailoverStarted,
-    /// The dead primary's unsent transactions were brought to the candidate.
-    TailSalvaged,
-    /// The candidate has a long tail to apply.
-    CatchingUp,
-    /// A member became primary.
-    Promoted,
-    /// A failover is done.
-    FailoverComplete,
-    /// The old primary became primary again.
-    Resumed,
-    /// The next step is not possible.
-    Blocked,
-    /// A member's mariadbd ended.
-    MariadbdExited,
-    /// A member that is not the primary took writes: its mariadbd is ended.
-    MemberFenced,
-    /// A member follows the primary again.
-    MemberRejoined,
-    /// A member has transactions the primary does not have, or foreign data.
-    MemberQuarantined,
-    /// An acknowledgement now means something else.
-    DurabilityChanged,
-    /// The spec cannot be used.
-    InvalidSpec,
-    /// A pod of the cluster does not start, or may not exist.
-    MemberPending,
-    /// An object of that name belongs to somebody else.
-    NameTaken,
-    /// The API server refused an object of the cluster.
-    ObjectRefused,
-    /// The Secret with the passwords of our accounts lacks one.
-    SecretIncomplete,
-    /// The object is not one that this version can read.
-    Unreadable,
-    /// Lines of myCnf have no effect.
-    OptionIgnored,
-    /// Somebody else wrote the status of a cluster.
-    StatusOverwritten,
-}
-
-impl Reason {
-    /// The Event's reason.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Initialised => "Initialised",
-            Self::FailoverStarted => "FailoverStarted",
-            Self::TailSalvaged => "TailSalvaged",
-            Self::CatchingUp => "CatchingUp",
-            Self::Promoted => "Promoted",
-            Self::FailoverComplete => "FailoverComplete",
-            Self::Resumed => "Resumed",
-            Self::Blocked => "Blocked",
-            Self::MariadbdExited => "MariadbdExited",
-            Self::MemberFenced => "MemberFenced",
-            Self::MemberRejoined => "MemberRejoined",
-            Self::MemberQuarantined => "MemberQuarantined",
-            Self::DurabilityChanged => "DurabilityChanged",
-            Self::InvalidSpec => "InvalidSpec",
-            Self::MemberPending => "MemberPending",
-            Self::NameTaken => "NameTaken",
-            Self::ObjectRefused => "ObjectRefused",
-            Self::SecretIncomplete => "SecretIncomplete",
-            Self::Unreadable => "Unreadable",
-            Self::OptionIgnored => "OptionIgnored",
-            Self::StatusOverwritten => "StatusOverwritten",
-        }
-    }
-
-    fn type_(self) -> &'static str {
-        match self {
-            Self::FailoverStarted
-            | Self::Blocked
-            | Self::MariadbdExited
-            | Self::MemberFenced
-            | Self::MemberQuarantined
-            | Self::InvalidSpec
-            | Self::MemberPending
-            | Self::NameTaken
-            | Self::ObjectRefused
-            | Self::SecretIncomplete
-            | Self::Unreadable
-            | Self::StatusOverwritten => "Warning",
-            _ => "Normal",
-        }
-    }
-}
-
 /// Something to tell.
 #[derive(Debug, Clone)]
 struct Told {
     about: ObjectReference,
-    reason: Reason,
+    reason: EventReason,
     /// What tells this Event from another one of the same reason: term and member.
     subject: String,
     note: String,
@@ -143,12 +49,18 @@ impl Events {
 
     /// Publishes in the background. Events of one reason, term and subject become one that counts, with the newest note
     /// and time.
-    pub fn publish(&self, cluster: &ReplicationCluster, reason: Reason, about: (Term, &str), note: String) {
+    pub fn publish(&self, cluster: &ReplicationCluster, reason: EventReason, about: (Term, &str), note: String) {
         self.publish_about(&cluster.metadata, reason, about, note);
     }
 
     /// The same for a ReplicationCluster of which only the metadata can be read.
-    pub fn publish_about(&self, cluster: &ObjectMeta, reason: Reason, (term, subject): (Term, &str), note: String) {
+    pub fn publish_about(
+        &self,
+        cluster: &ObjectMeta,
+        reason: EventReason,
+        (term, subject): (Term, &str),
+        note: String,
+    ) {
         let about = ObjectReference {
             api_version: Some(ReplicationCluster::api_version(&()).into_owned()),
             kind: Some(ReplicationCluster::kind(&()).into_owned()),

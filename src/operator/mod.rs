@@ -16,7 +16,7 @@ pub mod http;
 pub mod lease;
 pub mod metrics;
 pub mod passwords;
-pub mod refusal;
+mod refusal;
 pub mod registry;
 pub mod settings;
 

@@ -9,25 +9,21 @@ use tokio::task::JoinHandle;
 
 use super::clients::Clients;
 use super::clock::Clock;
-use super::cluster::book::Book;
-use super::cluster::crew::Crew;
-use super::cluster::failover_record::FailoverRecords;
-use super::cluster::input::Input;
 use super::cluster::link::{ExecTransport, Transport};
-use super::cluster::narrator::Narrator;
-use super::cluster::parts::{Leader, Parts};
-use super::cluster::pod_labels::PodLabels;
+use super::cluster::metrics::ClusterMetrics;
 use super::cluster::pods::PodWatch;
 use super::cluster::probe::ProbeSettings;
-use super::cluster::record::RecordError;
-use super::cluster::router::Router;
 use super::cluster::service_watch;
 use super::cluster::task::ClusterTask;
-use super::cluster::wish::Wish;
+use super::cluster::world::{Reach, World};
 use super::events::Events;
 use super::lease::Leadership;
 use super::metrics::Metrics;
 use super::settings::Settings;
+use crate::control::cluster::{Cluster, Leader};
+use crate::control::desired::Desired;
+use crate::control::input::Input;
+use crate::control::record_codec::RecordError;
 use crate::orders::Secret;
 
 /// What every cluster task of one leader shares.
@@ -51,7 +47,7 @@ pub struct Leading {
 pub type Key = (String, String);
 
 struct Running {
-    wish: Arc<Wish>,
+    desired: Arc<Desired>,
     probes: ProbeSettings,
     inputs: mpsc::UnboundedSender<Input>,
     tasks: [JoinHandle<()>; 3],
@@ -68,39 +64,39 @@ impl Drop for Running {
 pub struct Registry(BTreeMap<Key, Running>);
 
 impl Registry {
-    /// The wish in force for a cluster, while its task runs.
+    /// What is in force for a cluster, while its task runs.
     #[must_use]
-    pub fn wish(&self, key: &Key) -> Option<Arc<Wish>> {
-        self.0.get(key).filter(|running| !running.tasks[0].is_finished()).map(|running| Arc::clone(&running.wish))
+    pub fn desired(&self, key: &Key) -> Option<Arc<Desired>> {
+        self.0.get(key).filter(|running| !running.tasks[0].is_finished()).map(|running| Arc::clone(&running.desired))
     }
 
-    /// Passes a wish to its task, which is started when none runs for this object.
+    /// Passes what is desired to its task, which is started when none runs for this object.
     ///
     /// # Errors
     /// When the object's status cannot be continued from.
-    pub fn pass(&mut self, leading: &Leading, wish: Wish, probe: Secret) -> Result<(), RecordError> {
-        let key = (wish.cluster.namespace.clone(), wish.cluster.name.clone());
-        let wish = Arc::new(wish);
-        let probes = probes(leading, &wish, probe);
-        if let Some(running) = self.0.get_mut(&key).filter(|running| running.serves(&wish, &probes)) {
-            running.wish = Arc::clone(&wish);
+    pub fn pass(&mut self, leading: &Leading, desired: Desired, probe: Secret) -> Result<(), RecordError> {
+        let key = (desired.cluster.namespace.clone(), desired.cluster.name.clone());
+        let desired = Arc::new(desired);
+        let probes = probes(leading, &desired, probe);
+        if let Some(running) = self.0.get_mut(&key).filter(|running| running.serves(&desired, &probes)) {
+            running.desired = Arc::clone(&desired);
             // A task that ended meanwhile is noticed at the next reconcile.
-            let _ = running.inputs.send(Input::Wish(wish));
+            let _ = running.inputs.send(Input::Desired(desired));
             return Ok(());
         }
         // The old task must have ended before another one acts for the same name.
         self.0.remove(&key);
-        self.0.insert(key, start(leading, wish, probes)?);
+        self.0.insert(key, start(leading, desired, probes)?);
         Ok(())
     }
 
     /// Tells a running task that the object was changed into one that cannot be used.
-    pub fn refuse(&mut self, key: &Key, wish: Wish) {
+    pub fn refuse(&mut self, key: &Key, desired: Desired) {
         if let Some(running) = self.0.get_mut(key) {
-            let wish = Arc::new(wish);
-            running.wish = Arc::clone(&wish);
+            let desired = Arc::new(desired);
+            running.desired = Arc::clone(&desired);
             // As in `pass`.
-            let _ = running.inputs.send(Input::Wish(wish));
+            let _ = running.inputs.send(Input::Desired(desired));
         }
     }
 
@@ -117,16 +113,16 @@ impl Registry {
 
 impl Running {
     /// True when the task runs, is for this very object with this many members, and looks at them as it should.
-    fn serves(&self, wish: &Wish, probes: &ProbeSettings) -> bool {
+    fn serves(&self, desired: &Desired, probes: &ProbeSettings) -> bool {
         !self.tasks[0].is_finished()
             && self.probes == *probes
-            && self.wish.cluster.uid == wish.cluster.uid
-            && self.wish.cluster.spec.members == wish.cluster.spec.members
+            && self.desired.cluster.uid == desired.cluster.uid
+            && self.desired.cluster.spec.members == desired.cluster.spec.members
     }
 }
 
-fn probes(leading: &Leading, wish: &Wish, password: Secret) -> ProbeSettings {
-    let spec = &wish.cluster.spec;
+fn probes(leading: &Leading, desired: &Desired, password: Secret) -> ProbeSettings {
+    let spec = &desired.cluster.spec;
     ProbeSettings {
         password,
         gtid_domain: spec.gtid_domain_id,
@@ -136,41 +132,23 @@ fn probes(leading: &Leading, wish: &Wish, password: Secret) -> ProbeSettings {
     }
 }
 
-fn start(leading: &Leading, wish: Arc<Wish>, probes: ProbeSettings) -> Result<Running, RecordError> {
+fn start(leading: &Leading, desired: Arc<Desired>, probes: ProbeSettings) -> Result<Running, RecordError> {
     let Leading { clients, leadership, settings, metrics, events, clock } = leading;
-    let cluster = &wish.cluster;
-    let (namespace, name) = (cluster.namespace.as_str(), cluster.name.as_str());
-    let act = &clients.act;
+    let spec = &desired.cluster;
+    let (namespace, name) = (spec.namespace.as_str(), spec.name.as_str());
     let (inputs, received) = mpsc::unbounded_channel();
-    let transport: Arc<dyn Transport> = Arc::new(ExecTransport::new(act.clone(), namespace));
-    let parts = Parts {
-        crew: Crew::gather(cluster.spec.members, &transport, &probes, &inputs),
-        book: Book::open(Api::namespaced(act.clone(), namespace), leadership.clone(), wish.object.clone())?,
-        router: Router::new(
-            Api::namespaced(act.clone(), namespace),
-            Api::namespaced(act.clone(), namespace),
-            leadership.clone(),
-            name.to_owned(),
-            inputs.clone(),
-        ),
-        labels: PodLabels::new(Api::namespaced(act.clone(), namespace), leadership.clone()),
-        narrator: Narrator::new(wish.object.clone(), events.clone(), Arc::clone(metrics)),
-        failovers: FailoverRecords {
-            api: Api::namespaced(act.clone(), namespace),
-            leadership: leadership.clone(),
-            cluster: wish.object.clone(),
-        },
-    };
-    let leader = Leader {
-        identity: settings.identity.clone(),
-        manager: settings.lease.manager(),
-        leadership: leadership.clone(),
-        clock: *clock,
-    };
-    let pods = PodWatch::new(clients.watch.clone(), namespace.to_owned(), name.to_owned(), cluster.spec.members);
+    let leader = Leader { identity: settings.identity.clone(), manager: settings.lease.manager() };
+    let machine = Cluster::new(Arc::clone(&desired), leader)?;
+    let transport: Arc<dyn Transport> = Arc::new(ExecTransport::new(clients.act.clone(), namespace));
+    let reach = Reach { client: clients.act.clone(), leadership: leadership.clone(), object: desired.object.clone() };
+    let numbers = ClusterMetrics::new(Arc::clone(metrics), namespace.to_owned(), name.to_owned());
+    let told = (events.clone(), numbers);
+    let world = World::new(reach, spec.spec.members, &transport, &probes, told, inputs.clone());
+    let pods = PodWatch::new(clients.watch.clone(), namespace.to_owned(), name.to_owned(), spec.spec.members);
     let watch = pods.run(inputs.clone());
     let services =
         service_watch::run(Api::namespaced(clients.watch.clone(), namespace), name.to_owned(), inputs.clone());
-    let task = ClusterTask::new(parts, leader, Arc::clone(&wish), received);
-    Ok(Running { wish, probes, inputs, tasks: [tokio::spawn(task.run()), tokio::spawn(watch), tokio::spawn(services)] })
+    let task = ClusterTask { machine, world, inputs: received, leadership: leadership.clone(), clock: *clock };
+    let tasks = [tokio::spawn(task.run()), tokio::spawn(watch), tokio::spawn(services)];
+    Ok(Running { desired, probes, inputs, tasks })
 }

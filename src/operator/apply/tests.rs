@@ -11,7 +11,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::operator::cluster::wish::tests::example;
+use crate::control::desired::tests::example;
 
 const EVERYTHING: [&str; 6] =
     ["shop-config", "shop-members", "shop-primary", "shop-replicas", "poddisruptionbudgets/shop", "statefulsets/shop"];
@@ -117,7 +117,7 @@ async fn one_that_is_refused_keeps_no_other_from_being_applied() {
     let refused = Some("configmaps/shop-config");
     let (server, errors) = apply(Server { refused, ..Server::default() }, false).await;
     assert_eq!(errors.len(), 1);
-    assert_eq!(errors[0].reason(), Some(Reason::ObjectRefused));
+    assert_eq!(errors[0].reason(), Some(EventReason::ObjectRefused));
     assert!(errors[0].to_string().starts_with("ConfigMap shop-config: "), "{}", errors[0]);
     for end in &EVERYTHING[1..] {
         assert!(server.was_applied(end), "{end}");

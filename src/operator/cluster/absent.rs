@@ -9,15 +9,13 @@ use kube::Api;
 use kube::api::ListParams;
 use tracing::debug;
 
-use super::pods::Trouble;
 use crate::api::validate::member_ordinal;
+use crate::control::pod::{POD_REFUSED, Trouble};
 use crate::orders::Ordinal;
 use crate::resources::names;
 
 /// Reason of the StatefulSet controller's Events about pods and claims that it could not create.
 const FAILED: &str = "FailedCreate";
-/// Our word for it.
-pub const POD_REFUSED: &str = "PodRefused";
 /// Older Events speak of something that has passed: the controller tries again after 1000 s at the latest.
 const LASTS: SignedDuration = SignedDuration::from_mins(20);
 /// Events read at most: there is one for each pod and each kind of refusal.

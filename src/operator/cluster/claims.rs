@@ -5,13 +5,11 @@ use kube::Api;
 use kube::api::ListParams;
 use tracing::debug;
 
-use super::pods::{PodFacts, Trouble};
+use crate::control::pod::{CLASS_NOT_FOUND, PodFacts, Trouble};
 use crate::layout::DATA_VOLUME;
 
 /// Reason of the volume controller's Events about claims it cannot serve.
 const FAILED: &str = "ProvisioningFailed";
-/// Our word for the most common of them.
-pub const CLASS_NOT_FOUND: &str = "StorageClassNotFound";
 
 /// True when a pod has no node because its claim has no volume.
 #[must_use]

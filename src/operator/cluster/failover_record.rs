@@ -9,13 +9,13 @@ use kube::{Api, Resource};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::chronicle::{Point, Story};
 use crate::api::ReplicationCluster;
 use crate::api::failover::{
     ClusterRef, Equalised, Failover, FailoverCause, FailoverSpec, FailoverStatus, Lost, Salvaged, TimelineStep,
     record_name,
 };
 use crate::api::validate::member_name;
+use crate::control::timeline::{Point, Story};
 use crate::gtid::{GtidRange, join_ranges};
 use crate::operator::clients::{CallError, call};
 use crate::operator::lease::Leadership;
@@ -227,8 +227,8 @@ fn complete(resumed: bool, now: Timestamp) -> Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::cluster::chronicle::tests::told_story;
-    use crate::operator::cluster::wish::tests::example;
+    use crate::control::desired::tests::example;
+    use crate::control::timeline::tests::told_story;
 
     #[test]
     fn the_record_tells_what_happened() {

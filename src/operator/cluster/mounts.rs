@@ -5,12 +5,10 @@ use kube::Api;
 use kube::api::ListParams;
 use tracing::debug;
 
-use super::pods::{PodFacts, Trouble};
+use crate::control::pod::{PodFacts, SECRET_NOT_FOUND, Trouble};
 
 /// Reason of the kubelet's Events about what it cannot mount.
 const FAILED: &str = "FailedMount";
-/// Our word for the most common of them.
-pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
 
 /// True when a pod has a node and no network yet: that comes after the mounts.
 #[must_use]

@@ -1,11 +1,10 @@
 //! The pods of one cluster, as Kubernetes tells them.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::mpsc;
@@ -14,10 +13,9 @@ use tracing::warn;
 
 use super::absent;
 use super::claims;
-use super::input::Input;
-use super::link::PodTarget;
 use super::mounts;
-use crate::api::validate::member_ordinal;
+use crate::control::input::Input;
+use crate::control::pod::{PodFacts, Trouble};
 use crate::orders::Ordinal;
 use crate::resources::labels;
 
@@ -27,93 +25,6 @@ const WATCH_SECONDS: u32 = 20;
 /// Events of pods that do not start are looked at this often: they are not watched. A refusal is told within 5 s, of which
 /// a trouble must last 3.
 const EVENT_LOOKS: Duration = Duration::from_secs(2);
-
-/// The scheduler's word for a pod that no node takes.
-pub const UNSCHEDULABLE: &str = "Unschedulable";
-
-/// What matters of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodFacts {
-    /// The member it is.
-    pub ordinal: Ordinal,
-    /// metadata.name.
-    pub name: String,
-    /// metadata.uid.
-    pub uid: String,
-    /// metadata.resourceVersion.
-    pub version: String,
-    /// status.podIP.
-    pub ip: Option<IpAddr>,
-    /// It has a deletionTimestamp.
-    pub deleting: bool,
-    /// Its node, once it has one.
-    pub node: Option<String>,
-    /// What keeps it from running.
-    pub trouble: Option<Trouble>,
-    /// Its labels for people and for NAME-replicas.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Why a pod does not run, in the kubelet's or the scheduler's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    /// One word, for example ImagePullBackOff.
-    pub reason: String,
-    /// A sentence.
-    pub message: String,
-}
-
-impl PodFacts {
-    /// Reads a pod of `cluster`; none when its name is not that of a member.
-    #[must_use]
-    pub fn read(pod: &Pod, cluster: &str) -> Option<Self> {
-        let name = pod.name_any();
-        let status = pod.status.clone().unwrap_or_default();
-        Some(Self {
-            ordinal: member_ordinal(cluster, &name)?,
-            name,
-            uid: pod.uid().unwrap_or_default(),
-            version: pod.resource_version().unwrap_or_default(),
-            ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
-            deleting: pod.metadata.deletion_timestamp.is_some(),
-            node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-            trouble: trouble(&status),
-            labels: pod.labels().clone(),
-        })
-    }
-
-    /// Where the agent's stream goes to; none before the pod is on a node.
-    #[must_use]
-    pub fn target(&self) -> Option<PodTarget> {
-        self.node.as_ref()?;
-        Some(PodTarget { name: self.name.clone(), uid: self.uid.clone(), version: self.version.clone() })
-    }
-}
-
-fn trouble(status: &PodStatus) -> Option<Trouble> {
-    let init = status.init_container_statuses.iter().flatten();
-    let containers = init.chain(status.container_statuses.iter().flatten());
-    containers.filter_map(waiting).next().or_else(|| unscheduled(status))
-}
-
-fn waiting(container: &ContainerStatus) -> Option<Trouble> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.clone()?;
-    // The ordinary way of every start.
-    if matches!(reason.as_str(), "ContainerCreating" | "PodInitializing") {
-        return None;
-    }
-    let words = waiting.message.clone().unwrap_or_else(|| "no message".to_owned());
-    Some(Trouble { reason, message: format!("container {}: {words}", container.name) })
-}
-
-fn unscheduled(status: &PodStatus) -> Option<Trouble> {
-    let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
-    (condition.status == "False").then(|| Trouble {
-        reason: condition.reason.clone().unwrap_or_else(|| UNSCHEDULABLE.to_owned()),
-        message: condition.message.clone().unwrap_or_else(|| "the pod has no node".to_owned()),
-    })
-}
 
 /// Follows the pods of one cluster.
 pub struct PodWatch {
@@ -214,51 +125,5 @@ impl PodWatch {
             }
         }
         changed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(status: serde_json::Value) -> PodFacts {
-        let pod = serde_json::json!({
-            "metadata": {"name": "shop-2", "uid": "u", "resourceVersion": "7", "deletionTimestamp": "2026-11-22T10:00:00Z"},
-            "spec": {"containers": [], "nodeName": "n1"},
-            "status": status,
-        });
-        PodFacts::read(&serde_json::from_value(pod).unwrap(), "shop").unwrap()
-    }
-
-    #[test]
-    fn reads_what_matters() {
-        let facts = read(serde_json::json!({"podIP": "10.0.0.7"}));
-        assert_eq!((facts.ordinal, facts.deleting, facts.trouble.clone()), (Ordinal(2), true, None));
-        assert_eq!(facts.ip, Some("10.0.0.7".parse().unwrap()));
-        assert_eq!(facts.target().unwrap().uid, "u");
-    }
-
-    #[test]
-    fn shows_the_reason_of_a_pod_that_does_not_start() {
-        let waits = |reason: &str| {
-            serde_json::json!({"containerStatuses": [{
-                "name": "mariadb", "ready": false, "restartCount": 0, "image": "", "imageID": "",
-                "state": {"waiting": {"reason": reason, "message": "not found"}},
-            }]})
-        };
-        let trouble = read(waits("ImagePullBackOff")).trouble.unwrap();
-        assert_eq!(
-            (trouble.reason.as_str(), trouble.message.as_str()),
-            ("ImagePullBackOff", "container mariadb: not found")
-        );
-        assert_eq!(read(waits("ContainerCreating")).trouble, None);
-    }
-
-    #[test]
-    fn shows_why_a_pod_has_no_node() {
-        let status = serde_json::json!({"conditions": [
-            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"},
-        ]});
-        assert_eq!(read(status).trouble.unwrap().message, "0/3 nodes");
     }
 }

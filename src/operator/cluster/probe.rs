@@ -6,33 +6,17 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::input::Input;
+use crate::control::input::{Input, Reading};
 use crate::layout::MARIADB_PORT;
 use crate::mariadb::{Session, SqlError, probe};
 use crate::operator::clock::Clock;
 use crate::orders::{Ordinal, Secret};
-use crate::topology::observation::ServerView;
 
 /// Time between two looks while something is going on: a step that waits for a reading waits for half of it on average.
 const EAGER: Duration = Duration::from_millis(50);
 
 /// Two of the clock's milliseconds are surely apart after this.
 const CLOCK_UNIT: Duration = Duration::from_millis(2);
-
-/// What one look showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reading {
-    /// It answered; `first` on a new connection.
-    Answers { view: Box<ServerView>, first: bool },
-    /// The connection was refused or closed.
-    Refused,
-    /// No answer within the limit, or no way there.
-    Silent,
-    /// An error instead of an answer.
-    Sick { message: String },
-    /// The operator's own account is refused.
-    Denied { message: String },
-}
 
 /// Where and how to look.
 #[derive(Debug, Clone, PartialEq, Eq)]

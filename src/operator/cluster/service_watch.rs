@@ -7,7 +7,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::input::Input;
+use crate::control::input::Input;
 use crate::resources::names;
 
 /// As for pods: a watch that says nothing for this long is asked for again.

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::{Event, EventSource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::{Value, json};
 
-use super::{Reason, Told};
+use super::Told;
+use crate::control::event_reason::EventReason;
 
 /// Name under which Events are reported.
 const CONTROLLER: &str = "beachmaster";
@@ -37,7 +38,7 @@ pub(super) enum Write {
 #[derive(Debug)]
 struct Series {
     uid: Option<String>,
-    reason: Reason,
+    reason: EventReason,
     subject: String,
     event: Event,
     last: Timestamp,
@@ -109,7 +110,7 @@ fn event(told: &Told, instance: &str) -> Event {
     Event {
         metadata: ObjectMeta { name: Some(name), namespace: about.namespace.clone(), ..ObjectMeta::default() },
         involved_object: about.clone(),
-        type_: Some(reason.type_().to_owned()),
+        type_: Some(reason.event_type().to_owned()),
         reason: Some(reason.as_str().to_owned()),
         message: Some(note.clone()),
         action: Some(subject.clone()),
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    fn told(reason: Reason, note: &str, second: i64) -> Told {
+    fn told(reason: EventReason, note: &str, second: i64) -> Told {
         Told {
             about: ObjectReference {
                 name: Some("shop".to_owned()),
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn an_event_carries_times_to_sort_by() {
         let mut ledger = Ledger::new("pod-1".to_owned());
-        let event = created(ledger.enter(&told(Reason::MariadbdExited, "signal 9", 60)));
+        let event = created(ledger.enter(&told(EventReason::MariadbdExited, "signal 9", 60)));
         let event = serde_json::to_value(event).unwrap();
         assert_eq!(event["lastTimestamp"], "1970-01-01T00:01:00Z");
         assert_eq!(event["firstTimestamp"], event["lastTimestamp"]);
@@ -165,25 +166,25 @@ mod tests {
     #[test]
     fn a_repeated_event_says_what_happened_this_time() {
         let mut ledger = Ledger::new("pod-1".to_owned());
-        let first = created(ledger.enter(&told(Reason::MariadbdExited, "exit code 0", 60)));
-        let Write::Again { name, change, whole } = ledger.enter(&told(Reason::MariadbdExited, "exit code 7", 90))
+        let first = created(ledger.enter(&told(EventReason::MariadbdExited, "exit code 0", 60)));
+        let Write::Again { name, change, whole } = ledger.enter(&told(EventReason::MariadbdExited, "exit code 7", 90))
         else {
             panic!()
         };
         assert_eq!(Some(name), first.metadata.name);
         assert_eq!(change, json!({"count": 2, "message": "exit code 7", "lastTimestamp": "1970-01-01T00:01:30Z"}));
         assert_eq!(whole.first_timestamp, first.first_timestamp);
-        let other = created(ledger.enter(&told(Reason::Blocked, "exit code 7", 91)));
+        let other = created(ledger.enter(&told(EventReason::Blocked, "exit code 7", 91)));
         assert_ne!(other.metadata.name, first.metadata.name);
     }
 
     #[test]
     fn a_series_ends_and_so_does_one_that_was_not_written() {
         let mut ledger = Ledger::new("pod-1".to_owned());
-        ledger.enter(&told(Reason::Blocked, "a", 0));
-        created(ledger.enter(&told(Reason::Blocked, "a", SERIES.as_secs())));
-        ledger.forget(&told(Reason::Blocked, "a", 601));
-        created(ledger.enter(&told(Reason::Blocked, "a", 602)));
+        ledger.enter(&told(EventReason::Blocked, "a", 0));
+        created(ledger.enter(&told(EventReason::Blocked, "a", SERIES.as_secs())));
+        ledger.forget(&told(EventReason::Blocked, "a", 601));
+        created(ledger.enter(&told(EventReason::Blocked, "a", 602)));
     }
 
     #[test]
@@ -191,7 +192,7 @@ mod tests {
         let mut ledger = Ledger::new("pod-1".to_owned());
         for number in 0..MOST + 10 {
             let subject = format!("Term{number}");
-            ledger.enter(&Told { subject, ..told(Reason::Blocked, "a", 0) });
+            ledger.enter(&Told { subject, ..told(EventReason::Blocked, "a", 0) });
         }
         assert_eq!(ledger.series.len(), MOST);
     }

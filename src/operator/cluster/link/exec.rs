@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
 
-use super::{PodTarget, Stream, Transport};
+use super::{Stream, Transport};
+use crate::control::pod::PodTarget;
 use crate::layout;
 
 /// Reaches agents by running `beachmaster agent session` in their container.

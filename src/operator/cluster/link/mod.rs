@@ -21,8 +21,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::input::{Input, LinkEvent};
-use crate::orders::{Order, Ordinal, Token};
+use crate::control::effect::Command;
+use crate::control::input::{Input, LinkEvent};
+use crate::control::pod::PodTarget;
+use crate::orders::Ordinal;
 
 /// Longest the opening of a stream may take: through API server and kubelet it takes about 0.1 s.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
@@ -32,17 +34,6 @@ const DOUBT_OPEN_LIMIT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Orders must work again within 3 s after an agent was killed, and the kubelet takes one or two of them.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The pod a stream is opened to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodTarget {
-    /// Its name.
-    pub name: String,
-    /// Its uid: another pod of that name is another member's life.
-    pub uid: String,
-    /// Changes whenever the kubelet reports something about the pod: a reason to try again at once.
-    pub version: String,
-}
 
 /// One open stream. Dropping it closes it.
 pub struct Stream {
@@ -58,19 +49,6 @@ pub struct Stream {
 pub trait Transport: Send + Sync {
     /// Opens a stream to the agent in a pod.
     fn open<'a>(&'a self, pod: &'a PodTarget) -> BoxFuture<'a, io::Result<Stream>>;
-}
-
-/// An order on its way to the agent.
-#[derive(Debug)]
-pub struct Command {
-    /// Unique among all orders to this member.
-    pub id: String,
-    /// The right to give it.
-    pub token: Token,
-    /// What to do.
-    pub order: Order,
-    /// For how long the agent may work on it.
-    pub limit: Duration,
 }
 
 /// What the cluster task holds of a link.

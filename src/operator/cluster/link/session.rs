@@ -7,8 +7,10 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::lines::Lines;
-use super::{Command, Link, PodTarget, Stream};
-use crate::operator::cluster::input::LinkEvent;
+use super::{Link, Stream};
+use crate::control::effect::Command;
+use crate::control::input::LinkEvent;
+use crate::control::pod::PodTarget;
 use crate::orders::{AgentState, BootMillis, Down, PROTOCOL_VERSION, SignedOrder, Up};
 
 /// Time between two pings.

@@ -6,7 +6,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex,
 
 use super::*;
 use crate::orders::{
-    AgentState, Answer, BootMillis, DataUid, Down, Mariadbd, Outcome, PROTOCOL_VERSION, SignedOrder, Term, Up, Volume,
+    AgentState, Answer, BootMillis, DataUid, Down, Mariadbd, Order, Outcome, PROTOCOL_VERSION, SignedOrder, Term,
+    Token, Up, Volume,
 };
 
 /// Long enough for any machine; nothing waits for it when all is well.

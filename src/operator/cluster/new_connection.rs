@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::input::Input;
 use super::probe::{ProbeSettings, ProbeTarget};
+use crate::control::input::{Input, Try};
 use crate::layout::MARIADB_PORT;
 use crate::mariadb::{SqlError, probe};
 use crate::orders::Ordinal;
@@ -23,28 +23,15 @@ const HANGS: Duration = Duration::from_secs(1);
 /// A try that ended this much later than its limit says nothing: this process did not run meanwhile.
 const LATE: Duration = Duration::from_millis(250);
 
-/// How a try ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Try {
-    /// The server greeted and logged the probe in.
-    Accepted,
-    /// No answer within the limit.
-    Hung,
-    /// The server answered with an error that other clients get, too.
-    TurnedAway { message: String },
-    /// Nothing that says what new clients meet: nobody listens, no way there, or our own account is refused.
-    Unknown,
-}
-
 /// Tries to connect to one member.
-pub struct Newcomer {
+pub struct NewConnections {
     ordinal: Ordinal,
     settings: ProbeSettings,
     target: watch::Receiver<ProbeTarget>,
     inputs: mpsc::UnboundedSender<Input>,
 }
 
-impl Newcomer {
+impl NewConnections {
     /// Goes where the probe goes that `target` directs, and tells `inputs`.
     #[must_use]
     pub fn new(
@@ -84,7 +71,7 @@ impl Newcomer {
     }
 
     fn tell(&self, begun: Millis, outcome: Try) -> bool {
-        self.inputs.send(Input::Newcomer { ordinal: self.ordinal, begun, outcome }).is_ok()
+        self.inputs.send(Input::NewConnection { ordinal: self.ordinal, begun, outcome }).is_ok()
     }
 
     /// Waits; a change of the address or of the pace ends the wait.

@@ -1,10 +1,8 @@
 //! What is known of one member, put together from what its agent, its mariadbd and its pod tell. No I/O.
 
-use super::input::LinkEvent;
+use super::input::{LinkEvent, Reading, Try};
 use super::limits;
-use super::newcomer::Try;
-use super::pods::{PodFacts, Trouble};
-use super::probe::Reading;
+use super::pod::{PodFacts, Trouble};
 use crate::orders::{
     AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
 };
@@ -341,7 +339,7 @@ impl Member {
     }
 
     /// How a try to open a new connection ended that began at `begun`.
-    pub fn newcomer(&mut self, begun: Millis, outcome: Try) {
+    pub fn connection_tried(&mut self, begun: Millis, outcome: Try) {
         if self.runs.is_some_and(|(_, since)| begun <= since) {
             // Begun before this run was known: it may have met the one before.
             return;

@@ -3,15 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::absent;
-use super::claims;
-use super::mounts;
-use super::pods::{PodFacts, Trouble, UNSCHEDULABLE};
-use super::wish::Wish;
+use super::desired::Desired;
+use super::pod::{PodFacts, Trouble, with_remedy};
+use super::refusal::Refusal;
 use crate::api::ClusterStatus;
 use crate::api::status::{ConditionType, MemberStatus};
 use crate::api::validate::member_name;
-use crate::operator::refusal::Refusal;
 use crate::orders::Mariadbd;
 use crate::resources::labels;
 use crate::topology::observation::MemberView;
@@ -24,7 +21,7 @@ const LAG_STEPS_S: [u64; 7] = [0, 10, 30, 60, 300, 3_600, 86_400];
 /// What a report is made of besides itself.
 pub struct Scene<'a> {
     /// The spec in force.
-    pub wish: &'a Wish,
+    pub desired: &'a Desired,
     /// Lease of this operator.
     pub manager: &'a str,
     /// What was seen of the members, index = ordinal.
@@ -38,9 +35,9 @@ pub struct Scene<'a> {
 }
 
 /// Puts a report into a status; the record in it stays as it is.
-pub fn tell(status: &mut ClusterStatus, report: &Report, scene: &Scene<'_>) {
-    let cluster = &scene.wish.cluster;
-    status.observed_generation = Some(scene.wish.generation);
+pub fn compose(status: &mut ClusterStatus, report: &Report, scene: &Scene<'_>) {
+    let cluster = &scene.desired.cluster;
+    status.observed_generation = Some(scene.desired.generation);
     status.managed_by = Some(scene.manager.to_owned());
     status.member_count = Some(cluster.spec.members.into());
     status.selector = Some(labels::selector_text(&cluster.name));
@@ -57,7 +54,7 @@ fn member(report: &MemberReport, scene: &Scene<'_>) -> MemberStatus {
     let pod = scene.pods.get(index).copied().flatten();
     let agent = scene.members.get(index).and_then(MemberView::state);
     let mut told = MemberStatus {
-        name: member_name(&scene.wish.cluster.name, *ordinal),
+        name: member_name(&scene.desired.cluster.name, *ordinal),
         role: Some(role_word(*role).to_owned()),
         state: state.to_string(),
         reason: reason.map(|reason| reason.to_string()),
@@ -79,7 +76,7 @@ fn member(report: &MemberReport, scene: &Scene<'_>) -> MemberStatus {
 
 /// True when `status` says of the cluster that it is ready and `report` that it is not, or the other way round.
 #[must_use]
-pub fn turns(report: &Report, status: &ClusterStatus) -> bool {
+pub fn turns(report: &Report, status: Option<&ClusterStatus>) -> bool {
     let ready = ConditionType::Ready.as_str();
     let now = report.conditions.iter().any(|condition| condition.kind == ready && condition.status);
     now != is_ready(status)
@@ -87,9 +84,12 @@ pub fn turns(report: &Report, status: &ClusterStatus) -> bool {
 
 /// True when `status` says of the cluster that it is ready.
 #[must_use]
-pub fn is_ready(status: &ClusterStatus) -> bool {
+pub fn is_ready(status: Option<&ClusterStatus>) -> bool {
     let ready = ConditionType::Ready.as_str();
-    status.conditions.iter().any(|condition| condition.type_ == ready && condition.status == "True")
+    status
+        .into_iter()
+        .flat_map(|status| &status.conditions)
+        .any(|condition| condition.type_ == ready && condition.status == "True")
 }
 
 /// The word for a role in status, labels and metrics.
@@ -112,7 +112,7 @@ fn condition(wanted: &report::Condition, status: &ClusterStatus, scene: &Scene<'
         status: if wanted.status { "True" } else { "False" }.to_owned(),
         reason: wanted.reason.to_string(),
         message: wanted.message.clone(),
-        observed_generation: Some(scene.wish.generation),
+        observed_generation: Some(scene.desired.generation),
         last_transition_time: Time(scene.now),
     };
     if wanted.kind == ConditionType::Stalled.as_str() {
@@ -120,7 +120,7 @@ fn condition(wanted: &report::Condition, status: &ClusterStatus, scene: &Scene<'
     }
     // A cluster that never was is not ready for the reason for which it is not made.
     let unmade = wanted.kind == ConditionType::Ready.as_str() && !wanted.status && status.data_uid.is_none();
-    if let Some(refusal) = scene.wish.refusal.as_ref().filter(|_| unmade) {
+    if let Some(refusal) = scene.desired.refusal.as_ref().filter(|_| unmade) {
         (told.reason, told.message) = (refusal.reason.as_str().to_owned(), refusal.message.clone());
     }
     since(&mut told, &status.conditions);
@@ -129,7 +129,7 @@ fn condition(wanted: &report::Condition, status: &ClusterStatus, scene: &Scene<'
 
 /// What only Kubernetes or the spec knows and a human must mend.
 fn stall(condition: &mut Condition, scene: &Scene<'_>) {
-    if let Some(refusal) = &scene.wish.refusal {
+    if let Some(refusal) = &scene.desired.refusal {
         (condition.status, condition.reason, condition.message) =
             ("True".to_owned(), refusal.reason.as_str().to_owned(), refusal.message.clone());
         return;
@@ -139,7 +139,7 @@ fn stall(condition: &mut Condition, scene: &Scene<'_>) {
     // Why a member has not come is known better here than by the decision that waits for it. A running cluster whose
     // member is in trouble goes on: the member's own line says so.
     if let Some((index, trouble)) = troubled.filter(|_| condition.status == "True") {
-        let message = format!("{}-{index}: {}", scene.wish.cluster.name, with_remedy(trouble));
+        let message = format!("{}-{index}: {}", scene.desired.cluster.name, with_remedy(trouble));
         (condition.status, condition.reason, condition.message) = ("True".to_owned(), trouble.reason.clone(), message);
     }
 }
@@ -174,28 +174,6 @@ fn since(condition: &mut Condition, before: &[Condition]) {
     if let Some(same) = same {
         condition.last_transition_time = same.last_transition_time.clone();
     }
-}
-
-/// A trouble with what to do about it.
-pub(super) fn with_remedy(trouble: &Trouble) -> String {
-    let remedy = match trouble.reason.as_str() {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            "check spec.image and spec.imagePullSecrets, and that the node reaches the registry"
-        }
-        "CreateContainerConfigError" => "check that the Secrets named in the spec exist and have the named keys",
-        mounts::SECRET_NOT_FOUND => "create the Secret, or the key in it, that the spec names",
-        absent::POD_REFUSED => {
-            "change the quota, policy or webhook that refuses it, or spec.resources and spec.template"
-        }
-        claims::CLASS_NOT_FOUND => {
-            "create that StorageClass, or delete the cluster and its volume claims and name an existing one"
-        }
-        UNSCHEDULABLE | "SchedulerError" => {
-            "give the cluster nodes and volumes that fit, or change spec.resources and spec.template"
-        }
-        _ => "see kubectl describe pod and kubectl logs",
-    };
-    format!("{}; {remedy}", trouble.message)
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 use super::*;
 use crate::api::validate::Cluster;
-use crate::operator::cluster::wish::tests::example;
-use crate::operator::events::Reason as Events;
+use crate::control::desired::tests::example;
+use crate::control::event_reason::EventReason;
+use crate::control::pod;
 use crate::orders::Ordinal;
 use crate::topology::words::Reason;
 
-fn wish() -> Wish {
+fn desired() -> Desired {
     let object = example();
     let cluster = Cluster::parse(&object).unwrap();
-    Wish::new(object, cluster, "cluster.local")
+    Desired::new(object, cluster, "cluster.local")
 }
 
 fn report(stalled: Option<Reason>) -> Report {
@@ -30,9 +31,9 @@ fn report(stalled: Option<Reason>) -> Report {
     }
 }
 
-fn scene<'a>(wish: &'a Wish, troubles: Vec<Option<&'a Trouble>>, second: i64) -> Scene<'a> {
+fn scene<'a>(desired: &'a Desired, troubles: Vec<Option<&'a Trouble>>, second: i64) -> Scene<'a> {
     Scene {
-        wish,
+        desired,
         manager: "system/beachmaster",
         members: &[],
         pods: vec![None; 3],
@@ -47,9 +48,9 @@ fn stalled(status: &ClusterStatus) -> &Condition {
 
 #[test]
 fn a_status_tells_members_and_conditions() {
-    let wish = wish();
+    let desired = desired();
     let mut status = ClusterStatus::default();
-    tell(&mut status, &report(None), &scene(&wish, vec![None; 3], 10));
+    compose(&mut status, &report(None), &scene(&desired, vec![None; 3], 10));
     assert_eq!((status.observed_generation, status.ready_members, status.member_count), (Some(4), Some(2), Some(3)));
     assert_eq!(status.selector.as_deref(), Some("beachmaster.dev/cluster=shop"));
     assert_eq!(status.managed_by.as_deref(), Some("system/beachmaster"));
@@ -59,23 +60,23 @@ fn a_status_tells_members_and_conditions() {
 
 #[test]
 fn the_time_of_a_condition_is_that_of_its_last_change() {
-    let wish = wish();
+    let desired = desired();
     let mut status = ClusterStatus::default();
-    tell(&mut status, &report(None), &scene(&wish, vec![None; 3], 10));
+    compose(&mut status, &report(None), &scene(&desired, vec![None; 3], 10));
     let same = status.clone();
-    tell(&mut status, &report(None), &scene(&wish, vec![None; 3], 20));
+    compose(&mut status, &report(None), &scene(&desired, vec![None; 3], 20));
     assert_eq!(status, same, "nothing changed, so nothing is written");
-    tell(&mut status, &report(Some(Reason::Blocked)), &scene(&wish, vec![None; 3], 30));
+    compose(&mut status, &report(Some(Reason::Blocked)), &scene(&desired, vec![None; 3], 30));
     assert_eq!(stalled(&status).last_transition_time.0.as_second(), 30);
 }
 
 #[test]
 fn a_pod_that_does_not_start_is_named_with_its_remedy() {
-    let wish = wish();
+    let desired = desired();
     let trouble = Trouble { reason: "ImagePullBackOff".to_owned(), message: "container mariadb: not found".to_owned() };
     let mut status = ClusterStatus::default();
     let troubles = vec![None, None, Some(&trouble)];
-    tell(&mut status, &report(Some(Reason::WaitingForMembers)), &scene(&wish, troubles, 10));
+    compose(&mut status, &report(Some(Reason::WaitingForMembers)), &scene(&desired, troubles, 10));
     let told = stalled(&status);
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "ImagePullBackOff"));
     assert!(told.message.starts_with("shop-2: ") && told.message.contains("spec.image"), "{}", told.message);
@@ -86,9 +87,9 @@ fn a_spec_that_cannot_be_used_is_named_with_its_remedy() {
     let mut broken = example();
     broken.spec.members = 12;
     let invalid = Cluster::parse(&broken).unwrap_err();
-    let wish = wish().superseded(broken, Refusal::of_spec(&invalid));
+    let desired = desired().superseded(broken, Refusal::of_spec(&invalid));
     let mut status = ClusterStatus::default();
-    tell(&mut status, &report(None), &scene(&wish, vec![None; 3], 10));
+    compose(&mut status, &report(None), &scene(&desired, vec![None; 3], 10));
     let told = stalled(&status);
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "InvalidSpec"));
     assert!(told.message.contains("spec.members"), "{}", told.message);
@@ -96,10 +97,11 @@ fn a_spec_that_cannot_be_used_is_named_with_its_remedy() {
 
 #[test]
 fn an_object_that_is_refused_is_told_and_a_running_cluster_stays_ready() {
-    let refusal = Refusal { reason: Events::ObjectRefused, message: "StatefulSet shop: exceeded quota".to_owned() };
-    let wish = wish().refused(Some(refusal));
+    let refusal =
+        Refusal { reason: EventReason::ObjectRefused, message: "StatefulSet shop: exceeded quota".to_owned() };
+    let desired = desired().refused(Some(refusal));
     let mut status = ClusterStatus::default();
-    tell(&mut status, &report(None), &scene(&wish, vec![None; 3], 10));
+    compose(&mut status, &report(None), &scene(&desired, vec![None; 3], 10));
     let told = stalled(&status);
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "ObjectRefused"));
     assert_eq!((status.conditions[0].type_.as_str(), status.conditions[0].status.as_str()), ("Ready", "True"));
@@ -107,7 +109,7 @@ fn an_object_that_is_refused_is_told_and_a_running_cluster_stays_ready() {
 
 #[test]
 fn a_cluster_that_is_not_made_says_so_in_every_condition_people_look_at() {
-    let refusal = Refusal { reason: Events::NameTaken, message: "Service shop-primary exists".to_owned() };
+    let refusal = Refusal { reason: EventReason::NameTaken, message: "Service shop-primary exists".to_owned() };
     let now = Timestamp::from_second(10).unwrap();
     let mut status = ClusterStatus::default();
     stand_still(&mut status, &refusal, Some(3), now);
@@ -124,10 +126,10 @@ fn a_cluster_that_is_not_made_says_so_in_every_condition_people_look_at() {
 
 #[test]
 fn a_member_without_a_pod_says_who_refuses_it() {
-    let wish = wish();
-    let trouble = Trouble { reason: absent::POD_REFUSED.to_owned(), message: "exceeded quota: small".to_owned() };
+    let desired = desired();
+    let trouble = Trouble { reason: pod::POD_REFUSED.to_owned(), message: "exceeded quota: small".to_owned() };
     let mut status = ClusterStatus::default();
-    tell(&mut status, &report(None), &scene(&wish, vec![None, None, Some(&trouble)], 10));
+    compose(&mut status, &report(None), &scene(&desired, vec![None, None, Some(&trouble)], 10));
     let told = &status.members[2];
     assert_eq!((told.state.as_str(), told.reason.as_deref()), ("Pending", Some("PodRefused")));
     let message = told.message.as_deref().unwrap();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use thiserror::Error;
 
-use super::chronicle::promotion_term;
+use super::timeline::promotion_term;
 use crate::api::failover::record_name;
 use crate::api::status::{self, BeganAt, ClusterStatus};
 use crate::api::validate::{member_name, member_ordinal};
@@ -64,8 +64,8 @@ pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Ti
 
 /// An earlier release keeps what it does not know and writes a new `promotedIn` beside it: then it says nothing.
 fn began(status: &ClusterStatus) -> Result<Option<GtidPosition>, RecordError> {
-    let of_this_reign = |began: &&BeganAt| Some(began.term) == status.promoted_in;
-    let began = status.began_at_gtid.as_ref().filter(of_this_reign);
+    let of_this_term = |began: &&BeganAt| Some(began.term) == status.promoted_in;
+    let began = status.began_at_gtid.as_ref().filter(of_this_term);
     began.map(|began| began.gtid.parse().map_err(|_| unknown("beganAtGtid", &began.gtid))).transpose()
 }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_another_reign_says_nothing() {
+    fn the_beginning_of_another_term_says_nothing() {
         let mut status = ClusterStatus::default();
         write("shop", &full(), &mut status, Timestamp::UNIX_EPOCH);
         status.promoted_in = Some(Term(8));

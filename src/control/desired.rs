@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use super::refusal::Refusal;
 use crate::api::ReplicationCluster;
 use crate::api::validate::{Cluster, Commits, FailoverSettings, member_ordinal};
-use crate::operator::refusal::Refusal;
 use crate::orders::Term;
 use crate::resources::labels;
 use crate::topology::policy::{GivenUp, MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
 
 /// The newest valid spec of a cluster, and what was said about it.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct Desired {
     /// The object as the watch showed it.
     pub object: ReplicationCluster,
     /// The newest spec that could be used.
@@ -25,8 +25,8 @@ pub struct Wish {
     pub refusal: Option<Refusal>,
 }
 
-impl Wish {
-    /// The wish of an object whose spec can be used.
+impl Desired {
+    /// What an object asks for whose spec can be used.
     #[must_use]
     pub fn new(object: ReplicationCluster, cluster: Cluster, cluster_domain: &str) -> Self {
         let generation = object.metadata.generation.unwrap_or_default();
@@ -34,13 +34,13 @@ impl Wish {
         Self { object, cluster, policy, generation, refusal: None }
     }
 
-    /// The same wish, with what is wrong with the cluster's objects.
+    /// The same, with what is wrong with the cluster's objects.
     #[must_use]
     pub fn refused(self, refusal: Option<Refusal>) -> Self {
         Self { refusal, ..self }
     }
 
-    /// The wish that stays in force when the object cannot be followed any further.
+    /// What stays in force when the object cannot be followed any further.
     #[must_use]
     pub fn superseded(&self, object: ReplicationCluster, refusal: Refusal) -> Self {
         Self { object, refusal: Some(refusal), ..self.clone() }
@@ -93,7 +93,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-pub(in crate::operator) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::orders::Ordinal;
 
@@ -140,12 +140,12 @@ pub(in crate::operator) mod tests {
     #[test]
     fn a_spec_that_cannot_be_used_leaves_the_one_before_in_force() {
         let cluster = Cluster::parse(&example()).unwrap();
-        let wish = Wish::new(example(), cluster, "cluster.local");
+        let desired = Desired::new(example(), cluster, "cluster.local");
         let mut broken = example();
         broken.spec.members = 12;
         broken.metadata.generation = Some(5);
         let invalid = Cluster::parse(&broken).unwrap_err();
-        let refused = wish.superseded(broken, Refusal::of_spec(&invalid));
+        let refused = desired.superseded(broken, Refusal::of_spec(&invalid));
         assert_eq!((refused.cluster.spec.members, refused.generation), (3, 4));
         assert!(refused.refusal.unwrap().message.contains("spec.members"));
     }

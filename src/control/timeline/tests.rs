@@ -30,8 +30,8 @@ fn frozen(received: &str) -> Answer {
     })
 }
 
-fn freeze(chronicle: &mut Chronicle, member: u8, received: &str, now: u64) {
-    chronicle.carried_out(Ordinal(member), &Order::Freeze, &frozen(received), Millis(now)).unwrap();
+fn freeze(timeline: &mut Timeline, member: u8, received: &str, now: u64) {
+    timeline.carried_out(Ordinal(member), &Order::Freeze, &frozen(received), Millis(now)).unwrap();
 }
 
 fn bad(died: Option<u64>, answered: Option<u64>) -> Health {
@@ -40,26 +40,26 @@ fn bad(died: Option<u64>, answered: Option<u64>) -> Health {
 
 /// A failover as it usually goes: dead at 1000 ms, seen 5 ms later.
 pub fn told_story() -> Story {
-    let mut chronicle = Chronicle::default();
+    let mut timeline = Timeline::default();
     let wall = Timestamp::UNIX_EPOCH;
-    chronicle.primary_looks(bad(Some(1_000), Some(700)), Millis(1_005), wall);
-    chronicle.recorded(&record(Some(Step::Decided)), false, Millis(1_012), wall);
-    chronicle.because("signal 9".to_owned());
+    timeline.primary_looks(bad(Some(1_000), Some(700)), Millis(1_005), wall);
+    timeline.recorded(&record(Some(Step::Decided)), false, Millis(1_012), wall);
+    timeline.because("signal 9".to_owned());
     let logs = LogEvidence::Readable { end: at("0-10-5007"), torn: None };
-    chronicle.carried_out(Ordinal(0), &Order::Fence, &Answer::Fenced { logs }, Millis(1_040)).unwrap();
-    freeze(&mut chronicle, 1, "0-10-5000", 1_050);
-    freeze(&mut chronicle, 2, "0-10-4990", 1_066);
+    timeline.carried_out(Ordinal(0), &Order::Fence, &Answer::Fenced { logs }, Millis(1_040)).unwrap();
+    freeze(&mut timeline, 1, "0-10-5000", 1_050);
+    freeze(&mut timeline, 2, "0-10-4990", 1_066);
     let serve = Order::ServeBinlog { user: "u".to_owned(), password: Secret("p".to_owned()), after: at("0-10-5000") };
     let serving = Answer::Serving { port: 3307, end: at("0-10-5007"), bytes: None };
-    chronicle.carried_out(Ordinal(0), &serve, &serving, Millis(1_080)).unwrap();
-    chronicle.passed_over(&["member 2: it is held up".to_owned()]);
-    chronicle.recorded(&record(Some(Step::Promoting)), false, Millis(1_200), wall);
+    timeline.carried_out(Ordinal(0), &serve, &serving, Millis(1_080)).unwrap();
+    timeline.passed_over(&["member 2: it is held up".to_owned()]);
+    timeline.recorded(&record(Some(Step::Promoting)), false, Millis(1_200), wall);
     let promote = Order::Promote { min: at("0-10-5007"), server_id: 1, semi_sync: true };
     let promoted = Answer::Promoted { position: at("0-10-5007") };
-    chronicle.carried_out(Ordinal(1), &promote, &promoted, Millis(1_371)).unwrap();
-    chronicle.routed(Millis(1_398)).unwrap();
-    match chronicle.recorded(&record(None), false, Millis(1_410), wall).pop() {
-        Some(Chapter::Ended(story)) => *story,
+    timeline.carried_out(Ordinal(1), &promote, &promoted, Millis(1_371)).unwrap();
+    timeline.routed(Millis(1_398)).unwrap();
+    match timeline.recorded(&record(None), false, Millis(1_410), wall).pop() {
+        Some(Milestone::Ended(story)) => *story,
         other => panic!("{other:?}"),
     }
 }
@@ -87,22 +87,22 @@ fn a_failover_is_told_from_the_death_of_the_primary() {
 
 #[test]
 fn what_is_repeated_after_the_point_of_no_return_does_not_move_its_time() {
-    let mut chronicle = Chronicle::default();
+    let mut timeline = Timeline::default();
     let wall = Timestamp::UNIX_EPOCH;
-    chronicle.recorded(&record(Some(Step::Decided)), false, Millis(10), wall);
-    freeze(&mut chronicle, 1, "0-10-1", 20);
-    chronicle.recorded(&record(Some(Step::Promoting)), false, Millis(30), wall);
-    assert_eq!(chronicle.carried_out(Ordinal(2), &Order::Freeze, &frozen("0-10-1"), Millis(40)), None);
-    assert_eq!(chronicle.story().unwrap().points[&Point::Frozen], 10);
+    timeline.recorded(&record(Some(Step::Decided)), false, Millis(10), wall);
+    freeze(&mut timeline, 1, "0-10-1", 20);
+    timeline.recorded(&record(Some(Step::Promoting)), false, Millis(30), wall);
+    assert_eq!(timeline.carried_out(Ordinal(2), &Order::Freeze, &frozen("0-10-1"), Millis(40)), None);
+    assert_eq!(timeline.story().unwrap().points[&Point::Frozen], 10);
 }
 
 #[test]
 fn a_transition_taken_over_is_told_from_the_take_over_and_says_so() {
-    let mut chronicle = Chronicle::default();
+    let mut timeline = Timeline::default();
     let wall = Timestamp::UNIX_EPOCH;
-    let began = chronicle.recorded(&record(Some(Step::Promoting)), true, Millis(500), wall);
-    assert_eq!(began, [Chapter::Began, Chapter::Passed(Point::Committed, 0)]);
-    let Some(Chapter::Ended(story)) = chronicle.recorded(&record(None), false, Millis(600), wall).pop() else {
+    let began = timeline.recorded(&record(Some(Step::Promoting)), true, Millis(500), wall);
+    assert_eq!(began, [Milestone::Began, Milestone::Passed(Point::Committed, 0)]);
+    let Some(Milestone::Ended(story)) = timeline.recorded(&record(None), false, Millis(600), wall).pop() else {
         panic!()
     };
     assert!(story.is_resumed());
@@ -111,14 +111,14 @@ fn a_transition_taken_over_is_told_from_the_take_over_and_says_so() {
 
 #[test]
 fn nothing_is_told_at_rest_and_a_healthy_primary_forgets_trouble() {
-    let mut chronicle = Chronicle::default();
-    chronicle.primary_looks(bad(None, None), Millis(1), Timestamp::UNIX_EPOCH);
-    chronicle.primary_looks(bad(None, None), Millis(2), Timestamp::UNIX_EPOCH);
-    assert_eq!(chronicle.trouble_since(), Some(Millis(1)));
-    chronicle.primary_looks(Health { good: true, ..bad(None, None) }, Millis(3), Timestamp::UNIX_EPOCH);
-    assert_eq!(chronicle.trouble_since(), None);
-    assert_eq!(chronicle.recorded(&record(None), false, Millis(4), Timestamp::UNIX_EPOCH), []);
-    assert_eq!(chronicle.routed(Millis(4)), None);
+    let mut timeline = Timeline::default();
+    timeline.primary_looks(bad(None, None), Millis(1), Timestamp::UNIX_EPOCH);
+    timeline.primary_looks(bad(None, None), Millis(2), Timestamp::UNIX_EPOCH);
+    assert_eq!(timeline.trouble_since(), Some(Millis(1)));
+    timeline.primary_looks(Health { good: true, ..bad(None, None) }, Millis(3), Timestamp::UNIX_EPOCH);
+    assert_eq!(timeline.trouble_since(), None);
+    assert_eq!(timeline.recorded(&record(None), false, Millis(4), Timestamp::UNIX_EPOCH), []);
+    assert_eq!(timeline.routed(Millis(4)), None);
 }
 
 #[test]
@@ -131,12 +131,12 @@ fn an_outage_begins_with_the_death_else_with_the_last_good_reading() {
         // It hung first and was killed later: clients were out all the while.
         (Some(1_050), Some(600), 100),
     ] {
-        let mut chronicle = Chronicle::default();
+        let mut timeline = Timeline::default();
         let wall = Timestamp::from_second(100).unwrap();
-        chronicle.primary_looks(bad(None, answered), Millis(1_000), wall);
-        chronicle.primary_looks(bad(died, answered), Millis(1_060), wall);
-        chronicle.recorded(&record(Some(Step::Decided)), false, Millis(1_100), wall);
-        let story = chronicle.story().unwrap();
+        timeline.primary_looks(bad(None, answered), Millis(1_000), wall);
+        timeline.primary_looks(bad(died, answered), Millis(1_060), wall);
+        timeline.recorded(&record(Some(Step::Decided)), false, Millis(1_100), wall);
+        let story = timeline.story().unwrap();
         assert_eq!(story.points[&Point::Decided], decided, "{died:?} {answered:?}");
         assert!(story.started_at <= wall);
     }

@@ -162,7 +162,7 @@ pub fn promotion_term(record: &Record) -> Term {
 
 /// Follows what happens to one cluster.
 #[derive(Debug, Default)]
-pub struct Chronicle {
+pub struct Timeline {
     trouble: Option<Trouble>,
     story: Option<Story>,
 }
@@ -190,7 +190,7 @@ impl Trouble {
 
 /// What a status write meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Chapter {
+pub enum Milestone {
     /// A transition began, or was taken over.
     Began,
     /// It passed a point.
@@ -199,7 +199,7 @@ pub enum Chapter {
     Ended(Box<Story>),
 }
 
-impl Chronicle {
+impl Timeline {
     /// The transition under way.
     #[must_use]
     pub fn story(&self) -> Option<&Story> {
@@ -236,20 +236,20 @@ impl Chronicle {
     }
 
     /// The record was written, or taken over from another leader (`resumed`).
-    pub fn recorded(&mut self, record: &Record, resumed: bool, now: Millis, wall: Timestamp) -> Vec<Chapter> {
+    pub fn recorded(&mut self, record: &Record, resumed: bool, now: Millis, wall: Timestamp) -> Vec<Milestone> {
         let Some(transition) = &record.transition else {
             return self.finish(record, now).into_iter().collect();
         };
-        let mut chapters = Vec::new();
+        let mut milestones = Vec::new();
         let same =
             self.story.as_ref().is_some_and(|story| story.kind == transition.kind && story.from == transition.from);
         if !same {
             let trouble = self.trouble.as_ref().filter(|_| !resumed);
             let (began, started_at) = trouble.map_or((now, wall), Trouble::began);
             self.story = Some(Story::new(record, transition.kind, began, started_at, resumed));
-            chapters.push(Chapter::Began);
+            milestones.push(Milestone::Began);
         }
-        let Some(story) = &mut self.story else { return chapters };
+        let Some(story) = &mut self.story else { return milestones };
         let passed = match transition.step {
             Step::Decided => Point::Decided,
             Step::Promoting => Point::Committed,
@@ -259,21 +259,21 @@ impl Chronicle {
         let known = story.points.contains_key(&passed) || resumed && same;
         if !known {
             let (point, ms) = story.mark(passed, now);
-            chapters.push(Chapter::Passed(point, ms));
+            milestones.push(Milestone::Passed(point, ms));
         }
-        chapters
+        milestones
     }
 
-    fn finish(&mut self, record: &Record, now: Millis) -> Option<Chapter> {
+    fn finish(&mut self, record: &Record, now: Millis) -> Option<Milestone> {
         let mut story = self.story.take()?;
         story.mark(Point::Done, now);
         story.to = record.primary.filter(|_| story.points.contains_key(&Point::Committed)).or(story.to);
         self.trouble = None;
-        Some(Chapter::Ended(Box::new(story)))
+        Some(Milestone::Ended(Box::new(story)))
     }
 
     /// An order was carried out.
-    pub fn carried_out(&mut self, member: Ordinal, order: &Order, answer: &Answer, now: Millis) -> Option<Chapter> {
+    pub fn carried_out(&mut self, member: Ordinal, order: &Order, answer: &Answer, now: Millis) -> Option<Milestone> {
         let story = self.story.as_mut()?;
         let point = match (order, answer) {
             (Order::Fence, Answer::Fenced { logs }) => {
@@ -302,15 +302,15 @@ impl Chronicle {
             return None;
         }
         let (point, ms) = story.mark(point, now);
-        Some(Chapter::Passed(point, ms))
+        Some(Milestone::Passed(point, ms))
     }
 
     /// The Service leads to the new primary.
-    pub fn routed(&mut self, now: Millis) -> Option<Chapter> {
+    pub fn routed(&mut self, now: Millis) -> Option<Milestone> {
         let (point, ms) = self.story.as_mut()?.mark(Point::Routed, now);
-        Some(Chapter::Passed(point, ms))
+        Some(Milestone::Passed(point, ms))
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

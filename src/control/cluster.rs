@@ -1,0 +1,532 @@
+//! The machine of one cluster.
+//!
+//! Whoever drives it passes what happens to [`Cluster::handle`], asks [`Cluster::turn`] afterwards what is to be done, and
+//! calls `turn` again at [`Cluster::wakes_at`]. Inputs are folded at any time; a decision is only taken while the record is
+//! certain, that is, while no read or write of the status is under way. Who does not lead calls `handle` and not `turn`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tracing::{error, info, warn};
+
+use super::desired::Desired;
+use super::effect::{Effect, FailoverRecord};
+use super::input::{CallFailed, Input};
+use super::labels::{PodLabels, SETTLED_MS, Wanted};
+use super::member::{Member, News, order_id};
+use super::members::Members;
+use super::primary_service::{Lead, PrimaryService, ServiceError, Step as ServiceStep};
+use super::record_codec::{self, RecordError};
+use super::status::{self, Scene};
+use super::status_store::{Found, StatusStore, StoreError};
+use super::telemetry::Telemetry;
+use super::timeline::{Milestone, Point, Timeline};
+use crate::api::{ClusterStatus, ReplicationCluster};
+use crate::orders::{DataUid, Order, Ordinal, Secret, Token};
+use crate::topology::ackers;
+use crate::topology::decide::{Act, Decision, decide_with};
+use crate::topology::observation::{MemberView, Millis, Observation};
+use crate::topology::outdated;
+use crate::topology::record::{Record, Step, TransitionKind};
+use crate::topology::report::{Report, report};
+use crate::topology::safety::Rules;
+
+/// A decision is taken at least this often, for what changes by the mere passing of time.
+pub const TICK_MS: u64 = 500;
+/// Probes go on looking often for this long after a transition: members are being brought back.
+const EAGER_AFTER_MS: u64 = 3_000;
+/// Status for people is written at most this often.
+const PEOPLE_MS: u64 = 1_000;
+/// The same when the cluster becomes ready, or no longer is: a trouble that is over within a second is seen, too.
+const TURN_MS: u64 = 100;
+/// So long a new leader does not take back what its predecessor has said of a cluster that is ready: its first readings come in.
+const SETTLES_IN_MS: u64 = 3_000;
+
+/// When something happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// By the observer's own clock.
+    pub now: Millis,
+    /// By the wall clock, for what people read.
+    pub wall: Timestamp,
+}
+
+/// Values that nobody has ever seen, made anew for each turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fresh {
+    /// For data that is to be made.
+    pub uid: DataUid,
+    /// User and password for binlog servers.
+    pub login: (String, Secret),
+}
+
+/// Facts about this leader.
+#[derive(Debug, Clone)]
+pub struct Leader {
+    /// Its name, unique among all processes that ever ran.
+    pub identity: String,
+    /// Its Lease.
+    pub manager: String,
+}
+
+/// The status write under way.
+#[derive(Debug)]
+enum Write {
+    /// The next record, why, and who is not promoted by it.
+    Record { before: Box<Record>, next: Box<Record>, why: String, rejected: Vec<String> },
+    /// The same record, with news for people.
+    People,
+}
+
+/// One cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    leader: Leader,
+    rules: Rules,
+    desired: Arc<Desired>,
+    members: Members,
+    store: StatusStore,
+    service: PrimaryService,
+    labels: PodLabels,
+    timeline: Timeline,
+    telemetry: Telemetry,
+    effects: Vec<Effect>,
+    writing: Option<Write>,
+    seq: u64,
+    /// Of the present term.
+    login: Option<(String, Secret)>,
+    decision: Decision,
+    /// The record as an earlier leader left it was taken up.
+    resumed: bool,
+    ended: bool,
+    began: Option<Millis>,
+    no_acker_since: Option<Millis>,
+    transition_seen: Option<Millis>,
+    routed_at: Option<Millis>,
+    people_at: Option<Millis>,
+    /// That write failed: the next one is not hurried.
+    people_failed: bool,
+    doubted_at: Option<Millis>,
+}
+
+impl Cluster {
+    /// A machine that has not begun.
+    ///
+    /// # Errors
+    /// When the object's status cannot be continued from.
+    pub fn new(desired: Arc<Desired>, leader: Leader) -> Result<Self, RecordError> {
+        let spec = &desired.cluster;
+        Ok(Self {
+            leader,
+            rules: Rules::default(),
+            members: Members::new(spec.spec.members),
+            store: StatusStore::open(desired.object.clone())?,
+            service: PrimaryService::new(spec.name.clone()),
+            labels: PodLabels::default(),
+            timeline: Timeline::default(),
+            telemetry: Telemetry::new(&spec.namespace, &spec.name),
+            effects: Vec::new(),
+            writing: None,
+            seq: 0,
+            login: None,
+            decision: Decision::default(),
+            resumed: false,
+            ended: false,
+            began: None,
+            no_acker_since: None,
+            transition_seen: None,
+            routed_at: None,
+            people_at: None,
+            people_failed: false,
+            doubted_at: None,
+            desired,
+        })
+    }
+
+    /// The same under other rules; only for tests that prove that broken rules are noticed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// The record as this leader knows it.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        self.store.record()
+    }
+
+    /// What was decided last.
+    #[must_use]
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// What decisions see of a member.
+    #[must_use]
+    pub fn view(&self, ordinal: Ordinal, now: Millis) -> Option<MemberView> {
+        self.members.get(ordinal).map(|member| member.view(now))
+    }
+
+    /// When `turn` is to be called although nothing has happened: never later than half a second from now.
+    #[must_use]
+    pub fn wakes_at(&self, now: Millis) -> Millis {
+        let tick = Millis(now.0.saturating_add(TICK_MS));
+        let parts = [self.members.wakes_at(now), self.store.wakes_at(now), self.service.wakes_at(now)];
+        parts.into_iter().flatten().fold(tick, Millis::min)
+    }
+
+    /// Takes in what has happened.
+    pub fn handle(&mut self, input: Input, at: Moment) {
+        let now = at.now;
+        match input {
+            Input::Link { ordinal, event } => {
+                for news in self.members.heard(ordinal, event, now) {
+                    self.note(ordinal, &news, now);
+                }
+            }
+            Input::Probe { ordinal, reading } => self.members.probed(ordinal, reading, now),
+            Input::NewConnection { ordinal, begun, outcome } => {
+                self.members.connection_tried(ordinal, begun, outcome);
+            }
+            Input::Pods(pods) => self.members.pods_seen(&pods, now),
+            Input::Absent(why) => self.members.absent_seen(&why, now),
+            Input::Desired(desired) => {
+                self.store.shown(&desired.object);
+                self.desired = desired;
+            }
+            Input::StatusWritten(result) => self.written(result, at),
+            Input::StatusRead(result) => self.read(result, at),
+            Input::StatusChecked(found) => {
+                let found = found.as_ref().map(|found| found.as_ref().and_then(|found| found.status.as_ref()));
+                match self.service.checked(found.map_err(Clone::clone), now) {
+                    Ok(read) => self.effects.extend(read),
+                    Err(error) => self.not_led(&error),
+                }
+            }
+            Input::ServiceRead(found) => {
+                let found = found.as_ref().map(|found| found.as_deref()).map_err(Clone::clone);
+                let read = self.service.read(found, now);
+                self.service_goes_on(read, now);
+            }
+            Input::ServiceWritten(result) => {
+                let written = self.service.written(result, now);
+                self.service_goes_on(written, now);
+            }
+            Input::ServiceChanged => self.service.changed(),
+        }
+    }
+
+    /// Says what is to be done now.
+    pub fn turn(&mut self, at: Moment, fresh: Fresh) -> Vec<Effect> {
+        self.began.get_or_insert(at.now);
+        for (ordinal, news) in self.members.tick(at.now) {
+            self.note(ordinal, &news, at.now);
+        }
+        if !self.ended {
+            let read = self.service.poll(at.now);
+            self.effects.extend(read);
+            self.take_up(at);
+            self.decide(at, fresh);
+            let read = self.store.poll(at.now);
+            self.effects.extend(read);
+        }
+        self.effects.extend(self.members.changes());
+        self.effects.append(&mut self.telemetry.take());
+        std::mem::take(&mut self.effects)
+    }
+
+    fn note(&mut self, ordinal: Ordinal, news: &News, now: Millis) {
+        let term = self.store.record().term;
+        self.telemetry.news(term, ordinal, news);
+        if let News::Done { order, answer, .. } = news
+            && let Some(milestone) = self.timeline.carried_out(ordinal, order, answer, now)
+        {
+            self.telemetry.milestone(term, &milestone, "");
+        }
+    }
+
+    fn service_goes_on(&mut self, step: Result<ServiceStep, ServiceError>, now: Millis) {
+        match step {
+            Ok(ServiceStep::Nothing) => {}
+            Ok(ServiceStep::Leads) => {
+                self.routed_at = Some(now);
+                if let Some(milestone) = self.timeline.routed(now) {
+                    self.telemetry.milestone(self.store.record().term, &milestone, "");
+                }
+            }
+            Err(error) => self.not_led(&error),
+        }
+    }
+
+    fn not_led(&self, error: &ServiceError) {
+        warn!(cluster = %self.desired.cluster, %error, "NAME-primary was not written; it is tried again");
+    }
+
+    /// Takes up what an earlier leader left, once it is known where clients are led: the record as it stands.
+    fn take_up(&mut self, at: Moment) {
+        if self.resumed || !self.service.is_known() {
+            return;
+        }
+        self.resumed = true;
+        self.note_record(true, "taken over", at);
+        let record = self.store.record();
+        if record.transition.is_none() {
+            self.effects.push(Effect::Failover(FailoverRecord::CompleteLeftOver(record.promoted_in)));
+        }
+    }
+
+    /// Decides and acts, when the record is certain.
+    fn decide(&mut self, at: Moment, fresh: Fresh) {
+        if !self.resumed || !self.store.is_certain() {
+            return;
+        }
+        let seen = self.observe(at, fresh);
+        if outdated::proof(self.store.record(), &seen).is_some() && self.read_again(at.now) {
+            return;
+        }
+        let decision = decide_with(self.rules, &self.desired.policy, self.store.record(), &seen);
+        self.telemetry.decided(self.store.record(), &decision, at.now);
+        match decision.acts.first() {
+            Some(Act::Write { record, why }) => self.write(record, why, &seen, &decision, at),
+            _ => {
+                self.act(&decision, at.now);
+                self.settle(&seen, &decision, at);
+            }
+        }
+        self.decision = decision;
+    }
+
+    /// What seems to be older than the members may only be older than the status: it is read once more, not more often than
+    /// time passes.
+    fn read_again(&mut self, now: Millis) -> bool {
+        let due = !self.rules.believes_the_past && self.doubted_at.is_none_or(|at| now.since(at) >= TICK_MS);
+        if due {
+            self.doubted_at = Some(now);
+            self.store.doubt();
+        }
+        due
+    }
+
+    fn observe(&mut self, at: Moment, fresh: Fresh) -> Observation {
+        let now = at.now;
+        let record = self.store.record();
+        let mut seen = Observation {
+            members: self.members.views(now),
+            routed: self.service.routed(),
+            routed_in: self.service.routed_in(record.term),
+            now,
+            no_acker_since: None,
+            my_term: self.store.my_term(),
+            fresh_uid: fresh.uid,
+            fresh_login: self.login.get_or_insert(fresh.login).clone(),
+        };
+        // While no primary is at rest nobody can be connected to it: that time counts against no acker.
+        let rests = record.transition.is_none() && record.primary.is_some();
+        let alone = rests && !ackers::any_active(record, &seen);
+        self.no_acker_since = alone.then(|| self.no_acker_since.unwrap_or(now));
+        seen.no_acker_since = self.no_acker_since;
+        if let Some(primary) = record.primary.and_then(|primary| self.members.get(primary)) {
+            self.timeline.primary_looks(primary.health(), now, at.wall);
+        }
+        if record.transition.is_some() || self.timeline.trouble_since().is_some() {
+            self.transition_seen = Some(now);
+        }
+        let eager = self.transition_seen.is_some_and(|at| now.since(at) < EAGER_AFTER_MS);
+        self.members.watch_closely(eager);
+        seen
+    }
+
+    /// One status write with the next record.
+    fn write(&mut self, next: &Record, why: &str, seen: &Observation, decision: &Decision, at: Moment) {
+        let told = report(&self.desired.policy, next, seen, decision);
+        let mut status = self.compose(next, seen, &told, at);
+        record_codec::write(&self.desired.cluster.name, next, &mut status, at.wall);
+        self.writing = Some(Write::Record {
+            before: Box::new(self.store.record().clone()),
+            next: Box::new(next.clone()),
+            why: why.to_owned(),
+            rejected: decision.rejected.clone(),
+        });
+        let write = self.store.write(next.clone(), status);
+        self.effects.push(write);
+    }
+
+    fn written(&mut self, result: Result<Box<ReplicationCluster>, CallFailed>, at: Moment) {
+        let Some(write) = self.writing.take() else { return };
+        let result = self.store.written(result, at.now);
+        if let Err(error) = &result {
+            let term = self.store.record().term;
+            warn!(cluster = %self.desired.cluster, %term, %error, "status not written; it is read again");
+        }
+        match write {
+            Write::People => self.people_failed = result.is_err(),
+            Write::Record { before, next, why, rejected } if result.is_ok() => {
+                self.people_at = Some(at.now);
+                self.telemetry.written(&before, &next, &why);
+                self.record_changed(&before);
+                if next.transition.as_ref().is_some_and(|transition| transition.step == Step::Promoting) {
+                    self.telemetry.passed_over(next.term, &rejected);
+                    self.timeline.passed_over(&rejected);
+                }
+                self.note_record(false, &why, at);
+            }
+            Write::Record { .. } => {}
+        }
+    }
+
+    fn read(&mut self, result: Result<Option<Box<ReplicationCluster>>, CallFailed>, at: Moment) {
+        let before = self.store.record().clone();
+        match self.store.read(result, at.now) {
+            Ok(found) => {
+                if found == Found::Overwritten {
+                    self.telemetry.overwritten(before.term);
+                }
+                self.record_changed(&before);
+                if before != *self.store.record() {
+                    self.note_record(true, "read again", at);
+                }
+            }
+            Err(StoreError::Gone { name }) => {
+                info!(name, "the object is gone; its task ends");
+                self.ended = true;
+                self.effects.push(Effect::End);
+            }
+            Err(error) => error!(cluster = %self.desired.cluster, %error, "the record cannot be read"),
+        }
+    }
+
+    fn record_changed(&mut self, before: &Record) {
+        if before.term != self.store.record().term {
+            self.members.enter_term();
+            self.login = None;
+        }
+    }
+
+    /// Follows the record into the timeline.
+    fn note_record(&mut self, resumed: bool, why: &str, at: Moment) {
+        let record = self.store.record();
+        for milestone in self.timeline.recorded(record, resumed, at.now, at.wall) {
+            self.telemetry.milestone(record.term, &milestone, why);
+            match milestone {
+                Milestone::Began => {
+                    self.timeline.because(why.to_owned());
+                    let failover = self.timeline.story().filter(|story| story.kind == TransitionKind::Failover);
+                    if let Some(story) = failover.filter(|_| !resumed) {
+                        self.telemetry.failover_began(story, why);
+                    }
+                }
+                Milestone::Passed(Point::Committed, _) => {
+                    if let Some(story) = self.timeline.story() {
+                        self.effects.push(Effect::Failover(FailoverRecord::Begin(Box::new(story.clone()))));
+                    }
+                }
+                Milestone::Passed(..) => {}
+                Milestone::Ended(story) => self.effects.push(Effect::Failover(FailoverRecord::Complete(story))),
+            }
+        }
+    }
+
+    /// Gives orders and leads clients.
+    fn act(&mut self, decision: &Decision, now: Millis) {
+        if !decision.acts.iter().any(|act| matches!(act, Act::Route { .. })) {
+            self.service.stay();
+        }
+        for act in &decision.acts {
+            match act {
+                Act::Write { .. } => {}
+                Act::Order { member, order } => self.order(*member, order.clone(), now),
+                Act::Route { member } => {
+                    let record = self.store.record();
+                    let lead = Lead { member: *member, term: record.term, repair: record.transition.is_none() };
+                    let call = self.service.lead_to(lead, now);
+                    self.effects.extend(call);
+                }
+            }
+        }
+    }
+
+    fn order(&mut self, ordinal: Ordinal, order: Order, now: Millis) {
+        let record = self.store.record();
+        let Some(data_uid) = record.data_uid.clone() else {
+            error!(cluster = %self.desired.cluster, order = order.name(), "an order without data identity is not given");
+            return;
+        };
+        self.seq += 1;
+        let token = Token { data_uid, term: record.term, seq: self.seq };
+        let id = order_id(token.term, token.seq, &self.leader.identity);
+        self.telemetry.ordered(record, token.seq, ordinal, &order);
+        let effect = self.members.order(ordinal, id, token, order, now);
+        self.effects.extend(effect);
+    }
+
+    /// What may wait: status for people, labels. Not while a transition has its own writes to do.
+    fn settle(&mut self, seen: &Observation, decision: &Decision, at: Moment) {
+        let record = self.store.record();
+        let told = report(&self.desired.policy, record, seen, decision);
+        self.telemetry.reported(record, &told);
+        for member in self.members.iter() {
+            self.telemetry.troubled(record.term, member, at.now);
+        }
+        let promoting = self.timeline.story().is_some_and(|story| story.kind != TransitionKind::Initialise);
+        if promoting && decision.blocked.is_none() && decision.progress.is_none() {
+            return;
+        }
+        self.put_labels(seen);
+        let turns = !self.people_failed && status::turns(&told, self.store.status());
+        let pause = if turns { TURN_MS } else { PEOPLE_MS };
+        if self.people_at.is_some_and(|people_at| at.now.since(people_at) < pause) {
+            return;
+        }
+        let record = self.store.record().clone();
+        let status = self.compose(&record, seen, &told, at);
+        if self.store.status() == Some(&status) {
+            return;
+        }
+        self.people_at = Some(at.now);
+        self.writing = Some(Write::People);
+        let write = self.store.write(record, status);
+        self.effects.push(write);
+    }
+
+    fn compose(&self, record: &Record, seen: &Observation, told: &Report, at: Moment) -> ClusterStatus {
+        let scene = Scene {
+            desired: &self.desired,
+            manager: &self.leader.manager,
+            members: &seen.members,
+            pods: self.members.iter().map(Member::pod).collect(),
+            troubles: self.members.iter().map(|member| member.trouble(seen.now)).collect(),
+            now: at.wall,
+        };
+        let mut status = self.store.status().cloned().unwrap_or_default();
+        if !self.is_settling_in(record, told, seen.now) {
+            status::compose(&mut status, told, &scene);
+        }
+        status
+    }
+
+    /// The cluster was ready and rests, and this leader has only just begun to look.
+    fn is_settling_in(&self, record: &Record, told: &Report, now: Millis) -> bool {
+        record.transition.is_none()
+            && self.began.is_none_or(|began| now.since(began) < SETTLES_IN_MS)
+            && status::turns(told, self.store.status())
+            && status::is_ready(self.store.status())
+    }
+
+    fn put_labels(&mut self, seen: &Observation) {
+        let settled = self.routed_at.is_none_or(|at| seen.now.since(at) >= SETTLED_MS);
+        let record = self.store.record();
+        if !settled || record.transition.is_some() || self.timeline.trouble_since().is_some() {
+            return;
+        }
+        let Some(primary) = record.primary else { return };
+        let max_lag = self.desired.cluster.spec.max_lag.as_secs();
+        for view in &seen.members {
+            let pod = self.members.get(view.ordinal).and_then(Member::pod);
+            if let (Some(pod), Some(wanted)) = (pod, Wanted::of(view, view.ordinal == primary, max_lag)) {
+                let patch = self.labels.put(pod, wanted, seen.now);
+                self.effects.extend(patch.map(Effect::Label));
+            }
+        }
+    }
+}

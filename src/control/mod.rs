@@ -1,0 +1,25 @@
+//! One cluster's machine: observe, decide, act, as values.
+//!
+//! [`cluster::Cluster`] takes every [`input::Input`] and says by [`effect::Effect`]s what is to be done; it has no clock, no
+//! chance and no network, so that the simulation drives the very machine that the operator runs. In it: [`members`] with
+//! what is known of each [`member`], [`status_store`] the record in the object's status, [`primary_service`] where clients
+//! are led, [`labels`] on pods, [`timeline`] and [`telemetry`] what is told. [`status`] puts together what people read,
+//! [`record_codec`] what the next leader goes on from. What to do next is decided in `topology`, never here.
+
+pub mod cluster;
+pub mod desired;
+pub mod effect;
+pub mod event_reason;
+pub mod input;
+pub mod labels;
+pub mod limits;
+pub mod member;
+pub mod members;
+pub mod pod;
+pub mod primary_service;
+pub mod record_codec;
+pub mod refusal;
+pub mod status;
+pub mod status_store;
+pub mod telemetry;
+pub mod timeline;

@@ -1,0 +1,387 @@
+//! The object's status as the cluster's record: the one place that decides what is believed of it.
+//!
+//! Every write carries the resourceVersion of what was read. After a write that did not clearly succeed nothing is
+//! believed until the object was read again; and this leader's term counts as its own only while the record is exactly
+//! the one it wrote itself. A status that somebody else put in its place is not believed: the record as written is put back
+//! under a new term.
+
+use std::collections::VecDeque;
+
+use thiserror::Error;
+
+use super::effect::Effect;
+use super::input::CallFailed;
+use super::record_codec::{self, RecordError};
+use crate::api::{ClusterStatus, ReplicationCluster};
+use crate::orders::Term;
+use crate::topology::observation::Millis;
+use crate::topology::record::Record;
+
+/// Why the record could not be written or read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// The API server.
+    #[error("status of {name}: {}", failed.message)]
+    Call {
+        /// The object.
+        name: String,
+        /// What happened.
+        failed: CallFailed,
+    },
+    /// What stands there cannot be continued from.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The object was deleted, or is another one of that name.
+    #[error("{name} was deleted")]
+    Gone {
+        /// The object.
+        name: String,
+    },
+}
+
+/// What a read showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A record to go on from.
+    Record,
+    /// Somebody else put another status in the place of ours: the record stays as this leader wrote it, and is to be
+    /// written under a new term.
+    Overwritten,
+}
+
+/// Versions of the object that are remembered as our own: a watch shows them late, one after the other.
+const VERSIONS: usize = 32;
+/// Pause after a read or write that failed.
+const PAUSE_MS: u64 = 200;
+
+/// The call under way: one at a time.
+#[derive(Debug)]
+enum Call {
+    Write(Box<Record>),
+    Read,
+}
+
+/// The record of one cluster.
+#[derive(Debug)]
+pub struct StatusStore {
+    object: ReplicationCluster,
+    record: Record,
+    /// A write of unknown outcome.
+    attempt: Option<Record>,
+    my_term: Option<Term>,
+    certain: bool,
+    /// The status says something else than what this leader wrote last.
+    overwritten: bool,
+    versions: VecDeque<String>,
+    call: Option<Call>,
+    /// The newest version that a watch has shown during the call.
+    shown: Option<ReplicationCluster>,
+    paused_until: Millis,
+}
+
+impl StatusStore {
+    /// The record of an object as it was read last.
+    ///
+    /// # Errors
+    /// When its status cannot be continued from.
+    pub fn open(object: ReplicationCluster) -> Result<Self, RecordError> {
+        let record = record_codec::read(name(&object), object.status.as_ref())?;
+        let mut store = Self {
+            object,
+            record,
+            attempt: None,
+            my_term: None,
+            certain: true,
+            overwritten: false,
+            versions: VecDeque::with_capacity(VERSIONS),
+            call: None,
+            shown: None,
+            paused_until: Millis::default(),
+        };
+        store.note_version();
+        Ok(store)
+    }
+
+    fn note_version(&mut self) {
+        self.versions.truncate(VERSIONS - 1);
+        self.versions.push_front(self.object.metadata.resource_version.clone().unwrap_or_default());
+    }
+
+    /// What is recorded.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The whole status as written last; none when the object has none.
+    #[must_use]
+    pub fn status(&self) -> Option<&ClusterStatus> {
+        self.object.status.as_ref()
+    }
+
+    /// The term this leader wrote, while the status says so.
+    #[must_use]
+    pub fn my_term(&self) -> Option<Term> {
+        self.my_term.filter(|_| !self.overwritten)
+    }
+
+    /// True when the record is known and nothing is under way: decisions may be made from it.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.certain && self.call.is_none()
+    }
+
+    /// When it may be tried again.
+    #[must_use]
+    pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
+        (self.call.is_none() && now < self.paused_until).then_some(self.paused_until)
+    }
+
+    /// Takes over a newer version of the object that says the same: the next write then need not be repeated. Another status
+    /// that this leader has neither read nor written is read at once: what a watch shows may be old, but somebody wrote it.
+    pub fn shown(&mut self, seen: &ReplicationCluster) {
+        if self.call.is_some() {
+            // Its end says what is ours.
+            self.shown = Some(seen.clone());
+        } else if self.certain && seen.metadata.uid == self.object.metadata.uid {
+            self.compare(seen);
+        }
+    }
+
+    fn compare(&mut self, seen: &ReplicationCluster) {
+        if seen.status == self.object.status {
+            self.object = seen.clone();
+            self.note_version();
+        } else if !seen.metadata.resource_version.as_ref().is_some_and(|version| self.versions.contains(version)) {
+            self.certain = false;
+        }
+    }
+
+    /// The object is read before anything else is decided.
+    pub fn doubt(&mut self) {
+        self.certain = false;
+    }
+
+    /// Reads the object, when that is due.
+    pub fn poll(&mut self, now: Millis) -> Option<Effect> {
+        if self.certain || self.call.is_some() || now < self.paused_until {
+            return None;
+        }
+        self.call = Some(Call::Read);
+        Some(Effect::ReadStatus)
+    }
+
+    /// Begins to write a status whose record is `next`. Until its end nothing is certain.
+    #[must_use]
+    pub fn write(&mut self, next: Record, status: ClusterStatus) -> Effect {
+        let object = ReplicationCluster { status: Some(status), ..self.object.clone() };
+        self.certain = false;
+        self.attempt = Some(next.clone());
+        self.call = Some(Call::Write(Box::new(next)));
+        Effect::WriteStatus(Box::new(object))
+    }
+
+    /// The write has ended. After a conflict the object is read at once; an API server in trouble gets a pause.
+    ///
+    /// # Errors
+    /// When it did not clearly succeed: the record is then uncertain.
+    pub fn written(
+        &mut self,
+        result: Result<Box<ReplicationCluster>, CallFailed>,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let Some(Call::Write(next)) = self.call.take() else { return Ok(()) };
+        self.object = match result {
+            Ok(object) => *object,
+            Err(failed) => {
+                if !failed.conflict {
+                    self.pause(now);
+                }
+                return Err(StoreError::Call { name: name(&self.object).to_owned(), failed });
+            }
+        };
+        if *next != self.record {
+            self.my_term = Some(next.term);
+        }
+        // What is written for people beside another record puts nothing back.
+        let still = self.overwritten && *next == self.record;
+        self.record = *next;
+        self.settled(still);
+        Ok(())
+    }
+
+    fn pause(&mut self, now: Millis) {
+        self.paused_until = Millis(now.0.saturating_add(PAUSE_MS));
+    }
+
+    /// What the object says is known again.
+    fn settled(&mut self, overwritten: bool) {
+        self.note_version();
+        (self.attempt, self.certain, self.overwritten) = (None, true, overwritten);
+        if let Some(seen) = self.shown.take().filter(|seen| seen.metadata.uid == self.object.metadata.uid) {
+            self.compare(&seen);
+        }
+    }
+
+    /// The object was read.
+    ///
+    /// # Errors
+    /// When it cannot be read, cannot be continued from, or is gone.
+    pub fn read(
+        &mut self,
+        result: Result<Option<Box<ReplicationCluster>>, CallFailed>,
+        now: Millis,
+    ) -> Result<Found, StoreError> {
+        self.call = None;
+        let name = name(&self.object).to_owned();
+        let found = match result {
+            Ok(found) => found,
+            Err(failed) => {
+                self.pause(now);
+                return Err(StoreError::Call { name, failed });
+            }
+        };
+        let found = found.filter(|found| found.metadata.uid == self.object.metadata.uid);
+        let Some(found) = found else { return Err(StoreError::Gone { name }) };
+        let record = record_codec::read(&name, found.status.as_ref());
+        let term = found.status.as_ref().and_then(|status| status.term).unwrap_or_default();
+        let overwritten = match &record {
+            Ok(record) => is_overwritten(&self.record, self.attempt.as_ref(), record),
+            // Words that no leader of this version wrote.
+            Err(_) => term <= self.record.term,
+        };
+        if self.my_term.is_some() && overwritten {
+            self.object = *found;
+            self.settled(true);
+            return Ok(Found::Overwritten);
+        }
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                self.pause(now);
+                return Err(error.into());
+            }
+        };
+        self.object = *found;
+        if record != self.record {
+            // Another leader's write, or our own of unknown outcome: only a new term is surely ours.
+            self.my_term = None;
+        }
+        self.record = record;
+        self.settled(false);
+        Ok(Found::Record)
+    }
+}
+
+/// True when nobody who leads can have written `found` after this leader wrote `ours`: another leader would have begun with a
+/// higher term, and what this one may have written itself is `attempt`.
+fn is_overwritten(ours: &Record, attempt: Option<&Record>, found: &Record) -> bool {
+    found != ours && Some(found) != attempt && found.term <= ours.term
+}
+
+fn name(object: &ReplicationCluster) -> &str {
+    object.metadata.name.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::control::desired::tests::example;
+    use crate::orders::Ordinal;
+
+    fn at(term: u64) -> Record {
+        Record { term: Term(term), primary: Some(Ordinal(0)), ..Record::default() }
+    }
+
+    #[test]
+    fn a_status_that_no_leader_wrote_is_not_believed() {
+        let ours = Record { term: Term(7), primary: Some(Ordinal(1)), ..Record::default() };
+        assert!(!is_overwritten(&ours, None, &ours));
+        assert!(is_overwritten(&ours, None, &at(4)), "a status from a backup");
+        assert!(is_overwritten(&ours, None, &at(7)), "an edit by hand");
+        assert!(is_overwritten(&ours, None, &Record::default()), "no status at all");
+        assert!(!is_overwritten(&ours, Some(&at(7)), &at(7)), "our own write, whose answer was lost");
+        assert!(!is_overwritten(&ours, None, &at(8)), "another leader's");
+    }
+
+    fn status(record: &Record) -> ClusterStatus {
+        let mut status = ClusterStatus::default();
+        record_codec::write("shop", record, &mut status, Timestamp::UNIX_EPOCH);
+        status
+    }
+
+    fn object(record: &Record, version: &str) -> ReplicationCluster {
+        let mut object = example();
+        object.metadata.resource_version = Some(version.to_owned());
+        object.status = Some(status(record));
+        object
+    }
+
+    /// A store that has written the record of term 7.
+    fn leading() -> StatusStore {
+        let mut store = StatusStore::open(object(&at(6), "10")).unwrap();
+        let Effect::WriteStatus(written) = store.write(at(7), status(&at(7))) else { panic!() };
+        assert_eq!(written.metadata.resource_version.as_deref(), Some("10"));
+        store.written(Ok(Box::new(object(&at(7), "11"))), Millis(1)).unwrap();
+        assert_eq!((store.my_term(), store.is_certain()), (Some(Term(7)), true));
+        store
+    }
+
+    #[test]
+    fn nothing_is_certain_until_a_write_has_ended() {
+        let mut store = leading();
+        let _ = store.write(at(8), status(&at(8)));
+        assert!(!store.is_certain() && store.poll(Millis(2)).is_none(), "one call at a time");
+        let lost = CallFailed { conflict: false, message: "no answer".to_owned() };
+        store.written(Err(lost), Millis(3)).unwrap_err();
+        assert!(!store.is_certain() && store.poll(Millis(100)).is_none(), "a pause");
+        assert_eq!(store.wakes_at(Millis(100)), Some(Millis(203)));
+        assert!(matches!(store.poll(Millis(203)), Some(Effect::ReadStatus)));
+        assert_eq!(store.read(Ok(Some(Box::new(object(&at(8), "12")))), Millis(204)), Ok(Found::Record));
+        assert_eq!((store.record().term, store.my_term()), (Term(8), None), "only a new term is surely ours");
+    }
+
+    #[test]
+    fn after_a_conflict_the_object_is_read_at_once() {
+        let mut store = leading();
+        let _ = store.write(at(8), status(&at(8)));
+        let conflict = CallFailed { conflict: true, message: "changed".to_owned() };
+        store.written(Err(conflict), Millis(3)).unwrap_err();
+        assert!(matches!(store.poll(Millis(3)), Some(Effect::ReadStatus)));
+        let read = store.read(Ok(Some(Box::new(object(&at(4), "12")))), Millis(4));
+        assert_eq!(read, Ok(Found::Overwritten));
+        assert_eq!((store.record().term, store.my_term(), store.is_certain()), (Term(7), None, true));
+    }
+
+    #[test]
+    fn what_a_watch_shows_during_a_write_is_compared_afterwards() {
+        for (shown, certain) in [(object(&at(8), "12"), true), (object(&at(4), "13"), false)] {
+            let mut store = leading();
+            let _ = store.write(at(8), status(&at(8)));
+            store.shown(&shown);
+            store.written(Ok(Box::new(object(&at(8), "12"))), Millis(3)).unwrap();
+            assert_eq!(store.is_certain(), certain, "{:?}", shown.metadata.resource_version);
+        }
+    }
+
+    #[test]
+    fn its_own_versions_are_no_news() {
+        let mut store = leading();
+        store.shown(&object(&at(6), "10"));
+        assert!(store.is_certain());
+        store.shown(&object(&at(5), "9"));
+        assert!(!store.is_certain());
+    }
+
+    #[test]
+    fn another_object_of_that_name_is_none() {
+        let mut store = leading();
+        store.doubt();
+        store.poll(Millis(5)).unwrap();
+        let mut other = object(&at(9), "20");
+        other.metadata.uid = Some("u-2".to_owned());
+        assert!(matches!(store.read(Ok(Some(Box::new(other))), Millis(6)), Err(StoreError::Gone { .. })));
+    }
+}
