@@ -1,144 +1,280 @@
-//! What a leader does: orders it gives, and what becomes of them.
+//! The API server: the object with its status, the primary Service, the pods; with versions, lost answers and watches that
+//! come late.
 
-use beachmaster::orders::{
-    AgentState, BootMillis, DataUid, Mariadbd, Order, OrderError, Outcome, PROTOCOL_VERSION, Reason, SignedOrder, Token,
-};
-use beachmaster::topology::decide::Act;
-use beachmaster::topology::observation::{AgentSight, Millis};
-use beachmaster::topology::reached::is_fit_again;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::leader::{ToLeader, short};
-use crate::member::Reply;
+use beachmaster::api::validate::Cluster;
+use beachmaster::api::{ClusterStatus, ReplicationCluster};
+use beachmaster::control::desired::Desired;
+use beachmaster::control::effect::ServicePatch;
+use beachmaster::control::input::{CallFailed, Input};
+use beachmaster::control::pod::PodFacts;
+use beachmaster::orders::{Ordinal, Term};
+use beachmaster::resources::labels;
+use beachmaster::topology::record::Record;
+use k8s_openapi::api::core::v1::{Service as KubeService, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::member::HostId;
+use crate::operator::{ToLeader, short};
+use crate::steps::address;
 use crate::world::{Event, World};
 
-/// How long the operator waits for an answer after the agent's deadline.
-const ANSWER_MARGIN_MS: u64 = 300;
-/// Back-off after a failed order: doubles from the first to the last.
-const BACKOFF_FIRST_MS: u64 = 100;
-const BACKOFF_LAST_MS: u64 = 5_000;
+/// Name of the one cluster.
+pub const NAME: &str = "shop";
+/// Limit of a call.
+const CALL_LIMIT_MS: u64 = 3_000;
 
-/// Orders that wait, answer after [`crate::steps::LONGEST_WAIT_MS`].
-pub const WAITING_ORDER_MS: u64 = 20_000;
+/// The object's status, and everything that operators ever wrote to it.
+#[derive(Debug, Default)]
+pub struct Store {
+    /// The record in `status`.
+    pub record: Record,
+    pub status: Option<ClusterStatus>,
+    pub version: u64,
+    /// Every record that was written, and the status around it.
+    pub past: Vec<Record>,
+    past_statuses: Vec<Option<ClusterStatus>>,
+}
 
-fn limit_ms(order: &Order) -> u64 {
-    match order {
-        Order::Fence => 5_000,
-        Order::Freeze => 4_500,
-        Order::Init { .. } | Order::Recover { .. } => 120_000,
-        Order::Start => 60_000,
-        Order::Follow { .. } | Order::Await { .. } | Order::Promote { .. } => WAITING_ORDER_MS,
-        Order::ServeBinlog { .. } | Order::Maintain(_) => 5_000,
-        _ => 2_000,
+impl Store {
+    /// What an operator wrote last, whatever somebody else has put in its place.
+    pub fn truth(&self) -> &Record {
+        self.past.last().unwrap_or(&self.record)
     }
+}
+
+/// The primary Service.
+#[derive(Debug, Default)]
+pub struct Service {
+    pub to: Option<Ordinal>,
+    pub before: Option<Ordinal>,
+    pub changed: u64,
+    pub version: u64,
+    /// The term of the last operator that wrote it.
+    pub term: Term,
+}
+
+/// A cluster of so many members as a user would apply it. What decisions see of it is chosen by the seed.
+pub fn applied(members: usize) -> Desired {
+    let object: ReplicationCluster = serde_json::from_value(serde_json::json!({
+        "apiVersion": "beachmaster.dev/v1alpha1", "kind": "ReplicationCluster",
+        "metadata": {"name": NAME, "namespace": "sim", "uid": "u-1", "generation": 1},
+        "spec": {
+            "members": members, "image": "localhost/mariadb:11.8", "storage": {"size": "1Gi"},
+            "replication": {"mode": "Async"},
+        },
+    }))
+    .expect("an object as users write it");
+    let cluster = Cluster::parse(&object).expect("a spec that can be used");
+    Desired::new(object, cluster, "cluster.local")
+}
+
+fn timed_out() -> CallFailed {
+    CallFailed { conflict: false, message: "no answer: whether it was done is unknown".to_owned() }
 }
 
 impl World {
-    pub fn perform(&mut self, id: usize, act: Act) {
-        match act {
-            Act::Write { record, why } => {
-                self.say(|| format!("leader {id}: writes {} ({why})", short(&record)));
-                self.leaders[id].writing = true;
-                let (version, delay) = (self.leaders[id].version, self.dice.range(2, 12));
-                self.after(delay, Event::Store { leader: id, version, record });
+    fn answer_call(&mut self, id: usize, delay: u64, input: Input) {
+        self.after(delay, Event::Leader(id, ToLeader::Input(Box::new(input))));
+    }
+
+    /// The object as it stands.
+    pub fn object(&self) -> ReplicationCluster {
+        let mut object = self.desired.object.clone();
+        object.metadata.resource_version = Some(self.store.version.to_string());
+        object.status.clone_from(&self.store.status);
+        object
+    }
+
+    /// Sends a status write.
+    pub fn write_status(&mut self, id: usize, object: Box<ReplicationCluster>, record: Record, news: bool) {
+        if news {
+            let why = self.why(id);
+            self.say(|| format!("leader {id}: writes {} ({why})", short(&record)));
+        }
+        let delay = self.dice.range(2, 12);
+        self.after(delay, Event::Store { leader: id, object, record: Box::new(record) });
+    }
+
+    /// A status write reaches the API server, or does not.
+    pub fn store_write(&mut self, id: usize, object: Box<ReplicationCluster>, record: Record) {
+        if self.leaders[id].side != 0 {
+            return self.answer_call(id, CALL_LIMIT_MS, Input::StatusWritten(Err(timed_out())));
+        }
+        let delay = self.dice.range(1, 8);
+        if object.metadata.resource_version != Some(self.store.version.to_string()) {
+            self.say(|| format!("leader {id}: conflict"));
+            let conflict = CallFailed { conflict: true, message: "the object has been modified".to_owned() };
+            return self.answer_call(id, delay, Input::StatusWritten(Err(conflict)));
+        }
+        self.store.version += 1;
+        self.store.status = object.status;
+        if record != self.store.record {
+            self.check_write(&record);
+            self.store.record = record.clone();
+            self.store.past.push(record);
+            self.store.past_statuses.push(self.store.status.clone());
+        }
+        let lost = self.calm.is_none() && self.dice.chance(self.plan.lost_answers_percent);
+        let (delay, result) = match lost {
+            true => (CALL_LIMIT_MS, Err(timed_out())),
+            false => (delay, Ok(Box::new(self.object()))),
+        };
+        if lost {
+            self.say(|| format!("leader {id}: the answer to a write is lost"));
+            self.stats.lost_answers += 1;
+        }
+        self.answer_call(id, delay, Input::StatusWritten(result));
+        self.show_status();
+    }
+
+    /// Reads the object. A leader that was deposed learns of it: it holds no Lease that a call could use.
+    pub fn read_status(&mut self, id: usize, check: bool) {
+        let delay = self.dice.range(2, 12);
+        self.after(delay, Event::StoreRead { leader: id, check });
+    }
+
+    /// A read of the object reaches the API server.
+    pub fn store_read(&mut self, id: usize, check: bool) {
+        let end = if check { Input::StatusChecked } else { Input::StatusRead };
+        if self.leaders[id].side != 0 {
+            return self.answer_call(id, CALL_LIMIT_MS, end(Err(timed_out())));
+        }
+        if self.leaders[id].deposed {
+            self.say(|| format!("leader {id}: a read shows that it is deposed"));
+            self.leaders[id].alive = false;
+            return;
+        }
+        let found = Ok(Some(Box::new(self.object())));
+        let delay = self.dice.range(1, 4);
+        self.answer_call(id, delay, end(found));
+    }
+
+    /// Every operator's watch shows the object, late but in order.
+    fn show_status(&mut self) {
+        let desired = self.desired();
+        for id in 0..self.leaders.len() {
+            let delay = self.dice.range(5, 200);
+            let at = (self.now + delay).max(self.leaders[id].shown_at);
+            self.leaders[id].shown_at = at;
+            self.answer_call(id, at - self.now, Input::Desired(Arc::clone(&desired)));
+        }
+    }
+
+    /// Somebody puts the status back to what it was so many writes ago, at most to the end of the initialisation: a backup of
+    /// the second before would make a datadir over every volume that has gone blank since.
+    pub fn status_rolled_back(&mut self, writes: u64) {
+        let rests = |record: &Record| record.primary.is_some() && record.transition.is_none();
+        let Some(first) = self.store.past.iter().position(rests) else { return };
+        let last = self.store.past.len() - 1;
+        let then = last.saturating_sub(usize::try_from(writes).unwrap_or(last)).max(first);
+        let obeyed =
+            |host: &HostId| self.hosts[*host].volume.highest.as_ref().map_or(Term(0), |(token, _, _)| token.term);
+        let proven = self.current.iter().flatten().map(obeyed).min().unwrap_or_default();
+        if self.store.past[then].term >= proven {
+            // Nothing would tell a new operator that the status is older (docs/known-gaps.md).
+            return;
+        }
+        self.store.record = self.store.past[then].clone();
+        self.store.status = self.store.past_statuses[then].clone();
+        self.store.version += 1;
+        self.show_status();
+    }
+
+    /// Reads the primary Service.
+    pub fn read_service(&mut self, id: usize) {
+        let delay = self.dice.range(1, 8);
+        self.after(delay, Event::ServiceRead { leader: id });
+    }
+
+    /// A read of the primary Service reaches the API server.
+    pub fn service_read(&mut self, id: usize) {
+        if self.leaders[id].side != 0 {
+            return self.answer_call(id, CALL_LIMIT_MS, Input::ServiceRead(Err(timed_out())));
+        }
+        let delay = self.dice.range(1, 4);
+        let found = Ok(Some(Box::new(self.kube_service())));
+        self.answer_call(id, delay, Input::ServiceRead(found));
+    }
+
+    fn kube_service(&self) -> KubeService {
+        let Service { to, version, term, .. } = &self.service;
+        let annotations = (*term > Term(0)).then(|| BTreeMap::from([(labels::TERM.to_owned(), term.to_string())]));
+        let selector = to.map(|to| BTreeMap::from([(labels::POD_NAME.to_owned(), format!("{NAME}-{to}"))]));
+        KubeService {
+            metadata: ObjectMeta { resource_version: Some(version.to_string()), annotations, ..ObjectMeta::default() },
+            spec: Some(ServiceSpec { selector, ..ServiceSpec::default() }),
+            status: None,
+        }
+    }
+
+    /// Sends a new selector.
+    pub fn write_service(&mut self, id: usize, patch: ServicePatch) {
+        let delay = self.dice.range(1, 15);
+        self.after(delay, Event::Service { leader: id, patch });
+    }
+
+    /// A new selector reaches the API server, or does not.
+    pub fn service_written(&mut self, id: usize, patch: ServicePatch) {
+        if self.leaders[id].side != 0 {
+            return self.answer_call(id, CALL_LIMIT_MS, Input::ServiceWritten(Err(timed_out())));
+        }
+        let delay = self.dice.range(1, 4);
+        if patch.resource_version != Some(self.service.version.to_string()) {
+            let conflict = CallFailed { conflict: true, message: "the object has been modified".to_owned() };
+            return self.answer_call(id, delay, Input::ServiceWritten(Err(conflict)));
+        }
+        self.service.before = self.service.to;
+        (self.service.to, self.service.changed, self.service.term) = (Some(patch.member), self.now, patch.term);
+        self.service.version += 1;
+        let lost = self.calm.is_none() && self.dice.chance(self.plan.lost_answers_percent);
+        let (delay, result) = if lost { (CALL_LIMIT_MS, Err(timed_out())) } else { (delay, Ok(())) };
+        self.answer_call(id, delay, Input::ServiceWritten(result));
+        self.show_service();
+    }
+
+    /// Somebody else writes the primary Service.
+    pub fn service_edited(&mut self, to: Option<Ordinal>) {
+        self.service.before = self.service.to;
+        (self.service.to, self.service.changed) = (to, self.now);
+        self.service.version += 1;
+        self.show_service();
+    }
+
+    /// Every operator's watch shows that the Service has changed.
+    fn show_service(&mut self) {
+        for id in 0..self.leaders.len() {
+            let delay = self.dice.range(20, 200);
+            self.answer_call(id, delay, Input::ServiceChanged);
+        }
+    }
+
+    /// The pods as they are.
+    pub fn pods(&self) -> Vec<PodFacts> {
+        let pod = |host: &HostId| {
+            let there = &self.hosts[*host];
+            PodFacts {
+                ordinal: there.ordinal,
+                name: format!("{NAME}-{}", there.ordinal),
+                uid: there.pod_uid.clone(),
+                version: there.pod_uid.clone(),
+                ip: address(*host).parse().ok(),
+                deleting: false,
+                node: Some(there.boot_id.clone()),
+                trouble: None,
+                labels: BTreeMap::new(),
             }
-            Act::Order { member, order } => self.give(id, usize::from(member.0), order),
-            Act::Route { member } => {
-                self.say(|| format!("leader {id}: routes to {member}"));
-                self.check_routed(id, member);
-                self.leaders[id].routed = Some(member);
-                let (version, delay) = (self.leaders[id].service_version, self.dice.range(2, 25));
-                let term = self.leaders[id].record.term;
-                self.after(delay, Event::Service { leader: id, version, to: member, term });
-            }
+        };
+        self.current.iter().flatten().map(pod).collect()
+    }
+
+    /// Every operator's watch shows the pods.
+    pub fn show_pods(&mut self) {
+        for id in 0..self.leaders.len() {
+            let delay = self.dice.range(5, 100);
+            self.after(delay, Event::Leader(id, ToLeader::Pods));
         }
     }
-
-    fn give(&mut self, id: usize, member: usize, order: Order) {
-        let leader = &self.leaders[id];
-        let sight = &leader.sights[member];
-        let fences = sight.flight.as_ref().is_some_and(|flight| flight.order == Order::Fence);
-        let overtakes = matches!(order, Order::Fence) && !fences;
-        if (sight.flight.is_some() || sight.resting.is_some()) && !overtakes {
-            return self.broken(format!("leader {id}: {} given to busy member {member}", order.name()));
-        }
-        let Some(link) = sight.link.clone().filter(|link| link.open) else {
-            return self.order_failed(id, member, &order, lost());
-        };
-        let data_uid = match &order {
-            Order::Init { identity } => identity.data_uid.clone(),
-            _ => leader.record.data_uid.clone().unwrap_or_else(|| DataUid("none".to_owned())),
-        };
-        let (term, seq) = (leader.record.term, leader.seq + 1);
-        let limit = limit_ms(&order);
-        let order = SignedOrder {
-            v: PROTOCOL_VERSION,
-            id: format!("{id}-{seq}"),
-            token: Token { data_uid, term, seq },
-            deadline: BootMillis(link.clock.0.0 + (self.now - link.clock.1) + limit),
-            order,
-        };
-        self.check_order_given(id, member, &order);
-        self.stats.orders += 1;
-        self.say(|| format!("leader {id}: orders {member}: {:?} ({term}/{seq})", order.order));
-        self.leaders[id].seq = seq;
-        self.leaders[id].sights[member].flight = Some(order.clone());
-        let timeout = ToLeader::Timeout { member, id: order.id.clone() };
-        self.after(limit + ANSWER_MARGIN_MS, Event::Leader(id, timeout));
-        self.send_order(&link, Reply { leader: id, link: link.id }, order);
-    }
-
-    /// The answer to an order in flight.
-    pub fn answered(&mut self, id: usize, member: usize, re: &str, outcome: Outcome) {
-        let sight = &mut self.leaders[id].sights[member];
-        let Some(order) = sight.flight.take_if(|order| order.id == re) else { return };
-        sight.answered_at = Some(Millis(self.now));
-        let current = order.token.term == self.leaders[id].record.term;
-        match outcome {
-            Outcome::Ok(answer) if current => {
-                let now = Millis(self.now);
-                let sight = &mut self.leaders[id].sights[member];
-                sight.progress.note(&order.order, &answer, now);
-                if let AgentSight::Present(state) = &sight.agent {
-                    sight.progress.note_lock(&order.order, state.sql_notes.writes_locked.as_deref());
-                }
-                sight.stumbled &= !is_fit_again(&order.order, &answer);
-            }
-            Outcome::Error(error) if current => self.order_failed(id, member, &order.order, error),
-            _ => {}
-        }
-    }
-
-    /// The newest state an agent told.
-    pub fn sees_state(&mut self, id: usize, member: usize, state: AgentState) {
-        let now = Millis(self.now);
-        let sight = &mut self.leaders[id].sights[member];
-        sight.running = match state.mariadbd {
-            Mariadbd::Running { incarnation, .. } => match sight.running {
-                Some((known, since)) if known == incarnation => Some((known, since)),
-                _ => Some((incarnation, now)),
-            },
-            _ => None,
-        };
-        sight.dead_since = state.mariadbd.is_dead().then(|| sight.dead_since.unwrap_or(now));
-        sight.agent = AgentSight::Present(Box::new(state));
-    }
-
-    pub fn order_lost(&mut self, id: usize, member: usize, order: &str) {
-        let sight = &mut self.leaders[id].sights[member];
-        if let Some(order) = sight.flight.take_if(|flight| flight.id == order) {
-            self.order_failed(id, member, &order.order, lost());
-        }
-    }
-
-    pub fn order_failed(&mut self, id: usize, member: usize, order: &Order, error: OrderError) {
-        let sight = &mut self.leaders[id].sights[member];
-        let count = sight.progress.note_failure(order, error);
-        sight.resting = Some(order.name());
-        let pause = (BACKOFF_FIRST_MS << (count - 1).min(10)).min(BACKOFF_LAST_MS);
-        self.after(pause, Event::Leader(id, ToLeader::Rested { member }));
-    }
-}
-
-fn lost() -> OrderError {
-    OrderError { reason: Reason::Superseded, message: "no answer: the outcome is unknown".to_owned() }
 }

@@ -6,8 +6,8 @@ use beachmaster::topology::observation::{ServerSight, ServerView};
 use beachmaster::topology::policy::Mode;
 use beachmaster::topology::record::{Acker, Durability, Record, Step, TransitionKind};
 
-use crate::leader::short;
 use crate::member::{At, From, HostId, Io, Run};
+use crate::operator::short;
 use crate::replication::POSITION_REFUSED;
 use crate::world::{Event, World};
 
@@ -44,12 +44,11 @@ impl World {
 
     /// Invariant 1: clients are not led to a member that is seen to take writes before it is promoted.
     pub fn check_routed(&mut self, id: usize, to: Ordinal) {
-        let leader = &self.leaders[id];
-        let sight = &leader.sights[usize::from(to.0)];
-        let takes_writes = matches!(&sight.server, ServerSight::Answers { view, .. } if !view.read_only);
-        let promoted = leader.record.primary == Some(to);
-        let shows = |view: &ServerView| sight.running.is_some_and(|(_, since)| view.begun > since);
-        let current = matches!(&sight.server, ServerSight::Answers { view, .. } if shows(view));
+        let seen = self.view(id, to);
+        let takes_writes = matches!(&seen.server, ServerSight::Answers { view, .. } if !view.read_only);
+        let promoted = self.leaders[id].machine.record().primary == Some(to);
+        let shows = |view: &ServerView| seen.running_since.is_some_and(|since| view.begun > since);
+        let current = matches!(&seen.server, ServerSight::Answers { view, .. } if shows(view));
         if takes_writes && current && !promoted {
             self.broken(format!("invariant 1: leader {id} leads clients to member {to}, which takes writes"));
         }
@@ -236,7 +235,7 @@ impl World {
                 return;
             }
             Some(missing) if self.now > calm + CONVERGE_MS => {
-                let blocked = self.leaders.last().and_then(|leader| leader.last.blocked.clone());
+                let blocked = self.leaders.last().and_then(|leader| leader.machine.decision().blocked.clone());
                 if let (Some(reason), Some(_)) = (self.excuse(), &blocked) {
                     self.say(|| format!("rests blocked, rightly: {reason}"));
                     self.stats.blocked += 1;
@@ -250,7 +249,7 @@ impl World {
             Some(_) => {}
         }
         if self.excuse().is_some() && self.now > calm + CONVERGE_MS / 6 {
-            let blocked = self.leaders.last().is_some_and(|leader| leader.last.blocked.is_some());
+            let blocked = self.leaders.last().is_some_and(|leader| leader.machine.decision().blocked.is_some());
             if blocked {
                 self.stats.blocked += 1;
                 self.done = true;

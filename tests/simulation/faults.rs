@@ -1,7 +1,6 @@
 //! Faults as they strike and end. Which ones and when stands in [`crate::plan`].
 
 use beachmaster::orders::Ordinal;
-use beachmaster::topology::decide::Act;
 
 use crate::member::{Agent, At, Host, HostId, Volume};
 use crate::plan::{Fault, Heal, Who};
@@ -63,6 +62,7 @@ impl World {
         });
         self.current[usize::from(ordinal.0)] = Some(id);
         self.say(|| format!("host {id}: new pod of member {ordinal}"));
+        self.show_pods();
         self.auto_start(id);
     }
 
@@ -84,8 +84,8 @@ impl World {
     }
 
     /// Faults tied to acts: true when the leader is gone before the act.
-    pub fn fault_at_act(&mut self, id: usize, act: &Act) -> bool {
-        if self.calm.is_some() || !self.is_failover(id, act) {
+    pub fn fault_at_act(&mut self, id: usize, begins_failover: bool) -> bool {
+        if self.calm.is_some() || !(begins_failover || self.is_in_failover(id)) {
             return false;
         }
         self.plan.acts += 1;
@@ -218,6 +218,7 @@ impl World {
         let boot = matches!(comes, Comes::Back).then(|| (there.boot_id.clone(), there.boot_at));
         let ordinal = there.ordinal;
         self.current[usize::from(ordinal.0)] = None;
+        self.show_pods();
         let delay = self.dice.range(200, 4_000);
         self.later(delay, Heal::Pod { ordinal, volume: Box::new(volume), boot });
     }
@@ -237,6 +238,7 @@ impl World {
         let volume = if blank { Volume::blank() } else { self.hosts[host].volume.clone() };
         let ordinal = self.hosts[host].ordinal;
         self.current[usize::from(ordinal.0)] = None;
+        self.show_pods();
         let delay = self.dice.range(100, 1_500);
         self.later(delay, Heal::Pod { ordinal, volume: Box::new(volume), boot: None });
         self.later(heals.max(delay + 10), Heal::Network);

@@ -12,16 +12,16 @@
 )]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a model in a test")]
 
-mod acts;
 mod agent;
+mod api_server;
 mod checks;
 mod clients;
 mod faults;
-mod leader;
-mod links;
 mod member;
+mod operator;
 mod plan;
 mod replication;
+mod roads;
 mod steps;
 mod world;
 

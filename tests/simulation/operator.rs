@@ -1,102 +1,67 @@
-//! An operator process: the real `decide` in a loop over what it has seen, and the acts it then does.
-//!
-//! This is the model's counterpart of `src/operator/cluster`; links and probes are in [`crate::links`].
+//! An operator process: the machine of `src/control` itself, driven in virtual time. What it says is done by the API server
+//! of the model ([`crate::api_server`]) or carried along the [`crate::roads`] to the members.
 
-use beachmaster::orders::{BootMillis, DataUid, Incarnation, Ordinal, Secret, SignedOrder, Term};
-use beachmaster::topology::decide::{Act, Decision, decide_with};
-use beachmaster::topology::observation::{
-    AgentSight, Maintained, MemberView, Millis, NewConnection, Observation, PodView, ServerSight,
-};
-use beachmaster::topology::reached::Progress;
+use std::sync::Arc;
+
+use beachmaster::control::cluster::{Cluster, Fresh, Leader, Moment};
+use beachmaster::control::desired::Desired;
+use beachmaster::control::effect::{Effect, ServicePatch};
+use beachmaster::control::input::{Input, Reading};
+use beachmaster::control::record_codec;
+use beachmaster::orders::{DataUid, Ordinal, Secret};
+use beachmaster::topology::decide::Act;
+use beachmaster::topology::observation::Millis;
 use beachmaster::topology::record::{Record, TransitionKind};
 use beachmaster::topology::safety::Rules;
-use beachmaster::topology::{ackers, outdated};
+use jiff::Timestamp;
 
+use crate::api_server::NAME;
 use crate::member::{At, HostId};
+use crate::roads::Road;
 use crate::world::{Event, Mutant, World};
 
-/// Pause between looks at rest, and while a transition is under way or was a moment ago.
-const REST_MS: u64 = 500;
-const HOT_MS: u64 = 50;
-const HOT_FOR_MS: u64 = 3_000;
 /// Time in which most readings of one look come in.
 const LOOK_TAKES_MS: u64 = 4;
-/// Pause before a read of the Service that failed is tried again.
-const READ_AGAIN_MS: u64 = 200;
 
-/// What reaches a leader.
+/// What reaches an operator process.
 #[derive(Debug)]
 pub enum ToLeader {
-    Tick,
-    Decide,
+    /// The machine is asked what to do.
+    Turn,
+    /// The same, at the time it named itself.
+    Wake(At),
+    /// Something happened.
+    Input(Box<Input>),
+    /// A watch shows the pods as they are now.
+    Pods,
+    /// Streams are opened, kept and given up.
+    Look,
+    /// A stream is open.
     Linked { member: usize, link: u64, host: HostId },
+    /// The next reading of a member is due.
+    ProbeDue { member: usize, due: u64 },
+    /// The query of a reading reaches the member.
     Probe { member: usize, probe: u64, begun: At },
-    Probed { member: usize, probe: u64, sight: Box<ServerSight> },
-    Wrote { record: Option<Box<Record>>, version: u64 },
-    Reopen { member: usize },
-    Timeout { member: usize, id: String },
-    Rested { member: usize },
-    ServiceSeen,
-    StatusSeen,
-}
-
-/// A held stream to an agent.
-#[derive(Debug, Clone)]
-pub struct Link {
-    pub id: u64,
-    pub host: HostId,
-    /// The agent's clock, and when it was read.
-    pub clock: (BootMillis, At),
-    /// Messages arrive in the order in which they were sent.
-    pub last_up: At,
-    pub cut_since: Option<At>,
-    pub open: bool,
-}
-
-/// What a leader knows of one member.
-#[derive(Debug, Clone, Default)]
-pub struct Sight {
-    pub link: Option<Link>,
-    pub agent: AgentSight,
-    pub server: ServerSight,
-    /// The reading under way: one at a time on the held connection.
-    pub probing: Option<u64>,
-    /// The incarnation that runs, and since when this leader has known.
-    pub running: Option<(Incarnation, Millis)>,
-    pub dead_since: Option<Millis>,
-    pub answered_at: Option<Millis>,
-    pub pod: Option<PodView>,
-    pub flight: Option<SignedOrder>,
-    pub resting: Option<&'static str>,
-    pub stumbled: bool,
-    pub progress: Progress,
+    /// A reading has come back.
+    Probed { member: usize, probe: u64, reading: Box<Reading> },
 }
 
 /// One operator process.
 #[derive(Debug)]
-pub struct Leader {
+pub struct Operator {
     pub alive: bool,
     /// Another one holds the Lease; this one does not know yet.
     pub deposed: bool,
     /// Stopped by its machine until then.
     pub stalled_until: At,
     pub side: u8,
-    pub record: Record,
-    pub version: u64,
-    pub my_term: Option<Term>,
-    pub seq: u64,
-    pub sights: Vec<Sight>,
-    pub routed: Option<Ordinal>,
-    pub routed_in: Term,
-    pub service_version: u64,
-    pub writing: bool,
-    /// The status says something else than what this leader wrote last.
-    pub overwritten: bool,
-    pub deciding: bool,
-    pub deciding_soon: bool,
-    pub hot_until: At,
-    pub no_acker_since: Option<Millis>,
-    pub last: Decision,
+    pub machine: Cluster,
+    pub roads: Vec<Road>,
+    /// When its watch has shown the newest version of an object that is on its way.
+    pub shown_at: At,
+    turning: bool,
+    turning_soon: bool,
+    wakes_at: At,
 }
 
 impl World {
@@ -106,30 +71,28 @@ impl World {
             leader.deposed = true;
         }
         let id = self.leaders.len();
-        self.leaders.push(Leader {
+        let leader = Leader { identity: format!("operator-{id}"), manager: "sim/beachmaster".to_owned() };
+        let machine = Cluster::new(self.desired(), leader).expect("a status that operators of the model wrote");
+        self.leaders.push(Operator {
             alive: true,
             deposed: false,
             stalled_until: 0,
             side: 0,
-            record: self.store.record.clone(),
-            version: self.store.version,
-            my_term: None,
-            seq: 0,
-            sights: vec![Sight::default(); self.policy.members.len()],
-            routed: self.service.to,
-            routed_in: self.service.term,
-            service_version: self.service.version,
-            writing: false,
-            overwritten: false,
-            deciding: false,
-            deciding_soon: false,
-            hot_until: 0,
-            no_acker_since: None,
-            last: Decision::default(),
+            machine: machine.with_rules(self.rules()),
+            roads: vec![Road::default(); self.policy.members.len()],
+            shown_at: self.now,
+            turning: false,
+            turning_soon: false,
+            wakes_at: 0,
         });
         let term = self.store.record.term;
         self.say(|| format!("leader {id}: takes the lease at term {term}"));
-        self.after(1, Event::Leader(id, ToLeader::Tick));
+        self.after(0, Event::Leader(id, ToLeader::Turn));
+        self.after(1, Event::Leader(id, ToLeader::Pods));
+        self.after(1, Event::Leader(id, ToLeader::Look));
+        for member in 0..self.policy.members.len() {
+            self.after(2, Event::Leader(id, ToLeader::ProbeDue { member, due: 0 }));
+        }
     }
 
     /// Something reaches a leader; a stalled one gets it when it wakes, a dead one never.
@@ -142,128 +105,137 @@ impl World {
             return self.after(wait, Event::Leader(id, what));
         }
         match what {
-            ToLeader::Tick => return self.tick(id),
-            ToLeader::Decide => return self.decide(id),
-            ToLeader::Probe { member, probe, begun } => return self.probe(id, member, probe, begun),
-            ToLeader::Linked { member, link, host } => self.linked(id, member, link, host),
-            ToLeader::Reopen { member } => return self.begin_probe(id, member),
-            ToLeader::Probed { member, probe, sight } => {
-                self.probed(id, member, probe, *sight);
-                return self.ask_soon(id);
+            ToLeader::Turn => self.turn(id),
+            ToLeader::Wake(at) => {
+                if self.leaders[id].wakes_at == at {
+                    self.wakes(id);
+                }
             }
-            ToLeader::Wrote { record, version } => self.wrote(id, record.map(|record| *record), version),
-            ToLeader::Timeout { member, id: order } => self.order_lost(id, member, &order),
-            ToLeader::Rested { member } => self.leaders[id].sights[member].resting = None,
-            ToLeader::ServiceSeen => self.read_service(id),
-            ToLeader::StatusSeen => self.read_status(id),
+            ToLeader::Input(input) => self.hears(id, *input),
+            ToLeader::Pods => {
+                let pods = self.pods();
+                self.hears(id, Input::Pods(pods));
+            }
+            ToLeader::Look => self.look_at_links(id),
+            ToLeader::Linked { member, link, host } => self.linked(id, member, link, host),
+            ToLeader::ProbeDue { member, due } => {
+                if self.leaders[id].roads[member].due == due {
+                    self.begin_probe(id, member);
+                }
+            }
+            ToLeader::Probe { member, probe, begun } => self.probe(id, member, probe, begun),
+            ToLeader::Probed { member, probe, reading } => self.probed(id, member, probe, *reading),
         }
-        self.ask(id);
     }
 
-    fn tick(&mut self, id: usize) {
+    fn wakes(&mut self, id: usize) {
         if self.leaders[id].deposed && self.dice.chance(25) {
             self.say(|| format!("leader {id}: sees that it lost the lease"));
             self.leaders[id].alive = false;
             return;
         }
-        self.look_at_links(id);
-        for member in 0..self.leaders[id].sights.len() {
-            if self.leaders[id].sights[member].probing.is_none() {
-                self.begin_probe(id, member);
-            }
-        }
         self.ask(id);
-        let leader = &mut self.leaders[id];
-        if leader.record.transition.is_some() {
-            leader.hot_until = self.now + HOT_FOR_MS;
-        }
-        let pause = if leader.hot_until > self.now { HOT_MS } else { REST_MS };
-        self.after(pause, Event::Leader(id, ToLeader::Tick));
     }
 
-    /// Asks `decide` now; once for everything that comes in the same moment.
-    pub fn ask(&mut self, id: usize) {
-        if !std::mem::replace(&mut self.leaders[id].deciding, true) {
-            self.after(0, Event::Leader(id, ToLeader::Decide));
+    fn moment(&self) -> Moment {
+        let wall = Timestamp::from_millisecond(i64::try_from(self.now).unwrap_or(0)).unwrap_or_default();
+        Moment { now: Millis(self.now), wall }
+    }
+
+    /// The machine takes something in and is asked what to do; once for everything that comes in the same moment.
+    pub fn hears(&mut self, id: usize, input: Input) {
+        self.hears_without_turn(id, input);
+        self.ask(id);
+    }
+
+    /// The same, and it is asked when the other readings of the same look are in, too.
+    pub fn hears_a_reading(&mut self, id: usize, input: Input) {
+        self.hears_without_turn(id, input);
+        if !std::mem::replace(&mut self.leaders[id].turning_soon, true) {
+            self.after(LOOK_TAKES_MS, Event::Leader(id, ToLeader::Turn));
         }
     }
 
-    /// Asks `decide` when the other readings of the same look are in too.
-    fn ask_soon(&mut self, id: usize) {
-        if !std::mem::replace(&mut self.leaders[id].deciding_soon, true) {
-            self.after(LOOK_TAKES_MS, Event::Leader(id, ToLeader::Decide));
+    fn hears_without_turn(&mut self, id: usize, input: Input) {
+        let at = self.moment();
+        self.leaders[id].machine.handle(input, at);
+    }
+
+    fn ask(&mut self, id: usize) {
+        if !std::mem::replace(&mut self.leaders[id].turning, true) {
+            self.after(0, Event::Leader(id, ToLeader::Turn));
         }
     }
 
-    fn observation(&mut self, id: usize) -> Observation {
+    fn turn(&mut self, id: usize) {
+        (self.leaders[id].turning, self.leaders[id].turning_soon) = (false, false);
         let fresh = self.fresh_id();
-        let leader = &self.leaders[id];
-        let members = leader.sights.iter().enumerate().map(|(member, sight)| MemberView {
-            ordinal: Ordinal(u8::try_from(member).expect("at most 9 members")),
-            pod: sight.pod.clone(),
-            agent: sight.agent.clone(),
-            server: sight.server.clone(),
-            new_connection: NewConnection::Unknown,
-            running_since: sight.running.map(|(_, since)| since),
-            dead_since: sight.dead_since,
-            answered_at: sight.answered_at,
-            busy: sight.flight.as_ref().map(|order| order.order.name()).or(sight.resting),
-            resting: sight.flight.is_none(),
-            stumbled: sight.stumbled,
-            progress: sight.progress.clone(),
-            maintained: Maintained::default(),
-        });
-        let term = leader.record.term;
-        let mut seen = Observation {
-            members: members.collect(),
-            no_acker_since: None,
-            routed: leader.routed,
-            routed_in: (leader.routed_in > Term(0)).then_some(leader.routed_in),
-            now: Millis(self.now),
-            my_term: leader.my_term.filter(|_| !leader.overwritten),
-            fresh_uid: DataUid(format!("uid-{fresh}")),
-            fresh_login: (format!("donor-{term}"), Secret("once".to_owned())),
-        };
-        let leader = &mut self.leaders[id];
-        let counts = leader.record.transition.is_none() && leader.record.primary.is_some();
-        if !counts || ackers::any_active(&leader.record, &seen) {
-            leader.no_acker_since = None;
-        } else {
-            leader.no_acker_since.get_or_insert(seen.now);
-        }
-        seen.no_acker_since = leader.no_acker_since;
-        seen
-    }
-
-    fn decide(&mut self, id: usize) {
-        (self.leaders[id].deciding, self.leaders[id].deciding_soon) = (false, false);
-        if self.leaders[id].writing {
-            return;
-        }
-        let seen = self.observation(id);
-        let version = self.leaders[id].version;
-        let decision = decide_with(self.rules(), &self.policy, &self.leaders[id].record, &seen);
-        if outdated::proof(&self.leaders[id].record, &seen).is_some() && self.mutant != Some(Mutant::PastBelieved) {
-            // Somebody else may have written since: the status is read before anything is made of it.
-            self.read_status(id);
-            if self.leaders[id].version != version {
-                return self.ask(id);
-            }
-        }
-        if decision.blocked != self.leaders[id].last.blocked {
-            self.say(|| format!("leader {id}: blocked {:?}", decision.blocked));
-        }
-        let acts = decision.acts.clone();
-        self.leaders[id].last = decision;
-        if acts.len() > 1 && acts.iter().any(|act| matches!(act, Act::Write { .. })) {
+        let term = self.leaders[id].machine.record().term;
+        let fresh =
+            Fresh { uid: DataUid(format!("uid-{fresh}")), login: (format!("donor-{term}"), Secret("once".to_owned())) };
+        let (at, machine) = (self.moment(), &mut self.leaders[id].machine);
+        let blocked = machine.decision().blocked.clone();
+        let effects = machine.turn(at, fresh);
+        let decision = machine.decision();
+        if decision.acts.len() > 1 && decision.acts.iter().any(|act| matches!(act, Act::Write { .. })) {
+            let acts = decision.acts.clone();
             self.broken(format!("a write does not stand alone: {acts:?}"));
         }
-        for act in acts {
-            if self.fault_at_act(id, &act) {
+        let now_blocked = self.leaders[id].machine.decision().blocked.clone();
+        if now_blocked != blocked {
+            self.say(|| format!("leader {id}: blocked {now_blocked:?}"));
+        }
+        for effect in effects {
+            if !self.perform(id, effect) {
                 return;
             }
-            self.perform(id, act);
         }
+        let wakes_at = self.leaders[id].machine.wakes_at(at.now).0.max(self.now + 1);
+        self.leaders[id].wakes_at = wakes_at;
+        self.after(wakes_at - self.now, Event::Leader(id, ToLeader::Wake(wakes_at)));
+    }
+
+    /// Does what a machine says; false when its process is gone before that.
+    fn perform(&mut self, id: usize, effect: Effect) -> bool {
+        match effect {
+            Effect::WriteStatus(object) => {
+                let record = record_codec::read(NAME, object.status.as_ref()).expect("what a machine writes");
+                let news = record != *self.leaders[id].machine.record();
+                if news && self.fault_at_act(id, is_failover(&record)) {
+                    return false;
+                }
+                self.write_status(id, object, record, news);
+            }
+            Effect::ReadStatus => self.read_status(id, false),
+            Effect::CheckStatus => self.read_status(id, true),
+            Effect::ReadService => self.read_service(id),
+            Effect::WriteService(patch) => {
+                if self.fault_at_act(id, false) {
+                    return false;
+                }
+                self.leads(id, patch);
+            }
+            Effect::Watch { ordinal, how } => self.watch(id, usize::from(ordinal.0), how),
+            Effect::Order { ordinal, command } => {
+                if self.fault_at_act(id, false) {
+                    return false;
+                }
+                self.give(id, usize::from(ordinal.0), command);
+            }
+            Effect::End => self.broken(format!("leader {id}: believes that the object is gone")),
+            Effect::Event(news) => {
+                self.say(|| format!("leader {id}: {} {}", news.reason.as_str(), news.note));
+            }
+            // Read by nobody here.
+            Effect::Label(_) | Effect::Failover(_) | Effect::Show(_) | Effect::Count(_) => {}
+        }
+        true
+    }
+
+    fn leads(&mut self, id: usize, patch: ServicePatch) {
+        self.say(|| format!("leader {id}: routes to {}", patch.member));
+        self.check_routed(id, patch.member);
+        self.write_service(id, patch);
     }
 
     fn rules(&self) -> Rules {
@@ -279,141 +251,32 @@ impl World {
         }
     }
 
-    /// True while the leader is inside a failover, or this act begins one.
-    pub fn is_failover(&self, id: usize, act: &Act) -> bool {
-        let in_failover = |record: &Record| {
-            record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Failover)
-        };
-        in_failover(&self.leaders[id].record) || matches!(act, Act::Write { record, .. } if in_failover(record))
+    /// True while the leader is inside a failover.
+    pub fn is_in_failover(&self, id: usize) -> bool {
+        is_failover(self.leaders[id].machine.record())
     }
 
-    /// A status write reaches the API server.
-    pub fn store_write(&mut self, id: usize, version: u64, record: Record) {
-        if self.leaders[id].side != 0 {
-            return;
-        }
-        let delay = self.dice.range(1, 8);
-        let accepted = version == self.store.version;
-        if accepted {
-            self.check_write(&record);
-            self.store.version += 1;
-            self.store.record = record.clone();
-            self.store.past.push(record.clone());
-        } else {
-            self.say(|| format!("leader {id}: conflict"));
-        }
-        let (record, version) = (accepted.then(|| Box::new(record)), self.store.version);
-        self.after(delay, Event::Leader(id, ToLeader::Wrote { record, version }));
-    }
-
-    fn wrote(&mut self, id: usize, record: Option<Record>, version: u64) {
-        self.leaders[id].writing = false;
-        let Some(record) = record else { return self.read_status(id) };
-        self.leaders[id].overwritten = false;
-        self.recorded(id, record, version, true);
-    }
-
-    /// The status is read: after a conflict, or because a watch shows what this leader has not written.
-    fn read_status(&mut self, id: usize) {
-        let leader = &self.leaders[id];
-        if leader.writing || leader.version == self.store.version {
-            return;
-        }
-        if leader.side != 0 {
-            return self.after(READ_AGAIN_MS, Event::Leader(id, ToLeader::StatusSeen));
-        }
-        if leader.deposed {
-            self.say(|| format!("leader {id}: a read shows that it is deposed"));
-            self.leaders[id].alive = false;
-            return;
-        }
-        let (found, version) = (self.store.record.clone(), self.store.version);
-        let foreign = found != leader.record && found.term <= leader.record.term;
-        if leader.my_term.is_some() && foreign && self.mutant != Some(Mutant::PastBelieved) {
-            self.say(|| format!("leader {id}: the status was overwritten"));
-            let leader = &mut self.leaders[id];
-            (leader.overwritten, leader.version) = (true, version);
-            return;
-        }
-        if found != leader.record {
-            self.leaders[id].my_term = None;
-        }
-        self.recorded(id, found, version, false);
-    }
-
-    fn recorded(&mut self, id: usize, record: Record, version: u64, mine: bool) {
-        let leader = &mut self.leaders[id];
-        leader.version = version;
-        if record.term != leader.record.term {
-            for sight in &mut leader.sights {
-                sight.stumbled |= sight.progress.is_passed_over();
-                sight.progress = Progress::default();
-            }
-            if mine {
-                leader.my_term = Some(record.term);
-            }
-        }
-        leader.record = record;
-        leader.hot_until = self.now + HOT_FOR_MS;
-    }
-
-    /// Somebody puts the status back to what it was so many writes ago, at most to the end of the initialisation: a backup of
-    /// the second before would make a datadir over every volume that has gone blank since.
-    pub fn status_rolled_back(&mut self, writes: u64) {
-        let Some(first) = self.store.past.iter().position(|record| record.primary.is_some()) else { return };
-        let last = self.store.past.len() - 1;
-        let then = last.saturating_sub(usize::try_from(writes).unwrap_or(last)).max(first);
-        let obeyed =
-            |host: &HostId| self.hosts[*host].volume.highest.as_ref().map_or(Term(0), |(token, _, _)| token.term);
-        let proven = self.current.iter().flatten().map(obeyed).min().unwrap_or_default();
-        if self.store.past[then].term >= proven {
-            // Nothing would tell a new operator that the status is older (docs/known-gaps.md).
-            return;
-        }
-        self.store.record = self.store.past[then].clone();
-        self.store.version += 1;
-        for leader in 0..self.leaders.len() {
-            let delay = self.dice.range(20, 200);
-            self.after(delay, Event::Leader(leader, ToLeader::StatusSeen));
+    /// Why the newest status is written.
+    pub fn why(&self, id: usize) -> String {
+        match self.leaders[id].machine.decision().acts.first() {
+            Some(Act::Write { why, .. }) => why.clone(),
+            _ => String::new(),
         }
     }
 
-    /// A patch of the primary Service reaches the API server. It is refused when another operator wrote the Service in a
-    /// later term.
-    pub fn service_write(&mut self, id: usize, version: u64, (to, term): (Ordinal, Term)) {
-        if version == self.service.version && self.leaders[id].side == 0 && self.service.term <= term {
-            self.service.before = self.service.to;
-            (self.service.to, self.service.changed, self.service.term) = (Some(to), self.now, term);
-            self.service.version += 1;
-        }
-        self.show_service(Some(id));
+    /// The object as a watch shows it.
+    pub fn desired(&self) -> Arc<Desired> {
+        Arc::new(Desired { object: self.object(), policy: self.policy.clone(), ..self.desired.clone() })
     }
 
-    /// Somebody else writes the primary Service.
-    pub fn service_edited(&mut self, to: Option<Ordinal>) {
-        self.service.before = self.service.to;
-        (self.service.to, self.service.changed) = (to, self.now);
-        self.service.version += 1;
-        self.show_service(None);
+    /// What a leader knows of a member.
+    pub fn view(&self, id: usize, member: Ordinal) -> beachmaster::topology::observation::MemberView {
+        self.leaders[id].machine.view(member, Millis(self.now)).expect("a member of the policy")
     }
+}
 
-    /// Every operator reads the Service when its watch shows a change; who wrote it hears at once.
-    fn show_service(&mut self, writer: Option<usize>) {
-        for leader in 0..self.leaders.len() {
-            let delay = if Some(leader) == writer { 2 } else { self.dice.range(20, 200) };
-            self.after(delay, Event::Leader(leader, ToLeader::ServiceSeen));
-        }
-    }
-
-    /// What a watch showed may be old, so the Service is read; behind a partition that is tried again.
-    fn read_service(&mut self, id: usize) {
-        if self.leaders[id].side != 0 {
-            return self.after(READ_AGAIN_MS, Event::Leader(id, ToLeader::ServiceSeen));
-        }
-        let leader = &mut self.leaders[id];
-        (leader.routed, leader.routed_in) = (self.service.to, self.service.term);
-        leader.service_version = self.service.version;
-    }
+fn is_failover(record: &Record) -> bool {
+    record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Failover)
 }
 
 /// A record on one line.

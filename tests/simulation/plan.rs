@@ -77,6 +77,8 @@ pub struct Plan {
     pub acts: u64,
     pub late_percent: u64,
     pub twice_percent: u64,
+    /// Answers of the API server that never come, to writes it has done.
+    pub lost_answers_percent: u64,
     /// Damaged volumes are whole again when the faults stop.
     pub volumes_heal: bool,
     pub heals: Vec<Heal>,
@@ -210,6 +212,7 @@ pub fn plan(dice: &mut Dice, members: usize) -> Plan {
     let mut plan = Plan {
         late_percent: if dice.chance(40) { dice.range(1, 15) } else { 0 },
         twice_percent: if dice.chance(40) { dice.range(1, 25) } else { 0 },
+        lost_answers_percent: if dice.chance(30) { dice.range(1, 15) } else { 0 },
         volumes_heal: dice.chance(60),
         ..Plan::default()
     };

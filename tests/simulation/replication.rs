@@ -325,6 +325,10 @@ impl World {
         for id in ends {
             self.drop_conn(id);
         }
+        // No operator knows yet that it acknowledges nothing any more.
+        let acked = self.conns.values().filter(|conn| conn.replica == host && conn.semi && !conn.donor);
+        let parted: Vec<HostId> = acked.map(|conn| conn.source).collect();
+        self.parted.extend(parted.into_iter().map(|source| ((source, host), self.now)));
         self.conns.retain(|_, conn| conn.replica != host);
         for client in self.clients_of(host) {
             self.disconnect(client);

@@ -1,111 +1,229 @@
 //! The roads between an operator process and the members: held streams to agents, SQL probes, and what may happen to
-//! messages on the way.
+//! messages on the way. Their schedules are those of `src/operator/cluster/{link,probe}`.
 
+use std::net::IpAddr;
+
+use beachmaster::control::effect::{Command, Watching};
+use beachmaster::control::input::{Input, LinkEvent, Reading};
+use beachmaster::control::limits;
 use beachmaster::gtid::GtidPosition;
-use beachmaster::orders::{Event as AgentSays, SignedOrder, Up};
-use beachmaster::topology::observation::{
-    AgentSight, IoThread, Millis, PodView, SemiSyncSource, ServerSight, ServerView, SlaveStatus,
-};
+use beachmaster::orders::{BootMillis, Order, Ordinal, PROTOCOL_VERSION, SignedOrder, Term, Up};
+use beachmaster::topology::observation::{IoThread, Millis, SemiSyncSource, ServerView, SlaveStatus};
 
-use crate::leader::{Link, Sight, ToLeader};
 use crate::member::{At, From, HostId, Io, Reply};
-use crate::steps::address;
+use crate::operator::ToLeader;
+use crate::steps::{address, resolve_address};
 use crate::world::{Event, World};
 
-/// Two missed pings of 5 s: a stream that says nothing is gone.
-const SILENT_STREAM_MS: u64 = 10_000;
+/// Three missed pings: a stream that says nothing is gone; the same of a member in doubt.
+const SILENCE_MS: u64 = 6_000;
+const DOUBT_SILENCE_MS: u64 = 1_500;
+/// Time between two pings, and the same of a member in doubt.
+const PING_MS: u64 = 2_000;
+const DOUBT_PING_MS: u64 = 500;
+/// How often streams are looked at: what a process would see at once is seen this late.
+const LOOK_MS: u64 = 250;
+const CLOSE_LOOK_MS: u64 = 50;
 /// Time to open an exec stream.
 const EXEC_MS: u64 = 30;
+/// Time between two readings at rest, and while something is going on.
+const PROBE_MS: u64 = 500;
+const EAGER_PROBE_MS: u64 = 50;
+/// A reading that was asked for begins this much later: after the answer in the clock's unit.
+const CLOCK_UNIT_MS: u64 = 2;
 /// Limit of a probe.
 const PROBE_LIMIT_MS: u64 = 1_000;
 
+/// A held stream to an agent.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub id: u64,
+    pub host: HostId,
+    /// The agent's clock, and when it was read.
+    clock: (BootMillis, At),
+    /// Messages arrive in the order in which they were sent.
+    last_up: At,
+    held_up_until: At,
+    silent_since: Option<At>,
+    pings_at: At,
+    open: bool,
+}
+
+/// What lies between an operator process and one member.
+#[derive(Debug, Clone, Default)]
+pub struct Road {
+    pub link: Option<Link>,
+    /// The machine knows that there is no stream.
+    told_away: bool,
+    watching: Watching,
+    /// The reading under way: one at a time on the held connection.
+    probing: Option<u64>,
+    /// Another one was asked for meanwhile.
+    again: bool,
+    /// Names the next reading that is due.
+    pub due: u64,
+    /// The run that the held SQL session is with.
+    session: Option<(HostId, beachmaster::orders::Incarnation)>,
+    /// An order that has no answer yet, its term, and when the machine gives it up.
+    open_order: Option<(String, Term, At)>,
+}
+
 impl World {
-    /// Opens, keeps and gives up streams.
-    pub fn look_at_links(&mut self, id: usize) {
-        for member in 0..self.leaders[id].sights.len() {
-            let host = self.current[member];
-            self.leaders[id].sights[member].pod = host.map(|host| PodView {
-                uid: self.hosts[host].pod_uid.clone(),
-                ip: Some(address(host)),
-                deleting: false,
-                node: None,
-            });
-            match self.leaders[id].sights[member].link.clone() {
-                Some(link) => self.look_at_link(id, member, &link),
-                None => self.open_link(id, member, host),
+    /// A machine wants a member to be watched like this.
+    pub fn watch(&mut self, id: usize, member: usize, how: Watching) {
+        let road = &mut self.leaders[id].roads[member];
+        let before = std::mem::replace(&mut road.watching, how);
+        let now = &road.watching;
+        let looks = (now.ip, now.eager, now.looks) != (before.ip, before.eager, before.looks);
+        if looks {
+            if road.probing.is_some() {
+                road.again = true;
+            } else {
+                self.probe_after(id, member, CLOCK_UNIT_MS);
             }
         }
     }
 
+    fn probe_after(&mut self, id: usize, member: usize, delay: u64) {
+        let due = self.fresh_id();
+        self.leaders[id].roads[member].due = due;
+        self.after(delay, Event::Leader(id, ToLeader::ProbeDue { member, due }));
+    }
+
+    /// Opens, keeps and gives up streams.
+    pub fn look_at_links(&mut self, id: usize) {
+        let mut closely = false;
+        for member in 0..self.leaders[id].roads.len() {
+            let road = &self.leaders[id].roads[member];
+            closely |= road.watching.doubt;
+            match road.link.clone() {
+                Some(link) => self.look_at_link(id, member, &link),
+                None => self.open_link(id, member),
+            }
+        }
+        let pause = if closely { CLOSE_LOOK_MS } else { LOOK_MS };
+        self.after(pause, Event::Leader(id, ToLeader::Look));
+    }
+
+    /// The pod that a stream is to be held to.
+    fn target(&self, id: usize, member: usize) -> Option<HostId> {
+        let wanted = self.leaders[id].roads[member].watching.pod.as_ref()?;
+        self.hosts.iter().position(|host| host.pod_uid == wanted.uid)
+    }
+
     fn look_at_link(&mut self, id: usize, member: usize, link: &Link) {
-        let reach = self.hosts[link.host].side == self.leaders[id].side;
-        let there = self.hosts[link.host].alive && self.hosts[link.host].agent.up;
-        let since = link.cut_since.unwrap_or(self.now);
-        let silent = self.now - since >= SILENT_STREAM_MS || self.current[member] != Some(link.host);
-        if (reach && !there) || (!reach && silent) {
+        let there = &self.hosts[link.host];
+        let reach = there.side == self.leaders[id].side;
+        let up = there.alive && there.agent.up;
+        let doubt = self.leaders[id].roads[member].watching.doubt;
+        let silence = if doubt { DOUBT_SILENCE_MS } else { SILENCE_MS };
+        let since = link.silent_since.unwrap_or(self.now);
+        let silent = !reach && self.now - since >= silence;
+        if (reach && !up) || silent || self.target(id, member) != Some(link.host) {
             return self.close_link(id, member);
         }
-        if let Some(link) = &mut self.leaders[id].sights[member].link {
-            link.cut_since = (!reach).then_some(since);
-        }
-        if reach && link.open && self.dice.chance(20) {
-            let state = self.agent_state(link.host);
-            self.send_up(link.host, Reply { leader: id, link: link.id }, Up::Pong { n: 0, state });
+        let (now, pause) = (self.now, if doubt { DOUBT_PING_MS } else { PING_MS });
+        let Some(link) = &mut self.leaders[id].roads[member].link else { return };
+        link.silent_since = (!reach).then_some(since);
+        if reach && link.open && now >= link.pings_at.min(now + pause) {
+            link.pings_at = now + pause;
+            let (host, link) = (link.host, link.id);
+            let state = self.agent_state(host);
+            self.send_up(host, Reply { leader: id, link }, Up::Pong { n: 0, state });
         }
     }
 
-    fn open_link(&mut self, id: usize, member: usize, host: Option<HostId>) {
-        let open = host.filter(|host| {
+    fn open_link(&mut self, id: usize, member: usize) {
+        let target = self.target(id, member);
+        let open = target.filter(|host| {
             let there = &self.hosts[*host];
             there.alive && there.agent.up && there.side == self.leaders[id].side
         });
-        let since = Millis(self.now);
-        let sight = &mut self.leaders[id].sights[member];
-        if sight.agent == AgentSight::Unknown && open.is_none() {
-            sight.agent = AgentSight::Away { since };
-        }
-        let Some(host) = open else { return };
+        let Some(host) = open else {
+            let known = self.leaders[id].roads[member].watching.known;
+            if known && !std::mem::replace(&mut self.leaders[id].roads[member].told_away, true) {
+                self.link_tells(id, member, LinkEvent::Away { why: "no way there".to_owned() });
+            }
+            return;
+        };
         let link = self.fresh_id();
         let clock = (self.boot_ms(host), self.now);
-        self.leaders[id].sights[member].link =
-            Some(Link { id: link, host, clock, last_up: 0, cut_since: None, open: false });
+        self.leaders[id].roads[member].link = Some(Link {
+            id: link,
+            host,
+            clock,
+            last_up: 0,
+            held_up_until: 0,
+            silent_since: None,
+            pings_at: self.now + PING_MS,
+            open: false,
+        });
         self.after(EXEC_MS, Event::Leader(id, ToLeader::Linked { member, link, host }));
     }
 
     /// The first line of a stream.
     pub fn linked(&mut self, id: usize, member: usize, link: u64, host: HostId) {
-        let state = self.agent_state(host);
+        let reach = self.hosts[host].side == self.leaders[id].side;
+        let there = reach && self.hosts[host].alive && self.hosts[host].agent.up;
         let clock = (self.boot_ms(host), self.now);
-        let sight = &mut self.leaders[id].sights[member];
-        if let Some(mine) = sight.link.as_mut().filter(|mine| mine.id == link) {
-            (mine.open, mine.clock) = (true, clock);
-            self.sees_state(id, member, state);
+        let road = &mut self.leaders[id].roads[member];
+        let Some(mine) = road.link.as_mut().filter(|mine| mine.id == link) else { return };
+        if !there {
+            road.link = None;
+            return;
         }
+        (mine.open, mine.clock) = (true, clock);
+        (road.told_away, road.open_order) = (false, None);
+        let state = Box::new(self.agent_state(host));
+        self.link_tells(id, member, LinkEvent::Greeted { state });
     }
 
-    pub fn close_link(&mut self, id: usize, member: usize) {
-        let since = Millis(self.now);
-        let sight = &mut self.leaders[id].sights[member];
-        sight.link = None;
-        sight.agent = AgentSight::Away { since };
-        if let Some(order) = &sight.flight {
-            let id_of_order = order.id.clone();
-            self.after(1, Event::Leader(id, ToLeader::Timeout { member, id: id_of_order }));
-        }
+    fn close_link(&mut self, id: usize, member: usize) {
+        let road = &mut self.leaders[id].roads[member];
+        (road.link, road.told_away, road.open_order) = (None, true, None);
+        self.link_tells(id, member, LinkEvent::Away { why: "the stream ended".to_owned() });
+    }
+
+    fn link_tells(&mut self, id: usize, member: usize, event: LinkEvent) {
+        self.hears(id, Input::Link { ordinal: ordinal(member), event });
     }
 
     /// All open streams to an agent.
     pub fn links_to(&self, host: HostId) -> Vec<Reply> {
-        let of = |(leader, sight): (usize, &Sight)| {
-            let link = sight.link.as_ref().filter(|link| link.open && link.host == host)?;
+        let of = |(leader, road): (usize, &Road)| {
+            let link = road.link.as_ref().filter(|link| link.open && link.host == host)?;
             Some(Reply { leader, link: link.id })
         };
         let alive = self.leaders.iter().enumerate().filter(|(_, leader)| leader.alive);
-        alive.flat_map(|(id, leader)| leader.sights.iter().map(move |sight| (id, sight))).filter_map(of).collect()
+        alive.flat_map(|(id, leader)| leader.roads.iter().map(move |road| (id, road))).filter_map(of).collect()
+    }
+
+    /// A machine gives an order.
+    pub fn give(&mut self, id: usize, member: usize, command: Command) {
+        let Command { id: name, token, order, limit } = command;
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let open = &self.leaders[id].roads[member].open_order;
+        let waits = open.as_ref().is_some_and(|(_, term, until)| *term == token.term && self.now < *until);
+        if waits && order != Order::Fence {
+            return self.broken(format!("leader {id}: {} given to busy member {member}", order.name()));
+        }
+        let until = limits::give_up(&order, Millis(self.now)).0;
+        self.leaders[id].roads[member].open_order = Some((name.clone(), token.term, until));
+        let link = self.leaders[id].roads[member].link.clone().filter(|link| link.open);
+        // Orders are dropped while no stream is open.
+        let Some(link) = link else { return };
+        let deadline = BootMillis(link.clock.0.0 + (self.now - link.clock.1) + limit);
+        let order = SignedOrder { v: PROTOCOL_VERSION, id: name, token, deadline, order };
+        self.check_order_given(id, member, &order);
+        self.stats.orders += 1;
+        self.say(|| {
+            format!("leader {id}: orders {member}: {:?} ({}/{})", order.order, order.token.term, order.token.seq)
+        });
+        self.send_order(&link, Reply { leader: id, link: link.id }, order);
     }
 
     /// Sends an order down a stream: it may come late, or twice.
-    pub fn send_order(&mut self, link: &Link, reply: Reply, order: SignedOrder) {
+    fn send_order(&mut self, link: &Link, reply: Reply, order: SignedOrder) {
         let host = link.host;
         let messy = self.calm.is_none();
         let late = messy && self.dice.chance(self.plan.late_percent);
@@ -121,90 +239,90 @@ impl World {
     pub fn send_up(&mut self, host: HostId, reply: Reply, up: Up) {
         let delay = self.dice.range(1, 3);
         let now = self.now;
-        let sights = self.leaders[reply.leader].sights.iter_mut().enumerate();
-        let links = sights.filter_map(|(member, sight)| Some((member, sight.link.as_mut()?)));
+        let roads = self.leaders[reply.leader].roads.iter_mut().enumerate();
+        let links = roads.filter_map(|(member, road)| Some((member, road.link.as_mut()?)));
         let Some((member, link)) = links.into_iter().find(|(_, link)| link.id == reply.link) else { return };
         let arrives = (now + delay).max(link.last_up);
         link.last_up = arrives;
         self.after(arrives - now, Event::Up { host, reply, member, up: Box::new(up) });
     }
 
-    /// A line from an agent arrives.
+    /// A line from an agent arrives, unless a partition or a stopped machine holds it up.
     pub fn up_arrives(&mut self, host: HostId, reply: Reply, member: usize, up: Up) {
-        let leader = &self.leaders[reply.leader];
-        let mine = leader.sights[member].link.as_ref().is_some_and(|link| link.id == reply.link);
-        if !leader.alive || !mine {
+        let now = self.now;
+        let leader = &mut self.leaders[reply.leader];
+        let cut = leader.side != self.hosts[host].side;
+        let stalled_until = leader.stalled_until;
+        let Some(link) = leader.roads[member].link.as_mut().filter(|link| leader.alive && link.id == reply.link) else {
             return;
-        }
-        let stalled = leader.stalled_until.saturating_sub(self.now);
-        if stalled > 0 || leader.side != self.hosts[host].side {
-            return self.after(stalled.max(300), Event::Up { host, reply, member, up: Box::new(up) });
+        };
+        let until = link.held_up_until.max(stalled_until).max(if cut { now + 1 } else { now });
+        if until > now {
+            let until = if cut && link.held_up_until <= now { now + 300 } else { until };
+            link.held_up_until = until;
+            return self.after(until - now, Event::Up { host, reply, member, up: Box::new(up) });
         }
         let (Up::Hello { state, .. } | Up::Pong { state, .. } | Up::Answer { state, .. } | Up::Event { state, .. }) =
             &up;
-        let clock = (state.boot_ms, self.now);
-        self.sees_state(reply.leader, member, state.clone());
-        let sight = &mut self.leaders[reply.leader].sights[member];
-        if let Some(link) = &mut sight.link {
-            link.clock = clock;
+        link.clock = (state.boot_ms, now);
+        if let Up::Answer { re, .. } = &up {
+            leader.roads[member].open_order.take_if(|(name, _, _)| name == re);
         }
-        match up {
-            Up::Answer { re, outcome, .. } => self.answered(reply.leader, member, &re, outcome),
-            Up::Event { event: AgentSays::Exited, .. } => {
-                sight.server = ServerSight::Refused { since: Millis(self.now) };
-                sight.probing = None;
-            }
-            Up::Event { event: AgentSays::Answers, .. } => {
-                // What the agent says first comes one millisecond before the reading begins.
-                self.after(1, Event::Leader(reply.leader, ToLeader::Reopen { member }));
-            }
-            _ => {}
-        }
-        self.ask(reply.leader);
+        self.link_tells(reply.leader, member, LinkEvent::Told { up: Box::new(up) });
     }
 
-    /// Sends the query of a reading.
+    /// Sends the query of a reading; one at a time.
     pub fn begin_probe(&mut self, id: usize, member: usize) {
         let (probe, begun) = (self.fresh_id(), self.now);
-        self.leaders[id].sights[member].probing = Some(probe);
+        let road = &mut self.leaders[id].roads[member];
+        if road.probing.is_some() {
+            road.again = true;
+            return;
+        }
+        road.probing = Some(probe);
         let delay = self.dice.range(0, 2);
         self.after(delay, Event::Leader(id, ToLeader::Probe { member, probe, begun }));
     }
 
     /// Reads a member over SQL. What is seen is not older than `begun`, but may come late.
     pub fn probe(&mut self, id: usize, member: usize, probe: u64, begun: At) {
-        let host = self.current[member];
+        let road = &self.leaders[id].roads[member];
+        let (ip, session) = (road.watching.ip, road.session);
+        let host = ip.map(|ip: IpAddr| resolve_address(&ip.to_string()));
         let reach = host.filter(|host| self.hosts[*host].side == self.leaders[id].side && self.hosts[*host].alive);
         let late = self.calm.is_none() && self.dice.chance(3);
-        let (sight, delay) = match reach {
-            None => (ServerSight::Silent { since: Millis(begun) }, PROBE_LIMIT_MS),
-            Some(host) if self.hosts[host].answering().is_none() => {
-                (ServerSight::Refused { since: Millis(begun) }, self.dice.range(1, 3))
-            }
-            Some(host) => {
-                let view = Box::new(self.server_view(host, begun));
-                let delay = if late { self.dice.range(50, 900) } else { self.dice.range(1, 4) };
-                (ServerSight::Answers { view, before: None }, delay)
-            }
+        let (reading, delay, session) = match reach {
+            None if ip.is_none() => (Reading::Silent, 0, None),
+            None => (Reading::Silent, PROBE_LIMIT_MS, None),
+            Some(host) => match self.hosts[host].answering().map(|server| server.incarnation) {
+                None => (Reading::Refused, self.dice.range(1, 3), None),
+                Some(run) => {
+                    let held = Some((host, run));
+                    let view = Box::new(self.server_view(host, begun));
+                    let delay = if late { self.dice.range(50, 900) } else { self.dice.range(1, 4) };
+                    (Reading::Answers { view, first: session != held }, delay, held)
+                }
+            },
         };
-        let probed = ToLeader::Probed { member, probe, sight: Box::new(sight) };
+        self.leaders[id].roads[member].session = session;
+        let probed = ToLeader::Probed { member, probe, reading: Box::new(reading) };
         self.after(delay, Event::Leader(id, probed));
     }
 
-    /// A reading has come back, unless its connection was given up meanwhile.
-    pub fn probed(&mut self, id: usize, member: usize, probe: u64, sight: ServerSight) {
-        let sees = &mut self.leaders[id].sights[member];
-        if sees.probing.take_if(|probing| *probing == probe).is_none() {
+    /// A reading has come back.
+    pub fn probed(&mut self, id: usize, member: usize, probe: u64, reading: Reading) {
+        let road = &mut self.leaders[id].roads[member];
+        if road.probing.take_if(|probing| *probing == probe).is_none() {
             return;
         }
-        sees.server = match (std::mem::take(&mut sees.server), sight) {
-            (ServerSight::Refused { since }, ServerSight::Refused { .. }) => ServerSight::Refused { since },
-            (ServerSight::Silent { since }, ServerSight::Silent { .. }) => ServerSight::Silent { since },
-            (ServerSight::Answers { view: old, .. }, ServerSight::Answers { view, .. }) => {
-                ServerSight::Answers { view, before: Some(old) }
-            }
-            (_, sight) => sight,
+        let again = std::mem::take(&mut road.again);
+        let pause = match road.watching.eager {
+            _ if again => CLOCK_UNIT_MS,
+            true => EAGER_PROBE_MS,
+            false => PROBE_MS,
         };
+        self.probe_after(id, member, pause);
+        self.hears_a_reading(id, Input::Probe { ordinal: ordinal(member), reading });
     }
 
     fn server_view(&self, host: HostId, begun: At) -> ServerView {
@@ -264,4 +382,8 @@ impl World {
             by_gtid: true,
         }
     }
+}
+
+fn ordinal(member: usize) -> Ordinal {
+    Ordinal(u8::try_from(member).expect("at most 9 members"))
 }

@@ -9,10 +9,11 @@ use beachmaster::orders::{
 };
 use beachmaster::topology::record::member_of;
 
-use crate::acts::WAITING_ORDER_MS;
 use crate::member::{From, HostId, Io, Kept, Run, Slave, position_of};
 use crate::world::{Mutant, World};
 
+/// Limit of orders that wait (`control::limits`).
+const WAITING_ORDER_MS: u64 = 20_000;
 /// A waiting order answers after this time.
 pub const LONGEST_WAIT_MS: u64 = 2_900;
 /// A member that applies nothing for this long of what it has received is held up.
@@ -51,7 +52,7 @@ pub fn address(host: HostId) -> String {
     format!("10.0.0.{host}")
 }
 
-fn resolve_address(address: &str) -> HostId {
+pub fn resolve_address(address: &str) -> HostId {
     address.trim_start_matches("10.0.0.").parse().expect("addresses are those of `address`")
 }
 

@@ -3,6 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use beachmaster::api::ReplicationCluster;
+use beachmaster::control::desired::Desired;
+use beachmaster::control::effect::ServicePatch;
 use beachmaster::gtid::Gtid;
 use beachmaster::orders::{Incarnation, Ordinal, SignedOrder, Term, Up};
 use beachmaster::topology::policy::Policy;
@@ -10,9 +13,10 @@ use beachmaster::topology::record::Record;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::api_server::{Service, Store, applied};
 use crate::clients::Client;
-use crate::leader::{Leader, ToLeader};
 use crate::member::{At, Conn, Host, HostId};
+use crate::operator::{Operator, ToLeader};
 use crate::plan::Plan;
 
 /// A deliberate mistake that the simulation must find.
@@ -78,14 +82,20 @@ pub enum Event {
     Elect,
     Store {
         leader: usize,
-        version: u64,
+        object: Box<ReplicationCluster>,
         record: Box<Record>,
+    },
+    StoreRead {
+        leader: usize,
+        /// Only to see whether the record still says the same.
+        check: bool,
     },
     Service {
         leader: usize,
-        version: u64,
-        to: Ordinal,
-        term: Term,
+        patch: ServicePatch,
+    },
+    ServiceRead {
+        leader: usize,
     },
     Fault(usize),
     Heal(u64),
@@ -113,32 +123,6 @@ impl Ord for Entry {
     }
 }
 
-/// The status: one linearizable object, and everything that operators ever wrote to it.
-#[derive(Debug, Default)]
-pub struct Store {
-    pub record: Record,
-    pub version: u64,
-    pub past: Vec<Record>,
-}
-
-impl Store {
-    /// What an operator wrote last, whatever somebody else has put in its place.
-    pub fn truth(&self) -> &Record {
-        self.past.last().unwrap_or(&self.record)
-    }
-}
-
-/// The primary Service.
-#[derive(Debug, Default)]
-pub struct Service {
-    pub to: Option<Ordinal>,
-    pub before: Option<Ordinal>,
-    pub changed: At,
-    pub version: u64,
-    /// The term of the last operator that wrote it.
-    pub term: Term,
-}
-
 /// An acknowledged transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct Acked {
@@ -162,6 +146,8 @@ pub struct Stats {
     /// Commits of replicas that somebody made writable.
     pub by_strays: u64,
     pub crashes_in_failover: u64,
+    /// Writes that were done and whose answer never came.
+    pub lost_answers: u64,
     pub acked: u64,
     pub orders: u64,
     pub blocked: u64,
@@ -174,6 +160,8 @@ pub struct World {
     inserted: u64,
     pub dice: Dice,
     pub policy: Policy,
+    /// The object as the user applied it.
+    pub desired: Desired,
     pub plan: Plan,
     pub hosts: Vec<Host>,
     /// The pod the API server shows for each member.
@@ -182,7 +170,7 @@ pub struct World {
     pub next_id: u64,
     pub store: Store,
     pub service: Service,
-    pub leaders: Vec<Leader>,
+    pub leaders: Vec<Operator>,
     pub clients: Vec<Client>,
     pub acked: Vec<Acked>,
     /// First acknowledgement a client got from each reign.
@@ -193,7 +181,7 @@ pub struct World {
     pub acked_since_calm: u64,
     /// When a replica's connection to a primary acknowledged last, by (source, replica).
     pub acknowledged_by: BTreeMap<(HostId, HostId), At>,
-    /// When an acker's connection to its source was cut last, silently.
+    /// When an acker's connection to its source was cut last, by the network or because the acker died.
     pub parted: BTreeMap<(HostId, HostId), At>,
     /// Pods shut out by a primary; one that was deleted by force stays so (docs/known-gaps.md).
     pub shut_out: BTreeSet<HostId>,
@@ -244,6 +232,7 @@ impl World {
             queue: BinaryHeap::new(),
             inserted: 0,
             dice,
+            desired: applied(policy.members.len()),
             policy,
             plan,
             hosts: Vec::new(),
@@ -300,8 +289,10 @@ impl World {
             Event::Up { host, reply, member, up } => self.up_arrives(host, reply, member, *up),
             Event::Leader(leader, what) => self.leader_gets(leader, what),
             Event::Elect => self.elect(),
-            Event::Store { leader, version, record } => self.store_write(leader, version, *record),
-            Event::Service { leader, version, to, term } => self.service_write(leader, version, (to, term)),
+            Event::Store { leader, object, record } => self.store_write(leader, object, *record),
+            Event::StoreRead { leader, check } => self.store_read(leader, check),
+            Event::Service { leader, patch } => self.service_written(leader, patch),
+            Event::ServiceRead { leader } => self.service_read(leader),
             Event::Fault(index) => self.planned_fault(index),
             Event::Heal(what) => self.heal(what),
             Event::Calm => self.calm_down(),
