@@ -15,6 +15,7 @@ use super::input::{CallFailed, Input};
 use super::labels::{PodLabels, SETTLED_MS, Wanted};
 use super::member::{Member, News, order_id};
 use super::members::Members;
+use super::mistakes::Mistakes;
 use super::primary_service::{Lead, PrimaryService, ServiceError, Step as ServiceStep};
 use super::record_codec::{self, RecordError};
 use super::status::{self, Scene};
@@ -83,6 +84,7 @@ enum Write {
 pub struct Cluster {
     leader: Leader,
     rules: Rules,
+    mistakes: Mistakes,
     desired: Arc<Desired>,
     members: Members,
     store: StatusStore,
@@ -119,6 +121,7 @@ impl Cluster {
         Ok(Self {
             leader,
             rules: Rules::default(),
+            mistakes: Mistakes::default(),
             members: Members::new(spec.spec.members),
             store: StatusStore::open(desired.object.clone())?,
             service: PrimaryService::new(spec.name.clone()),
@@ -143,11 +146,12 @@ impl Cluster {
         })
     }
 
-    /// The same under other rules; only for tests that prove that broken rules are noticed.
+    /// The same with mistakes; only for tests that prove that they are noticed.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_rules(self, rules: Rules) -> Self {
-        Self { rules, ..self }
+    pub fn with_mistakes(mut self, rules: Rules, mistakes: Mistakes) -> Self {
+        self.members.err(mistakes);
+        Self { rules, mistakes, ..self }
     }
 
     /// The record as this leader knows it.
@@ -213,6 +217,7 @@ impl Cluster {
                 let written = self.service.written(result, now);
                 self.service_goes_on(written, now);
             }
+            Input::ServiceChanged if self.mistakes.service_unchecked => {}
             Input::ServiceChanged => self.service.changed(),
         }
     }
@@ -354,6 +359,10 @@ impl Cluster {
 
     fn written(&mut self, result: Result<Box<ReplicationCluster>, CallFailed>, at: Moment) {
         let Some(write) = self.writing.take() else { return };
+        let result = match result {
+            Err(failed) if self.mistakes.lost_write_believed && !failed.conflict => Ok(self.store.as_if_written()),
+            result => result,
+        };
         let result = self.store.written(result, at.now);
         if let Err(error) = &result {
             let term = self.store.record().term;

@@ -2,6 +2,7 @@
 
 use super::input::{LinkEvent, Reading, Try};
 use super::limits;
+use super::mistakes::Mistakes;
 use super::pod::{PodFacts, Trouble};
 use crate::orders::{
     AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
@@ -51,6 +52,7 @@ pub struct Member {
     answered_last: Option<Millis>,
     stumbled: bool,
     maintained: Maintained,
+    mistakes: Mistakes,
 }
 
 /// What the length of an outage is told from.
@@ -117,7 +119,15 @@ impl Member {
         hangs || self.runs.is_some() && !matches!(self.server, ServerSight::Answers { .. })
     }
 
+    /// Makes mistakes from now on; only for tests that prove that they are noticed.
+    pub(super) fn err(&mut self, mistakes: Mistakes) {
+        self.mistakes = mistakes;
+    }
+
     fn busy(&self, now: Millis) -> Option<&'static str> {
+        if self.mistakes.orders_while_busy {
+            return None;
+        }
         let paused = self.pause.filter(|(_, until)| now < *until).map(|(order, _)| order);
         self.flight.as_ref().map(|flight| flight.order.name()).or(paused)
     }
@@ -275,7 +285,8 @@ impl Member {
     }
 
     fn answered(&mut self, re: &str, outcome: Outcome, now: Millis) -> Option<News> {
-        let flight = self.flight.take_if(|flight| flight.id == re)?;
+        let any = self.mistakes.any_answer_taken;
+        let flight = self.flight.take_if(|flight| flight.id == re || any)?;
         self.answered_at = Some(now);
         self.maintained.note(&flight.order, now);
         match outcome {
@@ -314,7 +325,10 @@ impl Member {
     }
 
     /// What the probe tells.
-    pub fn probed(&mut self, reading: Reading, now: Millis) {
+    pub fn probed(&mut self, mut reading: Reading, now: Millis) {
+        if let (Reading::Answers { view, .. }, true) = (&mut reading, self.mistakes.stale_reading_believed) {
+            view.begun = now;
+        }
         if let (Reading::Answers { view, .. }, Some(dead)) = (&reading, self.dead_since)
             && view.begun <= dead
         {

@@ -6,6 +6,7 @@ use super::effect::{Command, Effect, Watching};
 use super::input::{LinkEvent, Reading, Try};
 use super::limits;
 use super::member::{Member, News};
+use super::mistakes::Mistakes;
 use super::pod::{PodFacts, Trouble};
 use crate::orders::{Order, Ordinal, Token};
 use crate::topology::observation::{MemberView, Millis};
@@ -32,6 +33,11 @@ impl Members {
             asked: Watching::default(),
         };
         Self((0..size).map(Ordinal).map(member).collect())
+    }
+
+    /// Makes mistakes from now on; only for tests that prove that they are noticed.
+    pub(super) fn err(&mut self, mistakes: Mistakes) {
+        self.0.iter_mut().for_each(|watched| watched.member.err(mistakes));
     }
 
     fn watched(&mut self, ordinal: Ordinal) -> Option<&mut WatchedMember> {

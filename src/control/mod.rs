@@ -15,6 +15,8 @@ pub mod labels;
 pub mod limits;
 pub mod member;
 pub mod members;
+#[doc(hidden)]
+pub mod mistakes;
 pub mod pod;
 pub mod primary_service;
 pub mod record_codec;

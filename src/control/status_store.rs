@@ -181,6 +181,11 @@ impl StatusStore {
         Effect::WriteStatus(Box::new(object))
     }
 
+    /// The object as it would be after the write under way; only for a test that proves that such a belief is noticed.
+    pub(super) fn as_if_written(&self) -> Box<ReplicationCluster> {
+        Box::new(self.object.clone())
+    }
+
     /// The write has ended. After a conflict the object is read at once; an API server in trouble gets a pause.
     ///
     /// # Errors

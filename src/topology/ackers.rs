@@ -255,7 +255,12 @@ pub fn stuck<'a>(record: &'a Record, seen: &'a Observation, primary: &MemberView
 pub fn to_evict(rules: Rules, record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
     // An entry leaves only when somebody else acknowledges meanwhile and can take over; without, shutting it out would gain
     // nothing and stop all writes. Both pods of a name share an account: shutting out the old one shuts out the new one, too.
-    let has_another = |ordinal| active(record, seen).any(|other| other.ordinal != ordinal);
+    // Nor does one count that has just been shut out itself and was not seen connected since.
+    let is_seen_back = |other: &MemberView| {
+        let evicted = primary.progress.evicted.get(&other.ordinal);
+        evicted.is_none_or(|at| other.current_view().is_some_and(|view| view.begun > *at))
+    };
+    let has_another = |ordinal| active(record, seen).any(|other| other.ordinal != ordinal && is_seen_back(other));
     record.ackers.iter().find_map(|acker| {
         let gone = match seen.member(acker.member) {
             None => true,

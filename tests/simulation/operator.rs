@@ -7,6 +7,7 @@ use beachmaster::control::cluster::{Cluster, Fresh, Leader, Moment};
 use beachmaster::control::desired::Desired;
 use beachmaster::control::effect::{Effect, ServicePatch};
 use beachmaster::control::input::{Input, Reading};
+use beachmaster::control::mistakes::Mistakes;
 use beachmaster::control::record_codec;
 use beachmaster::orders::{DataUid, Ordinal, Secret};
 use beachmaster::topology::decide::Act;
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 use crate::api_server::NAME;
 use crate::member::{At, HostId};
 use crate::roads::Road;
-use crate::world::{Event, Mutant, World};
+use crate::world::{Event, LoopMutant, Mutant, World};
 
 /// Time in which most readings of one look come in.
 const LOOK_TAKES_MS: u64 = 4;
@@ -78,7 +79,7 @@ impl World {
             deposed: false,
             stalled_until: 0,
             side: 0,
-            machine: machine.with_rules(self.rules()),
+            machine: machine.with_mistakes(self.rules(), self.mistakes()),
             roads: vec![Road::default(); self.policy.members.len()],
             shown_at: self.now,
             turning: false,
@@ -248,6 +249,17 @@ impl World {
             believes_the_past: self.mutant == Some(Mutant::PastBelieved),
             past_acknowledgements: self.mutant == Some(Mutant::PastAcknowledgements),
             ignore_strays: self.mutant == Some(Mutant::StraysIgnored),
+        }
+    }
+
+    fn mistakes(&self) -> Mistakes {
+        let makes = |mutant| self.mutant == Some(Mutant::Loop(mutant));
+        Mistakes {
+            stale_reading_believed: makes(LoopMutant::StaleReadingBelieved),
+            lost_write_believed: makes(LoopMutant::LostWriteBelieved),
+            orders_while_busy: makes(LoopMutant::OrdersWhileBusy),
+            service_unchecked: makes(LoopMutant::ServiceUnchecked),
+            any_answer_taken: makes(LoopMutant::AnyAnswerTaken),
         }
     }
 

@@ -77,6 +77,8 @@ pub struct Plan {
     pub acts: u64,
     pub late_percent: u64,
     pub twice_percent: u64,
+    /// Readings over SQL that are 50 to 900 ms old when they come.
+    pub late_readings_percent: u64,
     /// Answers of the API server that never come, to writes it has done.
     pub lost_answers_percent: u64,
     /// Damaged volumes are whole again when the faults stop.
@@ -212,6 +214,7 @@ pub fn plan(dice: &mut Dice, members: usize) -> Plan {
     let mut plan = Plan {
         late_percent: if dice.chance(40) { dice.range(1, 15) } else { 0 },
         twice_percent: if dice.chance(40) { dice.range(1, 25) } else { 0 },
+        late_readings_percent: if dice.chance(25) { dice.range(5, 40) } else { 3 },
         lost_answers_percent: if dice.chance(30) { dice.range(1, 15) } else { 0 },
         volumes_heal: dice.chance(60),
         ..Plan::default()

@@ -205,7 +205,8 @@ impl World {
         let open = &self.leaders[id].roads[member].open_order;
         let waits = open.as_ref().is_some_and(|(_, term, until)| *term == token.term && self.now < *until);
         if waits && order != Order::Fence {
-            return self.broken(format!("leader {id}: {} given to busy member {member}", order.name()));
+            let name = order.name();
+            return self.broken(format!("invariant 5: leader {id}: {name} given to busy member {member}"));
         }
         let until = limits::give_up(&order, Millis(self.now)).0;
         self.leaders[id].roads[member].open_order = Some((name.clone(), token.term, until));
@@ -290,7 +291,7 @@ impl World {
         let (ip, session) = (road.watching.ip, road.session);
         let host = ip.map(|ip: IpAddr| resolve_address(&ip.to_string()));
         let reach = host.filter(|host| self.hosts[*host].side == self.leaders[id].side && self.hosts[*host].alive);
-        let late = self.calm.is_none() && self.dice.chance(3);
+        let late = self.calm.is_none() && self.dice.chance(self.plan.late_readings_percent);
         let (reading, delay, session) = match reach {
             None if ip.is_none() => (Reading::Silent, 0, None),
             None => (Reading::Silent, PROBE_LIMIT_MS, None),

@@ -37,6 +37,18 @@ pub enum Mutant {
     PastAcknowledgements,
     /// A replica that somebody has made writable is treated like any other in a transition, by operator and agent.
     StraysIgnored,
+    /// A mistake of the loop (`control::mistakes`).
+    Loop(LoopMutant),
+}
+
+/// A mistake of the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoopMutant {
+    StaleReadingBelieved,
+    LostWriteBelieved,
+    OrdersWhileBusy,
+    ServiceUnchecked,
+    AnyAnswerTaken,
 }
 
 /// Something that will happen.

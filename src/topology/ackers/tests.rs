@@ -61,6 +61,20 @@ fn one_of_two_ackers_is_shut_out_when_it_is_away_and_does_not_acknowledge_either
 }
 
 #[test]
+fn one_acker_is_shut_out_after_the_other_has_come_back() {
+    let (mut record, mut seen) = acknowledged_by(2);
+    // Earlier runs on other nodes, of which nobody knows whether they are over.
+    let earlier = |ordinal| Acker { pod_uid: "old".to_owned(), boot_id: "old".to_owned(), ..acker(ordinal, 0) };
+    record.ackers.extend([earlier(1), earlier(2)]);
+    assert_eq!(evicted(&record, &seen), Some(Ordinal(1)));
+    seen.members[0].progress.evicted.insert(Ordinal(1), Millis(59_000));
+    record.ackers.remove(2);
+    assert_eq!(evicted(&record, &seen), None, "what is read of the first was so before it was shut out");
+    edit(&mut seen.members[1], |view| view.begun = Millis(59_001));
+    assert_eq!(evicted(&record, &seen), Some(Ordinal(2)));
+}
+
+#[test]
 fn a_run_ends_in_its_pod_or_on_its_volume_under_its_kernel() {
     let (record, mut seen) = acknowledged_by(2);
     for member in &mut seen.members {
