@@ -328,7 +328,7 @@ impl Cluster {
         };
         // While no primary is at rest nobody can be connected to it: that time counts against no acker.
         let rests = record.transition.is_none() && record.primary.is_some();
-        let alone = rests && !ackers::any_active(record, &seen);
+        let alone = rests && !ackers::any_active(&self.desired.policy, record, &seen);
         self.no_acker_since = alone.then(|| self.no_acker_since.unwrap_or(now));
         seen.no_acker_since = self.no_acker_since;
         if let Some(primary) = record.primary.and_then(|primary| self.members.get(primary)) {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::event_reason::EventReason;
+use super::gauges::Gauges;
 use super::labels::LabelPatch;
 use super::pod::PodTarget;
-use super::telemetry::Gauges;
 use super::timeline::{Point, Story};
 use crate::api::ReplicationCluster;
 use crate::orders::{Order, Ordinal, Term, Token};

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod desired;
 pub mod effect;
 pub mod event_reason;
+pub mod gauges;
 pub mod input;
 pub mod labels;
 pub mod limits;

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use super::effect::{Count, Effect, News as Told};
 use super::event_reason::EventReason;
+use super::gauges::{Gauges, MemberGauges};
 use super::member::{Member, News};
 use super::pod::{UNSCHEDULABLE, with_remedy};
 use super::timeline::{Milestone, Story};
@@ -17,7 +18,7 @@ use crate::topology::complaint;
 use crate::topology::decide::Decision;
 use crate::topology::observation::Millis;
 use crate::topology::progress::CatchUp;
-use crate::topology::record::{Durability, Record, TransitionKind};
+use crate::topology::record::{Record, TransitionKind};
 use crate::topology::report::{MemberReport, Report, Role};
 use crate::topology::words::MemberState;
 
@@ -41,30 +42,6 @@ const MOST_TOLD: usize = 32;
 struct Blocked {
     since: Millis,
     told: BTreeSet<String>,
-}
-
-/// The numbers that show how a cluster is now.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Gauges {
-    /// The members, index = ordinal; empty before the first report.
-    pub members: Vec<MemberGauges>,
-    /// The death of the primary would be survived.
-    pub failover_ready: bool,
-    /// What an acknowledgement means; none before there is data.
-    pub durability: Option<Durability>,
-    /// For how long the next step has not been possible, in milliseconds; 0 when it is.
-    pub blocked_ms: u64,
-}
-
-/// The same of one member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemberGauges {
-    /// It answers SQL.
-    pub up: bool,
-    /// Its role.
-    pub role: Role,
-    /// Seconds behind the primary; none when that is not known.
-    pub lag_s: Option<u32>,
 }
 
 /// The voice of one cluster.
@@ -283,7 +260,7 @@ impl Telemetry {
 
     /// The newest report: gauges, and Events for members whose state changed.
     pub fn reported(&mut self, record: &Record, report: &Report) {
-        self.gauges.members = report.members.iter().map(gauges).collect();
+        self.gauges.members = report.members.iter().map(MemberGauges::of).collect();
         for member in &report.members {
             let before = self.states.insert(member.ordinal, member.state);
             if before.is_some_and(|before| before != member.state) {
@@ -311,11 +288,6 @@ impl Telemetry {
             _ => {}
         }
     }
-}
-
-fn gauges(member: &MemberReport) -> MemberGauges {
-    let lag_s = member.lag_s.and_then(|lag| u32::try_from(lag).ok());
-    MemberGauges { up: member.state == MemberState::Ready, role: member.role, lag_s }
 }
 
 /// True until there is data and a primary for it.

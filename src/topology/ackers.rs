@@ -52,28 +52,37 @@ pub fn live<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<Item
 }
 
 /// Members that acknowledge now: recorded, connected to the primary, with semi-sync active.
-pub fn active<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<Item = &'a MemberView> {
+pub fn active<'a>(
+    policy: &'a Policy,
+    record: &'a Record,
+    seen: &'a Observation,
+) -> impl Iterator<Item = &'a MemberView> {
     live(record, seen).filter(|member| {
-        member
-            .current_view()
-            .is_some_and(|view| view.acker_active && view.slave.as_ref().is_some_and(|slave| slave.io == IoThread::Yes))
+        member.current_view().is_some_and(|view| view.acker_active && is_connected(policy, record, view))
     })
+}
+
+/// True when the server of `view` is connected to the primary of the record: one that still follows another member
+/// acknowledges nothing to it.
+fn is_connected(policy: &Policy, record: &Record, view: &ServerView) -> bool {
+    let host = record.primary.and_then(|primary| policy.hosts.get(usize::from(primary.0)));
+    view.slave.as_ref().is_some_and(|slave| slave.io == IoThread::Yes && Some(&slave.host) == host)
 }
 
 /// True when at least one recorded acker is connected.
 #[must_use]
-pub fn any_active(record: &Record, seen: &Observation) -> bool {
-    active(record, seen).next().is_some()
-        || seen.members.iter().any(|member| is_seen_acknowledging(record, seen, member))
+pub fn any_active(policy: &Policy, record: &Record, seen: &Observation) -> bool {
+    active(policy, record, seen).next().is_some()
+        || seen.members.iter().any(|member| is_seen_acknowledging(policy, record, seen, member))
 }
 
 /// True when `member`, whose agent cannot be asked, acknowledges as far as its own mariadbd tells: it is connected to its
 /// source, acknowledges, and has what the primary had one reading ago. Only an order that was recorded switches that on.
 /// No proof of which run it is, but reason enough not to shut it out: an agent that is away says nothing about mariadbd.
-fn is_seen_acknowledging(record: &Record, seen: &Observation, member: &MemberView) -> bool {
+fn is_seen_acknowledging(policy: &Policy, record: &Record, seen: &Observation, member: &MemberView) -> bool {
     let recorded = record.ackers.iter().any(|acker| acker.member == member.ordinal);
     let Some(view) = member.view().filter(|_| recorded && member.state().is_none()) else { return false };
-    let connected = view.slave.as_ref().is_some_and(|slave| slave.io == IoThread::Yes);
+    let connected = is_connected(policy, record, view);
     let primary = record.primary.and_then(|primary| seen.member(primary));
     let before = primary.and_then(MemberView::before);
     // A commit that waits and a primary that does not move: what this member says it acknowledges does not arrive.
@@ -112,11 +121,18 @@ pub fn missing(policy: &Policy, record: &Record, seen: &Observation, primary: &M
 
 /// Entries that may leave now.
 #[must_use]
-pub fn leaving(rules: Rules, record: &Record, seen: &Observation, primary: &MemberView) -> Vec<Acker> {
-    record.ackers.iter().filter(|acker| may_leave(rules, record, seen, primary, acker)).cloned().collect()
+pub fn leaving(rules: Rules, policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Vec<Acker> {
+    record.ackers.iter().filter(|acker| may_leave(rules, policy, record, seen, primary, acker)).cloned().collect()
 }
 
-fn may_leave(rules: Rules, record: &Record, seen: &Observation, primary: &MemberView, acker: &Acker) -> bool {
+fn may_leave(
+    rules: Rules,
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    primary: &MemberView,
+    acker: &Acker,
+) -> bool {
     let member = seen.member(acker.member);
     if member.is_some_and(|member| matches_acker(member, acker)) {
         return false;
@@ -125,7 +141,7 @@ fn may_leave(rules: Rules, record: &Record, seen: &Observation, primary: &Member
         return true;
     }
     let Some(off) = off_since(rules, seen, primary, acker) else { return false };
-    active(record, seen).any(|remaining| has_received_since(remaining, primary, off))
+    active(policy, record, seen).any(|remaining| has_received_since(remaining, primary, off))
 }
 
 /// Since when the run `acker` certainly acknowledges nothing.
@@ -200,7 +216,7 @@ pub fn has_received_since(acker: &MemberView, primary: &MemberView, moment: Mill
 
 /// True when writes on `primary` are known to wait for ackers and one of them has all that was written before.
 #[must_use]
-pub fn is_enforced(record: &Record, seen: &Observation, primary: &MemberView) -> bool {
+pub fn is_enforced(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> bool {
     // An order still on its way could switch waiting off after the reading; one of an earlier term could be obeyed as long
     // as the primary has not heard of this one.
     let Some(now) = primary.settled_view().filter(|_| primary.is_free() && has_heard(record, primary)) else {
@@ -209,7 +225,7 @@ pub fn is_enforced(record: &Record, seen: &Observation, primary: &MemberView) ->
     // A reading takes the settings before the position, so the position covers all that was written before they held.
     let has_all =
         |acker: &MemberView| acker.current_view().is_some_and(|view| view.received().covers(&now.binlog_position));
-    !now.read_only && weakened(primary).is_none() && active(record, seen).any(has_all)
+    !now.read_only && weakened(primary).is_none() && active(policy, record, seen).any(has_all)
 }
 
 /// True when the agent of `member` has obeyed an order of this term: it refuses those of all earlier ones.
@@ -238,13 +254,18 @@ pub fn weakened(primary: &MemberView) -> Option<String> {
 
 /// An acker that has all the primary waits for, while the primary waits all the same: it will never be acknowledged.
 #[must_use]
-pub fn stuck<'a>(record: &'a Record, seen: &'a Observation, primary: &MemberView) -> Option<&'a MemberView> {
+pub fn stuck<'a>(
+    policy: &'a Policy,
+    record: &'a Record,
+    seen: &'a Observation,
+    primary: &MemberView,
+) -> Option<&'a MemberView> {
     let (now, before) = (primary.current_view()?, primary.before()?);
     let waits = now.semi_sync.wait_sessions > 0 && before.semi_sync.wait_sessions > 0 && now.semi_sync.clients > 0;
     if !waits || now.binlog_position != before.binlog_position {
         return None;
     }
-    active(record, seen).find(|acker| {
+    active(policy, record, seen).find(|acker| {
         let has_all = |view: &ServerView| view.received().covers(&now.binlog_position);
         acker.is_free() && acker.settled_view().is_some_and(has_all) && acker.before().is_some_and(has_all)
     })
@@ -252,7 +273,13 @@ pub fn stuck<'a>(record: &'a Record, seen: &'a Observation, primary: &MemberView
 
 /// A recorded acker whose run cannot be asked and which the primary must therefore shut out.
 #[must_use]
-pub fn to_evict(rules: Rules, record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
+pub fn to_evict(
+    rules: Rules,
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    primary: &MemberView,
+) -> Option<Ordinal> {
     // An entry leaves only when somebody else acknowledges meanwhile and can take over; without, shutting it out would gain
     // nothing and stop all writes. Both pods of a name share an account: shutting out the old one shuts out the new one, too.
     // Nor does one count that has just been shut out itself and was not seen connected since.
@@ -260,13 +287,14 @@ pub fn to_evict(rules: Rules, record: &Record, seen: &Observation, primary: &Mem
         let evicted = primary.progress.evicted.get(&other.ordinal);
         evicted.is_none_or(|at| other.current_view().is_some_and(|view| view.begun > *at))
     };
-    let has_another = |ordinal| active(record, seen).any(|other| other.ordinal != ordinal && is_seen_back(other));
+    let has_another =
+        |ordinal| active(policy, record, seen).any(|other| other.ordinal != ordinal && is_seen_back(other));
     record.ackers.iter().find_map(|acker| {
         let gone = match seen.member(acker.member) {
             None => true,
             Some(member) => {
                 is_elsewhere(member, acker) && !has_ended(rules, member, acker)
-                    || is_long_away(member, seen.now) && !is_seen_acknowledging(record, seen, member)
+                    || is_long_away(member, seen.now) && !is_seen_acknowledging(policy, record, seen, member)
             }
         };
         let evict = gone && has_another(acker.member) && !primary.progress.evicted.contains_key(&acker.member);

@@ -130,7 +130,10 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         let misdirected = misdirected(policy, seen, primary);
         return not(Reason::ServiceMisdirected, misdirected);
     }
-    if ackers::waits(record.durability) && !ackers::any_active(record, seen) && !may_have_acker(record, seen, primary) {
+    if ackers::waits(record.durability)
+        && !ackers::any_active(policy, record, seen)
+        && !may_have_acker(record, seen, primary)
+    {
         return not(
             Reason::NoAcker,
             "writes wait until a replica acknowledges them, and none is connected: bring one back, or set \

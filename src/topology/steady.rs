@@ -58,7 +58,7 @@ fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
     }
     acts.extend(on_primary(case, primary));
     acts.extend(case.others(primary.ordinal).filter_map(|member| on_member(case, member, primary)));
-    if let Some(acker) = ackers::stuck(case.record, case.seen, primary)
+    if let Some(acker) = ackers::stuck(case.policy, case.record, case.seen, primary)
         && !is_ordered(&acts, acker)
     {
         acts.extend(order(acker, Order::Unstick));
@@ -116,7 +116,7 @@ fn add_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)>
 }
 
 fn remove_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
-    let leaving = ackers::leaving(case.rules, case.record, case.seen, primary);
+    let leaving = ackers::leaving(case.rules, case.policy, case.record, case.seen, primary);
     let names: Vec<String> =
         leaving.iter().map(|acker| format!("{} (incarnation {})", acker.member, acker.incarnation)).collect();
     let ackers = case.record.ackers.iter().filter(|acker| !leaving.contains(acker)).cloned().collect();
@@ -144,13 +144,13 @@ fn degrade_or_return(case: &Case<'_>, primary: &MemberView) -> Option<(Record, S
 /// An acker that lags would stop writes until it has caught up: it counts once it has what the primary had one reading ago.
 fn is_acker_back(case: &Case<'_>, primary: &MemberView) -> bool {
     let Some(earlier) = primary.before() else { return false };
-    ackers::active(case.record, case.seen)
+    ackers::active(case.policy, case.record, case.seen)
         .any(|acker| acker.current_view().is_some_and(|view| view.received().covers(&earlier.binlog_position)))
 }
 
 fn enforce(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
-    let proved =
-        case.record.durability == Durability::CatchingUp && ackers::is_enforced(case.record, case.seen, primary);
+    let proved = case.record.durability == Durability::CatchingUp
+        && ackers::is_enforced(case.policy, case.record, case.seen, primary);
     proved.then(|| (with_durability(case, Durability::Enforced), "an acker has everything".to_owned()))
 }
 
@@ -165,7 +165,7 @@ fn on_primary(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
     if let Some(ordinal) = case.others(primary.ordinal).find(returning).map(|member| member.ordinal) {
         return order(primary, Order::ReadmitAcker { ordinal });
     }
-    let ordinal = ackers::to_evict(case.rules, case.record, case.seen, primary)?;
+    let ordinal = ackers::to_evict(case.rules, case.policy, case.record, case.seen, primary)?;
     order(primary, Order::EvictAcker { ordinal })
 }
 

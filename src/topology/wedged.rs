@@ -63,7 +63,7 @@ fn wake<'a>(case: &Case<'a>, primary: &MemberView) -> Wake<'a> {
             _ => false,
         })
     };
-    let connected: Vec<&MemberView> = ackers::active(case.record, case.seen).collect();
+    let connected: Vec<&MemberView> = ackers::active(case.policy, case.record, case.seen).collect();
     let ready = connected.iter().filter(|acker| acker.is_free() && tried_since(acker));
     if let Some(acker) = ready.min_by_key(|acker| acker.answered_at) {
         return Wake::By(acker);

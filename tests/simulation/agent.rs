@@ -70,7 +70,8 @@ impl World {
             return;
         }
         if there.side != self.leaders[reply.leader].side {
-            if self.dice.chance(50) {
+            // A stream that outlives the partition loses nothing.
+            if self.is_stream_held(reply) || self.dice.chance(50) {
                 self.after(400, Event::Order { host, reply, order: Box::new(order) });
             }
             return;

@@ -139,7 +139,10 @@ impl World {
             let host = (0..self.hosts.len()).find(|host| self.identity(*host).as_ref() == Some(acker));
             // What it has written itself has taken the numbers of what it had received.
             host.is_none_or(|host| {
-                self.hosts[host].volume.strayed || self.hosts[host].has_received(last.index, last.gtid)
+                let there = &self.hosts[host];
+                there.volume.strayed
+                    || there.has_received(last.index, last.gtid)
+                    || there.volume.has_kept(acker.incarnation, last.gtid)
             })
         });
         if !safe {

@@ -102,6 +102,11 @@ impl Volume {
         true
     }
 
+    /// True when relay logs that a run threw away, or one after it, are kept and have it.
+    pub fn has_kept(&self, of: Incarnation, gtid: Gtid) -> bool {
+        self.kept.iter().any(|kept| kept.of >= of && kept.txs.iter().any(|tx| tx.gtid == gtid))
+    }
+
     pub fn has(&self, index: usize, gtid: Gtid) -> bool {
         self.binlog.get(index).is_some_and(|tx| tx.gtid == gtid)
     }

@@ -198,6 +198,12 @@ impl World {
         alive.flat_map(|(id, leader)| leader.roads.iter().map(move |road| (id, road))).filter_map(of).collect()
     }
 
+    /// True while that stream is not given up.
+    pub fn is_stream_held(&self, reply: Reply) -> bool {
+        let leader = &self.leaders[reply.leader];
+        leader.alive && leader.roads.iter().any(|road| road.link.as_ref().is_some_and(|link| link.id == reply.link))
+    }
+
     /// A machine gives an order.
     pub fn give(&mut self, id: usize, member: usize, command: Command) {
         let Command { id: name, token, order, limit } = command;

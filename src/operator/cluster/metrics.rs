@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::api::validate::member_name;
 use crate::control::effect::Count;
-use crate::control::telemetry::Gauges;
+use crate::control::gauges::Gauges;
 use crate::operator::metrics::{ClusterLabels, MemberLabels, Metrics, RoleLabels, WordLabels};
 use crate::orders::Ordinal;
 use crate::topology::record::Durability;
@@ -117,7 +117,7 @@ impl Drop for ClusterMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::telemetry::MemberGauges;
+    use crate::control::gauges::MemberGauges;
 
     #[test]
     fn what_nobody_watches_any_more_is_not_shown() {

@@ -1,6 +1,6 @@
 //! Who is shut out, and which entries may leave.
 
-use super::super::member::samples::{acker, cluster, edit, record, replica, running, state};
+use super::super::member::samples::{acker, cluster, edit, policy, record, replica, running, state};
 use super::super::observation::{AgentSight, ServerSight};
 use super::*;
 use crate::orders::{Ended, ExitStatus, Mariadbd, Volume};
@@ -20,7 +20,7 @@ fn acknowledged_by(replicas: u8) -> (Record, Observation) {
 }
 
 fn evicted(record: &Record, seen: &Observation) -> Option<Ordinal> {
-    to_evict(Rules::default(), record, seen, &seen.members[0])
+    to_evict(Rules::default(), &policy(3), record, seen, &seen.members[0])
 }
 
 #[test]
@@ -28,9 +28,9 @@ fn an_agent_that_is_away_is_no_reason_to_shut_out_an_acker() {
     let (record, mut seen) = acknowledged_by(1);
     seen.members[1].agent = AgentSight::Away { since: Millis(0) };
     assert_eq!(evicted(&record, &seen), None);
-    assert!(any_active(&record, &seen), "nor does it count as no acker at all");
+    assert!(any_active(&policy(3), &record, &seen), "nor does it count as no acker at all");
     seen.members[1].server = ServerSight::Silent { since: Millis(0) };
-    assert!(!any_active(&record, &seen));
+    assert!(!any_active(&policy(3), &record, &seen));
     assert_eq!(evicted(&record, &seen), None, "nobody could take over from it: that would only stop writes");
 }
 
@@ -75,6 +75,17 @@ fn one_acker_is_shut_out_after_the_other_has_come_back() {
 }
 
 #[test]
+fn who_still_follows_another_member_acknowledges_nothing_to_the_primary() {
+    let (mut record, mut seen) = acknowledged_by(2);
+    record.ackers.push(Acker { pod_uid: "old".to_owned(), boot_id: "old".to_owned(), ..acker(1, 0) });
+    assert_eq!(evicted(&record, &seen), Some(Ordinal(1)));
+    edit(&mut seen.members[2], |view| view.slave.as_mut().unwrap().host = "p1".to_owned());
+    assert_eq!(evicted(&record, &seen), None, "it could not take over");
+    edit(&mut seen.members[1], |view| view.slave.as_mut().unwrap().host = "p2".to_owned());
+    assert!(!any_active(&policy(3), &record, &seen));
+}
+
+#[test]
 fn a_run_ends_in_its_pod_or_on_its_volume_under_its_kernel() {
     let (record, mut seen) = acknowledged_by(2);
     for member in &mut seen.members {
@@ -93,7 +104,7 @@ fn a_run_ends_in_its_pod_or_on_its_volume_under_its_kernel() {
         (member.agent, member.server) =
             (AgentSight::Present(Box::new(there)), ServerSight::Refused { since: Millis(40) });
         (member.running_since, member.dead_since) = (None, Some(Millis(40)));
-        let leaving = leaving(Rules::default(), &record, &seen, &seen.members[0]);
+        let leaving = leaving(Rules::default(), &policy(3), &record, &seen, &seen.members[0]);
         assert_eq!(leaving.is_empty(), !is_over(Rules::default(), &seen, &record.ackers[0]));
         leaving == [acker(1, 1)]
     };
@@ -139,7 +150,8 @@ fn a_run_that_ended_leaves_only_when_another_acker_has_what_came_before() {
     (seen.members[1].agent, seen.members[1].server) =
         (AgentSight::Present(Box::new(there)), ServerSight::Refused { since: Millis(40) });
     (seen.members[1].running_since, seen.members[1].dead_since) = (None, Some(Millis(40)));
-    let leaves = |seen: &Observation| !leaving(Rules::default(), &record, seen, &seen.members[0]).is_empty();
+    let leaves =
+        |seen: &Observation| !leaving(Rules::default(), &policy(3), &record, seen, &seen.members[0]).is_empty();
     assert!(!leaves(&seen), "the primary was read before");
     edit(&mut seen.members[0], |view| view.begun = Millis(60));
     assert!(leaves(&seen));
