@@ -41,7 +41,7 @@ build: ## Compile everything
 	cargo build --workspace --all-targets
 
 .PHONY: check
-check: fmt clippy crds-fresh deny advisories ## What must hold of the code: format, lints, generated files, dependencies
+check: fmt clippy structure crds-fresh deny advisories ## What must hold of the code: format, lints, structure, generated files, dependencies
 
 .PHONY: unit
 unit: corpus ## Tests without Kubernetes (they start MariaDB servers of their own)
@@ -113,6 +113,10 @@ fmt: ## Is the code formatted?
 .PHONY: clippy
 clippy: ## Lints, as errors
 	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: structure
+structure: ## Do files import each other in a circle? Is one too long?
+	cargo test --quiet --workspace --test structure
 
 # Of the whole workspace, like all else: with the features of one package alone every dependency would be compiled once more.
 .PHONY: crds

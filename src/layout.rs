@@ -3,6 +3,8 @@
 //! The one place that `resources` (which writes the pod), the agent and launch's caller (which live in it) and the
 //! operator (which talks to it) take these names from. Only constants here.
 
+/// Base name of the binary logs (option `log_bin`).
+pub const BINLOGS: &str = "bin";
 /// Container that runs mariadbd below launch.
 pub const MARIADB_CONTAINER: &str = "mariadb";
 /// Native sidecar with the agent.

@@ -1,7 +1,7 @@
 //! Beachmaster: high availability for MariaDB replication sets on Kubernetes.
 //!
 //! Folders depend on each other in this order only (a later one may use an earlier one):
-//! `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources`, `control` are pure: values in, values out, no
+//! `time`, `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources`, `control` are pure: values in, values out, no
 //! clock, no files, no network. `http`, `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
 
 pub mod agent;
@@ -17,4 +17,5 @@ pub mod operator;
 pub mod orders;
 pub mod protocol;
 pub mod resources;
+pub mod time;
 pub mod topology;

@@ -3,16 +3,15 @@
 //!
 //! All of it runs with sql_log_bin=0 on every member: nothing here may wait for an acknowledgement or be replicated.
 
+mod error;
 mod policy;
 mod stored;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
 
 use sha1::{Digest, Sha1};
-use thiserror::Error;
 
+pub use self::error::AccountError;
 use self::policy::Policy;
 use self::stored::{NATIVE, Rights, SOCKET, Stored};
 use super::config::{Bootstrap, Config, password};
@@ -24,25 +23,6 @@ use crate::orders::Secret;
 /// What an account of ours may have been limited by.
 const UNLIMITED: &str = "REQUIRE NONE WITH MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 MAX_CONNECTIONS_PER_HOUR 0 \
      MAX_USER_CONNECTIONS 0 MAX_STATEMENT_TIME 0";
-
-/// Accounts could not be set.
-#[derive(Debug, Error)]
-pub enum AccountError {
-    /// A password is missing.
-    #[error("{0}")]
-    Password(String),
-    /// A statement failed.
-    #[error(transparent)]
-    Sql(#[from] SqlError),
-    /// It cannot be noted that `strict_password_validation` is off.
-    #[error("{}: {error}", path.display())]
-    Note {
-        /// The note.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-}
 
 /// Accounts by user and host, as the server keeps them.
 type Present = BTreeMap<(String, String), Stored>;

@@ -13,7 +13,6 @@ use tokio::sync::OnceCell;
 use tokio::task::{spawn, spawn_blocking};
 
 use super::log_reader::{LogReader, LogSource};
-use super::spliced::binlogs_of_relay_logs;
 use crate::binlog::{
     Catalogue, FileCipher, FileScan, FileScanner, Head, IndexError, Keys, LogName, NoStart, ScanError, SpliceError,
     Start, Torn, parse_index, present,
@@ -128,15 +127,6 @@ impl BinlogFiles {
             Self::of(logs.collect(), keys, &directory)
         })
         .await?
-    }
-
-    /// Reads the relay logs `basename` of a stopped server in `directory`, by their index, as binary logs of their source.
-    ///
-    /// # Errors
-    /// The logs cannot be read, or hold no complete transaction; see [`BinlogError`].
-    pub async fn open_relay_logs(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
-        let (directory, basename) = (directory.to_owned(), basename.to_owned());
-        spawn_blocking(move || Self::of(binlogs_of_relay_logs(&directory, &basename, &keys)?, keys, &directory)).await?
     }
 
     /// Logs in their order, in `directory`; the last one with a head is read as a whole. A crash while a new file is begun

@@ -18,9 +18,9 @@ use tracing::{info, warn};
 use super::binlog_server::BinlogServer;
 use super::config::Config;
 use super::launcher::Launcher;
-use super::orders::BINLOGS;
 use super::relay_logs::RelayLogs;
 use crate::binlog::GtidEvent;
+use crate::layout::BINLOGS;
 
 /// mariadbd's record of statements under way (option `log_ddl_recovery`).
 const DDL_LOG: &str = "ddl_recovery.log";

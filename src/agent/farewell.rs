@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
-use super::daemon::Agent;
 use super::orders;
+use super::state::Agent;
 use crate::orders::MemberRole;
 
 /// An operator that is there sends its first order well within this time.

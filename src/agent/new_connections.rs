@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::daemon::Agent;
+use super::access::Access;
+use super::supervisor::Supervisor;
 use crate::mariadb::{Session, SqlError};
 use crate::orders::Mariadbd;
 
@@ -31,11 +32,11 @@ impl NewConnections {
 }
 
 /// Tries for ever.
-pub async fn watch(agent: &Agent) {
+pub async fn watch(supervisor: &Supervisor, access: &Access, found: &NewConnections) {
     loop {
-        let runs = matches!(agent.supervisor.view(), Mariadbd::Running { sql: true, .. });
-        let connected = if runs { Some(agent.access.connect_within(LIMIT).await) } else { None };
-        agent.new_connections.note(connected.and_then(|connected| judge(&connected)));
+        let runs = matches!(supervisor.view(), Mariadbd::Running { sql: true, .. });
+        let connected = if runs { Some(access.connect_within(LIMIT).await) } else { None };
+        found.note(connected.and_then(|connected| judge(&connected)));
         sleep(PERIOD).await;
     }
 }

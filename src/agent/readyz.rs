@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use super::daemon::Agent;
+use super::state::Agent;
 use crate::http::{self, Reply};
 use crate::orders::Mariadbd;
 

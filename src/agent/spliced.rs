@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::binlog_files::{BinlogError, SCAN_CHUNK, file_size, names, read_through};
+use tokio::task::spawn_blocking;
+
+use super::binlog_files::{BinlogError, BinlogFiles, SCAN_CHUNK, file_size, names, read_through};
 use super::log_reader::{LogReader, LogSource, Piece, PieceContent};
 use crate::binlog::{EventHeader, FileCipher, HEADER_LEN, Keys, LogName, Progress, Scanner, Spliced, Splicer, Torn};
 
@@ -30,6 +32,17 @@ fn is_relay_log(path: &Path) -> bool {
     let read = LogReader::open(&source).and_then(|mut file| file.read_into(0, MAGIC + HEADER_LEN, &mut bytes));
     let first = bytes.get(MAGIC..).and_then(|bytes| EventHeader::read(bytes).ok());
     read.is_ok() && first.is_some_and(|header| header.flags & EventHeader::RELAY_LOG != 0)
+}
+
+impl BinlogFiles {
+    /// Reads the relay logs `basename` of a stopped server in `directory`, by their index, as binary logs of their source.
+    ///
+    /// # Errors
+    /// The logs cannot be read, or hold no complete transaction; see [`BinlogError`].
+    pub async fn open_relay_logs(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
+        let (directory, basename) = (directory.to_owned(), basename.to_owned());
+        spawn_blocking(move || Self::of(binlogs_of_relay_logs(&directory, &basename, &keys)?, keys, &directory)).await?
+    }
 }
 
 /// The relay logs `basename` of `directory`, by its index, as binary logs of their source.

@@ -10,7 +10,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::daemon::Agent;
+use super::dispatcher;
+use super::state::Agent;
 use crate::orders::{Down, MAX_LINE, OrderError, Outcome, PROTOCOL_VERSION, Reason, SignedOrder, Up};
 
 /// Lines that may wait for a slow reader; then the stream ends, and the next one begins with the whole state.
@@ -69,7 +70,7 @@ fn id_of(line: &[u8]) -> Option<String> {
 
 fn submit(agent: &Arc<Agent>, order: SignedOrder, up: &mpsc::Sender<Up>) {
     let re = order.id.clone();
-    let case = agent.submit(order);
+    let case = dispatcher::submit(agent, order);
     let (agent, up) = (Arc::clone(agent), up.clone());
     tokio::spawn(async move {
         let outcome = match case {

@@ -14,8 +14,8 @@ use tracing::{info, warn};
 
 use super::binlog_files::{BinlogError, BinlogFiles};
 use super::config::Config;
-use super::orders::BINLOGS;
 use crate::binlog::{Fault, Torn, TornReason};
+use crate::layout::BINLOGS;
 
 /// What was last cut off, in the agent's folder of the volume.
 const KEPT: &str = "torn-end";

@@ -3,7 +3,7 @@
 // A printer column repeats the words of the others.
 #![allow(clippy::duplicated_attributes)]
 
-mod settings;
+pub(in crate::api) mod settings;
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
 use kube::core::{Message, Rule};

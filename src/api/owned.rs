@@ -10,7 +10,7 @@ mod refusal;
 pub use harmless::{Fate, HARMLESS, Line, judge, leads_outside};
 pub use refusal::{KEYS_MESSAGE, Refusal, includes_rule, keys_rule, paths_rule, sections_rule};
 
-use super::cluster::EncryptionAlgorithm;
+use super::cluster::settings::EncryptionAlgorithm;
 use crate::layout;
 use crate::orders::Ordinal;
 

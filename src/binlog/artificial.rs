@@ -2,7 +2,8 @@
 
 use super::body::FormatDescription;
 use super::checksum::Checksum;
-use super::event::{EventHeader, EventType, HEADER_LEN};
+use super::event::EventHeader;
+use super::event_type::{EventType, HEADER_LEN};
 use super::file::Head;
 use crate::gtid::GtidPosition;
 

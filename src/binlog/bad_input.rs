@@ -3,7 +3,7 @@
 
 use super::checksum::Checksum;
 use super::event::EventHeader;
-use super::scanner::{Fault, Torn, TornReason};
+use super::scan_result::{Fault, Torn, TornReason};
 use super::testing::{LogFile, scan};
 
 fn file() -> LogFile {

@@ -1,7 +1,7 @@
 //! Bodies of the events that must be understood; all others pass by their length.
 
 use super::checksum::Checksum;
-use super::event::{EventType, HEADER_LEN};
+use super::event_type::{EventType, HEADER_LEN};
 use super::reader::{FieldError, Reader};
 use super::xid::Xid;
 use crate::gtid::Gtid;

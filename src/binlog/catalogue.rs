@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::file::{FileScan, Head, is_at_or_before};
 use super::index::LogName;
-use super::scanner::Torn;
+use super::scan_result::Torn;
 use crate::gtid::{Gtid, GtidPosition};
 
 /// The names of all files and the contents of the last one, which is what most questions need. Of files before it heads

@@ -5,6 +5,7 @@
 //! START_ENCRYPTION with a nonce; each event after it is encrypted by itself, with the nonce and its own offset as the
 //! initialisation vector. Offsets and lengths stay as they are, and the length of each event stays readable.
 
+mod block;
 mod cipher;
 mod decryptor;
 mod keys;

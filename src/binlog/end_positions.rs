@@ -4,7 +4,8 @@
 //! have offsets of the source's file (from 11.8 on 0 inside of transactions): what is added to the file's own offsets only
 //! grows while the source's file is the same, because there are events that a replica is not sent or does not keep.
 
-use super::event::{EventHeader, EventType};
+use super::event::EventHeader;
+use super::event_type::EventType;
 
 /// Follows the events of one file.
 #[derive(Debug, Default)]

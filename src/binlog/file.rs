@@ -5,7 +5,8 @@ use super::encryption::{FileCipher, Keys};
 use super::event::Event;
 use super::group::{Group, GroupStep, GroupTracker};
 use super::ranges::GtidSet;
-use super::scanner::{Fault, Progress, ScanError, Scanner, Torn, TornReason};
+use super::scan_result::{Fault, Progress, ScanError, Torn, TornReason};
+use super::scanner::Scanner;
 use crate::gtid::{Gtid, GtidPosition};
 
 /// Between two remembered offsets of a file lie about so many bytes: small enough to be read through within a

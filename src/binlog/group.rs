@@ -6,7 +6,8 @@
 use thiserror::Error;
 
 use super::body::{EventBody, GtidEvent};
-use super::event::{Event, EventType};
+use super::event::Event;
+use super::event_type::EventType;
 use crate::gtid::Gtid;
 
 /// A complete group.

@@ -10,7 +10,8 @@ use super::encryption::Keys;
 use super::event::{Event, EventHeader};
 use super::group::{Group, GroupError, GroupStep, GroupTracker};
 use super::ranges::GtidSet;
-use super::scanner::{Progress, ScanError, Scanner, TornReason};
+use super::scan_result::{Progress, ScanError, TornReason};
+use super::scanner::Scanner;
 use crate::gtid::{Gtid, GtidRange};
 
 /// Oddities kept word for word; more of them say nothing new.

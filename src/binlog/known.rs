@@ -4,7 +4,8 @@ use super::body::{EventBody, GtidEvent, XaOutcome};
 use super::encryption::Keys;
 use super::event::{Event, EventHeader};
 use super::group::{GroupStep, GroupTracker};
-use super::scanner::{Fault, Progress, ScanError, Scanner};
+use super::scan_result::{Fault, Progress, ScanError};
+use super::scanner::Scanner;
 use super::xid::Xid;
 use crate::gtid::{Gtid, GtidPosition};
 

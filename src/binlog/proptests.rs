@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 
 use super::checksum::Checksum;
-use super::scanner::{Fault, TornReason};
+use super::scan_result::{Fault, TornReason};
 use super::testing::{LogFile, scan};
 
 fn file(checksum: Checksum) -> LogFile {

@@ -3,158 +3,15 @@
 //! A file that a crash cut off ends *torn*: everything before is good. Bytes that cannot be read with more data behind
 //! them are *damage*: what follows would be lost silently, so that is an error.
 
-use thiserror::Error;
-
 use super::body::{self, BodyError, EventBody, StartEncryption};
 use super::checksum::Checksum;
 use super::encryption::{Decryptor, FileCipher, Keys};
 use super::end_positions::EndPositions;
-use super::event::{Event, EventHeader, EventType, HEADER_LEN};
+use super::event::{Event, EventHeader};
+use super::event_type::{EventType, HEADER_LEN, MAGIC};
+use super::pending::{Pending, collect, start_hash, take_content};
+use super::scan_result::{Fault, Progress, ScanError, Torn, TornReason};
 use super::whole_event::WholeEventSearch;
-use crate::gtid::Gtid;
-
-/// The first bytes of every log file.
-pub(super) const MAGIC: [u8; 4] = *b"\xfebin";
-
-/// What [`Scanner::advance`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
-    /// The next event.
-    Event(Event),
-    /// The input is used up; feed the bytes that follow it in the file.
-    NeedMore,
-    /// The file's size is reached; `Some` when its last bytes are no whole event.
-    End(Option<Torn>),
-}
-
-/// A log that ends in the middle of something, as a crash leaves it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("torn at offset {offset}: {reason}")]
-pub struct Torn {
-    /// Where the incomplete part begins.
-    pub offset: u64,
-    /// What is incomplete.
-    pub reason: TornReason,
-}
-
-/// What is incomplete at the end of a torn log.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum TornReason {
-    /// Not even a header.
-    #[error("{have} bytes are left, too few for an event header")]
-    ShortHeader {
-        /// Bytes present.
-        have: u64,
-    },
-    /// A header, and a part of the body.
-    #[error("a {event_type} event of {length} bytes has only {have}")]
-    ShortEvent {
-        /// Type of the event.
-        event_type: EventType,
-        /// Its length.
-        length: u32,
-        /// Bytes present.
-        have: u64,
-    },
-    /// An event that cannot be read, and nothing but zero bytes (or nothing) after it: its blocks never reached the disk.
-    #[error("{0}, with no data behind it")]
-    LastEvent(Fault),
-    /// All events are whole, the last group is not.
-    #[error("transaction {0} has no end")]
-    UnfinishedGroup(Gtid),
-}
-
-/// A place of a log that cannot be read although data follows.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{what} at offset {offset}: {fault}", what = self.what())]
-pub struct ScanError {
-    /// Where the event begins.
-    pub offset: u64,
-    /// Its type, when its header could be read.
-    pub event_type: Option<EventType>,
-    /// What is wrong.
-    pub fault: Fault,
-}
-
-impl ScanError {
-    /// What cannot be read: the event by its type, else `bytes`.
-    #[must_use]
-    pub fn what(&self) -> String {
-        self.event_type.map_or("bytes".to_owned(), |kind| format!("{kind} event"))
-    }
-}
-
-/// What is wrong with an event.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// The file is no log.
-    #[error("the file does not begin with the magic number of a MariaDB log")]
-    Magic,
-    /// The first event must say how the others are written.
-    #[error("the file does not begin with a FORMAT_DESCRIPTION event")]
-    NoFormat,
-    /// A length no event can have.
-    #[error("length {0} is shorter than an event's header and checksum")]
-    TooShort(u32),
-    /// A length this event never has.
-    #[error("length {0} is more than this event can have")]
-    TooLong(u32),
-    /// Length and end position contradict each other.
-    #[error("length {length} reaches beyond the file and contradicts the end position {end_position}")]
-    Length {
-        /// Length in the header.
-        length: u32,
-        /// End position in the header.
-        end_position: u32,
-    },
-    /// The end position says nothing of the length.
-    #[error("length {length} reaches beyond the file, but a whole event follows at offset {next}")]
-    Follows {
-        /// Length in the header.
-        length: u32,
-        /// Offset of an event within that length.
-        next: u64,
-    },
-    /// The bytes are not those that were written.
-    #[error("checksum is {found:#010x}, the bytes give {computed:#010x}")]
-    Checksum {
-        /// What stands in the file.
-        found: u32,
-        /// What the bytes give.
-        computed: u32,
-    },
-    /// The body does not have its fields.
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    /// What follows cannot be read without a key.
-    #[error("the log is encrypted with version {key_version} of key 1, which is not available here: {missing}")]
-    Encrypted {
-        /// Version of the key that is needed.
-        key_version: u32,
-        /// Why there is no key, and what to do.
-        missing: String,
-    },
-    /// Another way of encryption than any server known writes.
-    #[error("encryption scheme {0} is unknown (only 1 is)")]
-    Scheme(u8),
-    /// Nothing sensible comes out.
-    #[error("the first encrypted event cannot be read with the key given: is it the key this log was written with?")]
-    WrongKey,
-    /// A group begins inside another one, or a transaction's events stand outside of one.
-    #[error(transparent)]
-    Group(#[from] super::group::GroupError),
-    /// The file's head has no GTID_LIST, so positions cannot be told.
-    #[error("a transaction stands before the file's GTID_LIST")]
-    NoGtidList,
-    /// Sequence numbers must rise for a position to say what is missing (`gtid_strict_mode`).
-    #[error("transaction {gtid} follows {after}: sequence numbers do not rise (was gtid_strict_mode off?)")]
-    NotRising {
-        /// The transaction.
-        gtid: Gtid,
-        /// The one before it in its domain.
-        after: Gtid,
-    },
-}
 
 /// Reads one file from its start. Feed it the file's bytes in order, in chunks of any size.
 #[derive(Debug)]
@@ -195,18 +52,6 @@ enum Stage {
         header: EventHeader,
         search: WholeEventSearch,
     },
-}
-
-/// An event whose header was read.
-#[derive(Debug)]
-struct Pending {
-    header: EventHeader,
-    /// Bytes of the body not yet seen, without the checksum.
-    content_left: usize,
-    /// Bytes of the body to keep.
-    keep: usize,
-    hash: Option<crc32fast::Hasher>,
-    stored: Vec<u8>,
 }
 
 impl Scanner {
@@ -532,35 +377,4 @@ enum Refused {
     /// The file ends within it.
     Short,
     Fault(Fault),
-}
-
-/// Moves bytes from `input` to `buffer` until it holds `wanted`; true when it does.
-fn collect(buffer: &mut Vec<u8>, input: &mut &[u8], wanted: usize) -> bool {
-    let missing = wanted.saturating_sub(buffer.len());
-    let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
-    buffer.extend_from_slice(taken);
-    *input = rest;
-    buffer.len() >= wanted
-}
-
-/// Hashes the body's bytes that are in `input` and keeps the first of them.
-fn take_content(pending: &mut Pending, kept: &mut Vec<u8>, input: &mut &[u8]) {
-    let (taken, rest) = input.split_at_checked(pending.content_left).unwrap_or((input, &[]));
-    if let Some(hash) = &mut pending.hash {
-        hash.update(taken);
-    }
-    let room = pending.keep.saturating_sub(kept.len());
-    kept.extend_from_slice(taken.get(..room).unwrap_or(taken));
-    pending.content_left -= taken.len();
-    *input = rest;
-}
-
-/// A file's FORMAT_DESCRIPTION is checked as if it had been closed: the server clears IN_USE in place.
-fn start_hash(mut header: EventHeader) -> crc32fast::Hasher {
-    if header.event_type == EventType::FORMAT_DESCRIPTION {
-        header.flags &= !EventHeader::IN_USE;
-    }
-    let mut hash = crc32fast::Hasher::new();
-    hash.update(&header.to_bytes());
-    hash
 }

@@ -15,11 +15,12 @@ use thiserror::Error;
 
 use super::artificial::{plain_format_description, plain_gtid_list};
 use super::body::{EventBody, FormatDescription};
-use super::event::{Event, EventHeader, EventType};
+use super::event::{Event, EventHeader};
+use super::event_type::EventType;
+use super::event_type::MAGIC;
 use super::file::Head;
 use super::group::{GroupError, GroupStep, GroupTracker};
 use super::index::LogName;
-use super::scanner::MAGIC;
 use crate::gtid::{Gtid, GtidPosition};
 
 /// Stands for the source's file when no ROTATE named it. A replica that is served by GTID keeps no names.

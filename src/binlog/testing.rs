@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::checksum::Checksum;
 use super::encryption::testing::NONCE;
-use super::event::{EventHeader, EventType, HEADER_LEN};
+use super::event::EventHeader;
+use super::event_type::MAGIC;
+use super::event_type::{EventType, HEADER_LEN};
 use super::file::{FileScan, FileScanner, Head};
 use super::index::LogName;
-use super::scanner::{MAGIC, ScanError};
+use super::scan_result::ScanError;
 use super::{Catalogue, Keys};
 use crate::gtid::{Gtid, GtidPosition};
 

@@ -5,7 +5,8 @@
 //! right checksum. Only short ones are looked for: GTID, which begins a transaction, and XID, which ends one, are.
 
 use super::checksum::Checksum;
-use super::event::{EventHeader, HEADER_LEN};
+use super::event::EventHeader;
+use super::event_type::HEADER_LEN;
 
 /// The longest event that is looked for: a GTID event with the longest XA name has 178 bytes and its checksum.
 const LONGEST: usize = 256;

@@ -2,47 +2,41 @@
 //!
 //! Whoever drives it passes what happens to [`Cluster::handle`], asks [`Cluster::turn`] afterwards what is to be done, and
 //! calls `turn` again at [`Cluster::wakes_at`]. Inputs are folded at any time; a decision is only taken while the record is
-//! certain, that is, while no read or write of the status is under way. Who does not lead calls `handle` and not `turn`.
+//! certain, that is, while no read or write of the status is under way. Who has lost the Lease calls `turn` no more.
+
+mod people;
+mod record;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::desired::Desired;
 use super::effect::{Effect, FailoverRecord};
-use super::input::{CallFailed, Input};
-use super::labels::{PodLabels, SETTLED_MS, Wanted};
-use super::member::{Member, News, order_id};
+use super::input::Input;
+use super::labels::PodLabels;
+use super::member::{News, order_id};
 use super::members::Members;
 use super::mistakes::Mistakes;
 use super::primary_service::{Lead, PrimaryService, ServiceError, Step as ServiceStep};
-use super::record_codec::{self, RecordError};
-use super::status::{self, Scene};
-use super::status_store::{Found, StatusStore, StoreError};
+use super::record_codec::RecordError;
+use super::status_store::StatusStore;
 use super::telemetry::Telemetry;
-use super::timeline::{Milestone, Point, Timeline};
-use crate::api::{ClusterStatus, ReplicationCluster};
+use super::timeline::Timeline;
 use crate::orders::{DataUid, Order, Ordinal, Secret, Token};
+use crate::time::Millis;
 use crate::topology::ackers;
 use crate::topology::decide::{Act, Decision, decide_with};
-use crate::topology::observation::{MemberView, Millis, Observation};
+use crate::topology::observation::{MemberView, Observation};
 use crate::topology::outdated;
-use crate::topology::record::{Record, Step, TransitionKind};
-use crate::topology::report::{Report, report};
+use crate::topology::record::Record;
 use crate::topology::safety::Rules;
 
 /// A decision is taken at least this often, for what changes by the mere passing of time.
 pub const TICK_MS: u64 = 500;
 /// Probes go on looking often for this long after a transition: members are being brought back.
 const EAGER_AFTER_MS: u64 = 3_000;
-/// Status for people is written at most this often.
-const PEOPLE_MS: u64 = 1_000;
-/// The same when the cluster becomes ready, or no longer is: a trouble that is over within a second is seen, too.
-const TURN_MS: u64 = 100;
-/// So long a new leader does not take back what its predecessor has said of a cluster that is ready: its first readings come in.
-const SETTLES_IN_MS: u64 = 3_000;
-
 /// When something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
@@ -108,7 +102,8 @@ pub struct Cluster {
     people_at: Option<Millis>,
     /// That write failed: the next one is not hurried.
     people_failed: bool,
-    doubted_at: Option<Millis>,
+    /// When the status was read last.
+    read_at: Option<Millis>,
 }
 
 impl Cluster {
@@ -141,7 +136,7 @@ impl Cluster {
             routed_at: None,
             people_at: None,
             people_failed: false,
-            doubted_at: None,
+            read_at: None,
             desired,
         })
     }
@@ -305,9 +300,8 @@ impl Cluster {
     /// What seems to be older than the members may only be older than the status: it is read once more, not more often than
     /// time passes.
     fn read_again(&mut self, now: Millis) -> bool {
-        let due = !self.rules.believes_the_past && self.doubted_at.is_none_or(|at| now.since(at) >= TICK_MS);
+        let due = !self.rules.believes_the_past && self.read_at.is_none_or(|at| now.since(at) >= TICK_MS);
         if due {
-            self.doubted_at = Some(now);
             self.store.doubt();
         }
         due
@@ -342,100 +336,6 @@ impl Cluster {
         seen
     }
 
-    /// One status write with the next record.
-    fn write(&mut self, next: &Record, why: &str, seen: &Observation, decision: &Decision, at: Moment) {
-        let told = report(&self.desired.policy, next, seen, decision);
-        let mut status = self.compose(next, seen, &told, at);
-        record_codec::write(&self.desired.cluster.name, next, &mut status, at.wall);
-        self.writing = Some(Write::Record {
-            before: Box::new(self.store.record().clone()),
-            next: Box::new(next.clone()),
-            why: why.to_owned(),
-            rejected: decision.rejected.clone(),
-        });
-        let write = self.store.write(next.clone(), status);
-        self.effects.push(write);
-    }
-
-    fn written(&mut self, result: Result<Box<ReplicationCluster>, CallFailed>, at: Moment) {
-        let Some(write) = self.writing.take() else { return };
-        let result = match result {
-            Err(failed) if self.mistakes.lost_write_believed && !failed.conflict => Ok(self.store.as_if_written()),
-            result => result,
-        };
-        let result = self.store.written(result, at.now);
-        if let Err(error) = &result {
-            let term = self.store.record().term;
-            warn!(cluster = %self.desired.cluster, %term, %error, "status not written; it is read again");
-        }
-        match write {
-            Write::People => self.people_failed = result.is_err(),
-            Write::Record { before, next, why, rejected } if result.is_ok() => {
-                self.people_at = Some(at.now);
-                self.telemetry.written(&before, &next, &why);
-                self.record_changed(&before);
-                if next.transition.as_ref().is_some_and(|transition| transition.step == Step::Promoting) {
-                    self.telemetry.passed_over(next.term, &rejected);
-                    self.timeline.passed_over(&rejected);
-                }
-                self.note_record(false, &why, at);
-            }
-            Write::Record { .. } => {}
-        }
-    }
-
-    fn read(&mut self, result: Result<Option<Box<ReplicationCluster>>, CallFailed>, at: Moment) {
-        let before = self.store.record().clone();
-        match self.store.read(result, at.now) {
-            Ok(found) => {
-                if found == Found::Overwritten {
-                    self.telemetry.overwritten(before.term);
-                }
-                self.record_changed(&before);
-                if before != *self.store.record() {
-                    self.note_record(true, "read again", at);
-                }
-            }
-            Err(StoreError::Gone { name }) => {
-                info!(name, "the object is gone; its task ends");
-                self.ended = true;
-                self.effects.push(Effect::End);
-            }
-            Err(error) => error!(cluster = %self.desired.cluster, %error, "the record cannot be read"),
-        }
-    }
-
-    fn record_changed(&mut self, before: &Record) {
-        if before.term != self.store.record().term {
-            self.members.enter_term();
-            self.login = None;
-        }
-    }
-
-    /// Follows the record into the timeline.
-    fn note_record(&mut self, resumed: bool, why: &str, at: Moment) {
-        let record = self.store.record();
-        for milestone in self.timeline.recorded(record, resumed, at.now, at.wall) {
-            self.telemetry.milestone(record.term, &milestone, why);
-            match milestone {
-                Milestone::Began => {
-                    self.timeline.because(why.to_owned());
-                    let failover = self.timeline.story().filter(|story| story.kind == TransitionKind::Failover);
-                    if let Some(story) = failover.filter(|_| !resumed) {
-                        self.telemetry.failover_began(story, why);
-                    }
-                }
-                Milestone::Passed(Point::Committed, _) => {
-                    if let Some(story) = self.timeline.story() {
-                        self.effects.push(Effect::Failover(FailoverRecord::Begin(Box::new(story.clone()))));
-                    }
-                }
-                Milestone::Passed(..) => {}
-                Milestone::Ended(story) => self.effects.push(Effect::Failover(FailoverRecord::Complete(story))),
-            }
-        }
-    }
-
     /// Gives orders and leads clients.
     fn act(&mut self, decision: &Decision, now: Millis) {
         if !decision.acts.iter().any(|act| matches!(act, Act::Route { .. })) {
@@ -468,74 +368,7 @@ impl Cluster {
         let effect = self.members.order(ordinal, id, token, order, now);
         self.effects.extend(effect);
     }
-
-    /// What may wait: status for people, labels. Not while a transition has its own writes to do.
-    fn settle(&mut self, seen: &Observation, decision: &Decision, at: Moment) {
-        let record = self.store.record();
-        let told = report(&self.desired.policy, record, seen, decision);
-        self.telemetry.reported(record, &told);
-        for member in self.members.iter() {
-            self.telemetry.troubled(record.term, member, at.now);
-        }
-        let promoting = self.timeline.story().is_some_and(|story| story.kind != TransitionKind::Initialise);
-        if promoting && decision.blocked.is_none() && decision.progress.is_none() {
-            return;
-        }
-        self.put_labels(seen);
-        let turns = !self.people_failed && status::turns(&told, self.store.status());
-        let pause = if turns { TURN_MS } else { PEOPLE_MS };
-        if self.people_at.is_some_and(|people_at| at.now.since(people_at) < pause) {
-            return;
-        }
-        let record = self.store.record().clone();
-        let status = self.compose(&record, seen, &told, at);
-        if self.store.status() == Some(&status) {
-            return;
-        }
-        self.people_at = Some(at.now);
-        self.writing = Some(Write::People);
-        let write = self.store.write(record, status);
-        self.effects.push(write);
-    }
-
-    fn compose(&self, record: &Record, seen: &Observation, told: &Report, at: Moment) -> ClusterStatus {
-        let scene = Scene {
-            desired: &self.desired,
-            manager: &self.leader.manager,
-            members: &seen.members,
-            pods: self.members.iter().map(Member::pod).collect(),
-            troubles: self.members.iter().map(|member| member.trouble(seen.now)).collect(),
-            now: at.wall,
-        };
-        let mut status = self.store.status().cloned().unwrap_or_default();
-        if !self.is_settling_in(record, told, seen.now) {
-            status::compose(&mut status, told, &scene);
-        }
-        status
-    }
-
-    /// The cluster was ready and rests, and this leader has only just begun to look.
-    fn is_settling_in(&self, record: &Record, told: &Report, now: Millis) -> bool {
-        record.transition.is_none()
-            && self.began.is_none_or(|began| now.since(began) < SETTLES_IN_MS)
-            && status::turns(told, self.store.status())
-            && status::is_ready(self.store.status())
-    }
-
-    fn put_labels(&mut self, seen: &Observation) {
-        let settled = self.routed_at.is_none_or(|at| seen.now.since(at) >= SETTLED_MS);
-        let record = self.store.record();
-        if !settled || record.transition.is_some() || self.timeline.trouble_since().is_some() {
-            return;
-        }
-        let Some(primary) = record.primary else { return };
-        let max_lag = self.desired.cluster.spec.max_lag.as_secs();
-        for view in &seen.members {
-            let pod = self.members.get(view.ordinal).and_then(Member::pod);
-            if let (Some(pod), Some(wanted)) = (pod, Wanted::of(view, view.ordinal == primary, max_lag)) {
-                let patch = self.labels.put(pod, wanted, seen.now);
-                self.effects.extend(patch.map(Effect::Label));
-            }
-        }
-    }
 }
+
+#[cfg(test)]
+mod tests;

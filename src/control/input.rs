@@ -9,7 +9,8 @@ use super::desired::Desired;
 use super::pod::{PodFacts, Trouble};
 use crate::api::ReplicationCluster;
 use crate::orders::{AgentState, Ordinal, Up};
-use crate::topology::observation::{Millis, ServerView};
+use crate::time::Millis;
+use crate::topology::observation::ServerView;
 
 /// Something happened.
 #[derive(Debug)]

@@ -5,7 +5,8 @@
 
 use super::pod::PodFacts;
 use crate::resources::labels;
-use crate::topology::observation::{IoThread, MemberView, Millis};
+use crate::time::Millis;
+use crate::topology::observation::{IoThread, MemberView};
 
 /// kube-proxy's minimum time between two writes is 1 s; the flip must be through before we cause the next.
 pub const SETTLED_MS: u64 = 2_000;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::orders::Order;
-use crate::topology::observation::Millis;
+use crate::time::Millis;
 
 /// On top of an order's own limit: the way down and up again.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);

@@ -7,7 +7,8 @@ use super::pod::{PodFacts, Trouble};
 use crate::orders::{
     AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
 };
-use crate::topology::observation::{AgentSight, Maintained, MemberView, Millis, NewConnection, PodView, ServerSight};
+use crate::time::Millis;
+use crate::topology::observation::{AgentSight, Maintained, MemberView, NewConnection, PodView, ServerSight};
 use crate::topology::reached::{Progress, is_fit_again};
 
 /// An order that was given and not yet answered.

@@ -9,7 +9,8 @@ use super::member::{Member, News};
 use super::mistakes::Mistakes;
 use super::pod::{PodFacts, Trouble};
 use crate::orders::{Order, Ordinal, Token};
-use crate::topology::observation::{MemberView, Millis};
+use crate::time::Millis;
+use crate::topology::observation::MemberView;
 
 #[derive(Debug)]
 struct WatchedMember {

@@ -14,7 +14,7 @@ use super::input::CallFailed;
 use super::record_codec::{self, RecordError};
 use crate::api::{ClusterStatus, ReplicationCluster};
 use crate::orders::Term;
-use crate::topology::observation::Millis;
+use crate::time::Millis;
 use crate::topology::record::Record;
 
 /// Why the record could not be written or read.
@@ -167,7 +167,8 @@ impl StatusStore {
         if self.certain || self.call.is_some() || now < self.paused_until {
             return None;
         }
-        self.call = Some(Call::Read);
+        // The read shows what is newer than anything that a watch has shown before.
+        (self.call, self.shown) = (Some(Call::Read), None);
         Some(Effect::ReadStatus)
     }
 
@@ -289,104 +290,4 @@ fn name(object: &ReplicationCluster) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::control::desired::tests::example;
-    use crate::orders::Ordinal;
-
-    fn at(term: u64) -> Record {
-        Record { term: Term(term), primary: Some(Ordinal(0)), ..Record::default() }
-    }
-
-    #[test]
-    fn a_status_that_no_leader_wrote_is_not_believed() {
-        let ours = Record { term: Term(7), primary: Some(Ordinal(1)), ..Record::default() };
-        assert!(!is_overwritten(&ours, None, &ours));
-        assert!(is_overwritten(&ours, None, &at(4)), "a status from a backup");
-        assert!(is_overwritten(&ours, None, &at(7)), "an edit by hand");
-        assert!(is_overwritten(&ours, None, &Record::default()), "no status at all");
-        assert!(!is_overwritten(&ours, Some(&at(7)), &at(7)), "our own write, whose answer was lost");
-        assert!(!is_overwritten(&ours, None, &at(8)), "another leader's");
-    }
-
-    fn status(record: &Record) -> ClusterStatus {
-        let mut status = ClusterStatus::default();
-        record_codec::write("shop", record, &mut status, Timestamp::UNIX_EPOCH);
-        status
-    }
-
-    fn object(record: &Record, version: &str) -> ReplicationCluster {
-        let mut object = example();
-        object.metadata.resource_version = Some(version.to_owned());
-        object.status = Some(status(record));
-        object
-    }
-
-    /// A store that has written the record of term 7.
-    fn leading() -> StatusStore {
-        let mut store = StatusStore::open(object(&at(6), "10")).unwrap();
-        let Effect::WriteStatus(written) = store.write(at(7), status(&at(7))) else { panic!() };
-        assert_eq!(written.metadata.resource_version.as_deref(), Some("10"));
-        store.written(Ok(Box::new(object(&at(7), "11"))), Millis(1)).unwrap();
-        assert_eq!((store.my_term(), store.is_certain()), (Some(Term(7)), true));
-        store
-    }
-
-    #[test]
-    fn nothing_is_certain_until_a_write_has_ended() {
-        let mut store = leading();
-        let _ = store.write(at(8), status(&at(8)));
-        assert!(!store.is_certain() && store.poll(Millis(2)).is_none(), "one call at a time");
-        let lost = CallFailed { conflict: false, message: "no answer".to_owned() };
-        store.written(Err(lost), Millis(3)).unwrap_err();
-        assert!(!store.is_certain() && store.poll(Millis(100)).is_none(), "a pause");
-        assert_eq!(store.wakes_at(Millis(100)), Some(Millis(203)));
-        assert!(matches!(store.poll(Millis(203)), Some(Effect::ReadStatus)));
-        assert_eq!(store.read(Ok(Some(Box::new(object(&at(8), "12")))), Millis(204)), Ok(Found::Record));
-        assert_eq!((store.record().term, store.my_term()), (Term(8), None), "only a new term is surely ours");
-    }
-
-    #[test]
-    fn after_a_conflict_the_object_is_read_at_once() {
-        let mut store = leading();
-        let _ = store.write(at(8), status(&at(8)));
-        let conflict = CallFailed { conflict: true, message: "changed".to_owned() };
-        store.written(Err(conflict), Millis(3)).unwrap_err();
-        assert!(matches!(store.poll(Millis(3)), Some(Effect::ReadStatus)));
-        let read = store.read(Ok(Some(Box::new(object(&at(4), "12")))), Millis(4));
-        assert_eq!(read, Ok(Found::Overwritten));
-        assert_eq!((store.record().term, store.my_term(), store.is_certain()), (Term(7), None, true));
-    }
-
-    #[test]
-    fn what_a_watch_shows_during_a_write_is_compared_afterwards() {
-        for (shown, certain) in [(object(&at(8), "12"), true), (object(&at(4), "13"), false)] {
-            let mut store = leading();
-            let _ = store.write(at(8), status(&at(8)));
-            store.shown(&shown);
-            store.written(Ok(Box::new(object(&at(8), "12"))), Millis(3)).unwrap();
-            assert_eq!(store.is_certain(), certain, "{:?}", shown.metadata.resource_version);
-        }
-    }
-
-    #[test]
-    fn its_own_versions_are_no_news() {
-        let mut store = leading();
-        store.shown(&object(&at(6), "10"));
-        assert!(store.is_certain());
-        store.shown(&object(&at(5), "9"));
-        assert!(!store.is_certain());
-    }
-
-    #[test]
-    fn another_object_of_that_name_is_none() {
-        let mut store = leading();
-        store.doubt();
-        store.poll(Millis(5)).unwrap();
-        let mut other = object(&at(9), "20");
-        other.metadata.uid = Some("u-2".to_owned());
-        assert!(matches!(store.read(Ok(Some(Box::new(other))), Millis(6)), Err(StoreError::Gone { .. })));
-    }
-}
+mod tests;

@@ -14,9 +14,9 @@ use crate::api::status::ConditionType;
 use crate::api::validate::member_name;
 use crate::gtid::join_ranges;
 use crate::orders::{Order, Ordinal, Term};
+use crate::time::Millis;
 use crate::topology::complaint;
 use crate::topology::decide::Decision;
-use crate::topology::observation::Millis;
 use crate::topology::progress::CatchUp;
 use crate::topology::record::{Record, TransitionKind};
 use crate::topology::report::{MemberReport, Report, Role};
@@ -86,7 +86,8 @@ impl Telemetry {
 
     /// What there is to tell, and the numbers when they have changed.
     pub fn take(&mut self) -> Vec<Effect> {
-        if self.shown.as_ref() != Some(&self.gauges) {
+        // Before the first report nothing is known that could be shown.
+        if !self.gauges.members.is_empty() && self.shown.as_ref() != Some(&self.gauges) {
             self.shown = Some(self.gauges.clone());
             self.effects.push(Effect::Show(Box::new(self.gauges.clone())));
         }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::member::Health;
 use crate::gtid::{GtidPosition, GtidRange, join_ranges};
 use crate::orders::{Answer, Frozen, LogEvidence, Order, Ordinal, Source, Term};
-use crate::topology::observation::Millis;
+use crate::time::Millis;
 use crate::topology::record::{Record, Step, TransitionKind};
 
 /// A point of a transition's timeline, in the order in which they are usually reached.

@@ -9,8 +9,9 @@ use super::text::cut;
 use crate::api::owned;
 use crate::layout::PROBE_USER;
 use crate::orders::Secret;
-use crate::topology::member::written_outside_reigns;
-use crate::topology::observation::{Drift, Millis, SemiSyncSource, ServerView};
+use crate::time::Millis;
+use crate::topology::observation::{Drift, SemiSyncSource, ServerView};
+use crate::topology::record::written_outside_reigns;
 
 /// What one answer to the probe may hold: its longest list are a hundred variables. The member's pod belongs to the
 /// cluster's owner, the operator to everybody.

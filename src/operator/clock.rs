@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::topology::observation::Millis;
+use crate::time::Millis;
 
 /// Monotonic time since the operator began, in the milliseconds decisions are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
-use self::ledger::{Ledger, Write};
+use self::ledger::{Ledger, Told, Write};
 use crate::api::ReplicationCluster;
 use crate::control::event_reason::EventReason;
 use crate::orders::Term;
@@ -22,17 +22,6 @@ use crate::orders::Term;
 const WAITING: usize = 256;
 /// Longest a write of an Event may take: the next one waits for it.
 const WRITE_LIMIT: Duration = Duration::from_secs(3);
-
-/// Something to tell.
-#[derive(Debug, Clone)]
-struct Told {
-    about: ObjectReference,
-    reason: EventReason,
-    /// What tells this Event from another one of the same reason: term and member.
-    subject: String,
-    note: String,
-    at: Timestamp,
-}
 
 /// Publishes Events about clusters.
 #[derive(Clone)]

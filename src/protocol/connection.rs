@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::{Login, Scramble};
+use super::command;
 use super::dump::{Dump, Need, Place, Request};
 use super::greeting;
 use super::packet::{MAX_LOGIN_PACKET, MAX_PACKET, Packet, PacketReader, PacketWriter, ProtocolError};
@@ -12,15 +13,6 @@ use super::reply::{OK, ResultSet, ServerError};
 use super::until::Until;
 use crate::binlog::{Catalogue, FileScan, Head, NoStart, Reader, Start};
 use crate::gtid::GtidPosition;
-
-/// The commands a replica sends (`enum_server_command`).
-mod command {
-    pub const QUIT: u8 = 1;
-    pub const QUERY: u8 = 3;
-    pub const PING: u8 = 14;
-    pub const BINLOG_DUMP: u8 = 18;
-    pub const REGISTER_SLAVE: u8 = 21;
-}
 
 /// What a connection is made of.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::packet::PacketWriter;
+pub use super::place::Place;
 use super::reply::ServerError;
 use super::until::Until;
 use crate::binlog::{
@@ -26,20 +27,6 @@ const READ: u64 = 1 << 20;
 const FILE_START: u64 = 4;
 /// Header of an event when the replica asked for semi-sync: magic, and "no acknowledgement wanted".
 const SEMI_SYNC: [u8; 2] = [0xef, 0];
-
-/// Where a replica wants the stream to begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// GTID mode: behind the transactions it has.
-    After(GtidPosition),
-    /// Position mode.
-    At {
-        /// Name of a file; empty for the first one.
-        file: String,
-        /// Offset of an event in it.
-        offset: u64,
-    },
-}
 
 /// What the replica asked for.
 #[derive(Debug, Clone)]

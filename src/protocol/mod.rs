@@ -8,10 +8,12 @@
 //! replica asks, `sql/sql_repl.cc` for what a primary answers.
 
 mod auth;
+mod command;
 mod connection;
 mod dump;
 mod greeting;
 mod packet;
+mod place;
 mod query;
 mod reply;
 #[cfg(test)]

@@ -4,11 +4,12 @@
 //! after its acknowledging is known to be off and a remaining acker has received the primary's position read after that.
 
 use super::member::{is_locked_out, trouble, volume_trouble};
-use super::observation::{IoThread, MemberView, Millis, Observation, ServerSight, ServerView};
+use super::observation::{IoThread, MemberView, Observation, ServerSight, ServerView};
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
 use super::safety::{Rules, matches_acker};
 use crate::orders::{AgentState, Ended, Incarnation, Ordinal, VolumeRecord};
+use crate::time::Millis;
 
 /// More ackers only make 8(b) harder to fulfil; one alone stops writes whenever it restarts.
 pub const WANTED: usize = 2;

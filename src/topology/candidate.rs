@@ -3,15 +3,13 @@
 
 use std::cmp::Reverse;
 
-use super::member::{is_refused, slave, sql_or_volume_trouble, written_outside_reigns};
+use super::member::{is_refused, slave, sql_or_volume_trouble};
 use super::observation::{MemberView, Observation, ServerView};
 use super::policy::Policy;
 use super::record::Record;
+use super::record::written_outside_reigns;
 use crate::gtid::GtidPosition;
 use crate::orders::Ordinal;
-
-/// After this many failures in a row within one term a member is passed over: one may be chance, three are a state.
-pub const FAILURES_TO_REJECT: u32 = 3;
 
 /// The order that takes a member off the old primary, by its word.
 const FOLLOW: &str = "follow";

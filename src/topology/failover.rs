@@ -2,18 +2,19 @@
 //! to that point.
 
 use super::ackers;
+use super::announce::{announce, is_fenceable, read_end, start_idle};
 use super::candidate::{Ranking, rank, received};
-use super::decide::{Act, Case, Decision, order};
+use super::decision::{Act, Case, Decision, order};
 use super::held;
 use super::member::volume_trouble;
 use super::observation::{AgentSight, MemberView};
 use super::policy::Mode;
 use super::progress::CatchUp;
-use super::promoting::MARIADB_PORT;
 use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
 use super::resume;
 use super::safety::{self, Basis};
 use crate::gtid::GtidPosition;
+use crate::layout::MARIADB_PORT;
 use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, Order, Ordinal, Reason, Source};
 
 /// A new leader's streams to the agents open within a second of each other; the old primary is started again only when
@@ -60,31 +61,9 @@ fn awaited(case: &Case<'_>, from: Ordinal) -> Option<String> {
     Some(format!("member {}: its agent cannot be reached yet", member.ordinal))
 }
 
-/// Members that do not run may be what is missing; started they are read-only and follow nobody.
-pub(super) fn start_idle(case: &Case<'_>, from: Ordinal) -> Vec<Act> {
-    let idle =
-        |member: &&MemberView| case.is_ours(member) && member.state().is_some_and(|state| state.mariadbd.is_dead());
-    case.others(from).filter(idle).filter_map(|member| order(member, Order::Start)).collect()
-}
-
 /// The member just promoted died before it was confirmed: a new failover from it.
 pub(super) fn after_promotion_failed(case: &Case<'_>, primary: &MemberView) -> Decision {
     begin(case, primary, "it died while it was being promoted")
-}
-
-/// Announces a transition away from `from`: term+1, before any order of it. What its binary logs are known to have held stays
-/// known.
-pub(super) fn announce(case: &Case<'_>, kind: TransitionKind, from: Ordinal, why: String) -> Decision {
-    let same = |transition: &&Transition| transition.step == Step::Decided && transition.from == Some(from);
-    let target = case.record.transition.as_ref().filter(same).and_then(|transition| {
-        transition.target.clone().or_else(|| case.seen.member(from).and_then(|old| read_end(case, old)))
-    });
-    let record = Record {
-        term: case.record.term.next(),
-        transition: Some(Transition::decided(kind, from, target)),
-        ..case.record.clone()
-    };
-    Decision::write(record, why)
 }
 
 /// The next step of an announced failover.
@@ -147,10 +126,6 @@ fn gather(case: &Case<'_>, from: Ordinal) -> Vec<Act> {
     fence.into_iter().chain(freeze.filter_map(|member| order(member, Order::Freeze))).collect()
 }
 
-pub(super) fn is_fenceable(old: &MemberView) -> bool {
-    old.state().is_some_and(|state| state.record().is_some())
-}
-
 fn is_freezable(case: &Case<'_>, member: &MemberView) -> bool {
     member.is_running() && case.is_ours(member)
 }
@@ -188,11 +163,6 @@ fn known_end(case: &Case<'_>, from: Ordinal) -> Option<GtidPosition> {
     end.or_else(|| safety::held_before(case.record).cloned())
 }
 
-/// Where the old primary's binary logs end, once they were read and can be believed.
-fn read_end(case: &Case<'_>, old: &MemberView) -> Option<GtidPosition> {
-    safety::logs_end(case.record, old.progress.fenced.as_ref()?).ok()
-}
-
 /// Why a promotion is safe now. When the tail is needed and can no longer be had, only the ackers can answer.
 fn basis(case: &Case<'_>, from: Ordinal) -> Result<Basis, String> {
     let basis = safety::basis(case.rules, case.record, case.seen, from)?;
@@ -226,7 +196,7 @@ fn frozen_members<'a>(case: &Case<'a>, from: Ordinal, ranking: &Ranking) -> Vec<
     let clean = |member: &&MemberView| {
         let theirs = received(member);
         // What an earlier reign gave up binds nobody.
-        super::member::written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none()
+        super::record::written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none()
     };
     case.others(from).filter(|member| member.frozen().is_some()).filter(counts).filter(clean).collect()
 }

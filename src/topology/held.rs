@@ -1,7 +1,7 @@
 //! Candidates that cannot apply what they have received: a dump's lock, DDL, a stopped SQL thread.
 
 use super::candidate::Ranking;
-use super::decide::{Act, Case, order};
+use super::decision::{Act, Case, order};
 use super::observation::MemberView;
 use crate::gtid::GtidPosition;
 use crate::orders::{Order, Ordinal};
@@ -49,10 +49,11 @@ fn why(member: &MemberView) -> Option<String> {
 mod tests {
     use super::super::decide::decide;
     use super::super::member::samples::{cluster, dead, policy, record, replica};
-    use super::super::observation::{Millis, Observation};
+    use super::super::observation::Observation;
     use super::super::record::{Record, Transition, TransitionKind};
     use super::*;
     use crate::orders::{Frozen, Incarnation, LogEvidence, OrderError, Reason};
+    use crate::time::Millis;
 
     fn held(ordinal: u8, since: u64) -> MemberView {
         let mut member = replica(ordinal, "p0");

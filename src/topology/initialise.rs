@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::ackers;
-use super::decide::{Act, Case, Decision, order};
+use super::decision::{Act, Case, Decision, order};
 use super::member::volume_trouble;
 use super::observation::MemberView;
 use super::policy::Mode;

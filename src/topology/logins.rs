@@ -1,6 +1,7 @@
 //! What an agent says of its logins, and what follows from it.
 
-use super::decide::{Act, Decision, decide};
+use super::decide::decide;
+use super::decision::{Act, Decision};
 use super::member::samples::{acker, acking, cluster, edit, policy, primary, record};
 use super::observation::{AgentSight, IoThread, MemberView, Observation};
 use super::record::Record;

@@ -1,13 +1,10 @@
 //! What one member is, seen from the record: part of the cluster, following, errant, broken.
 
 use super::observation::{IoThread, MemberView, ServerView, SlaveStatus};
-use super::record::Record;
+use super::record::{Record, written_outside_reigns};
 use super::words::MemberReason;
-use crate::gtid::GtidPosition;
 use crate::orders::Volume;
 
-/// Bit that all ids members boot with have, and no primary's id has.
-const BOOT_ID_BIT: u32 = 0x8000_0000;
 /// ER_MASTER_FATAL_ERROR_READING_BINLOG: the source does not have the position asked for.
 const ER_POSITION_REFUSED: u32 = 1236;
 /// ER_ACCESS_DENIED_ERROR.
@@ -141,12 +138,6 @@ fn errant(record: &Record, member: &MemberView, primary: Option<&MemberView>) ->
         .map(|ranges| if ranges.is_empty() { "same numbers, other server".to_owned() } else { ranges })
 }
 
-/// A GTID in `position` whose server id is one that members boot with: written on a member that was no primary.
-#[must_use]
-pub fn written_outside_reigns(position: &GtidPosition) -> Option<String> {
-    position.iter().find(|gtid| gtid.server & BOOT_ID_BIT != 0).map(|gtid| gtid.to_string())
-}
-
 fn refused_position(member: &MemberView) -> Option<Trouble> {
     let slave = slave(member)?;
     if !is_refused(slave) {
@@ -200,7 +191,7 @@ pub fn follows(view: &ServerView, host: &str) -> bool {
 pub mod samples {
     //! Members in typical states, for tests.
 
-    use super::super::observation::{AgentSight, Millis, Observation, PodView, SemiSyncSource, ServerSight};
+    use super::super::observation::{AgentSight, Observation, PodView, SemiSyncSource, ServerSight};
     use super::super::policy::{MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
     use super::super::record::{Acker, Durability, boot_server_id};
     use super::*;
@@ -208,6 +199,7 @@ pub mod samples {
         AgentState, BootMillis, DataUid, ExitStatus, Identity, Incarnation, Mariadbd, MemberRole, Ordinal, Secret,
         Term, Token, Upkeep, VolumeRecord,
     };
+    use crate::time::Millis;
 
     pub const CLUSTER: &str = "ns/c";
     pub const DATA: &str = "data-1";

@@ -6,9 +6,11 @@
 //! step, [`report`] what people are told. No I/O, no clock, no randomness: time and fresh identifiers come in as values.
 
 pub mod ackers;
+mod announce;
 pub mod candidate;
 pub mod complaint;
 pub mod decide;
+mod decision;
 mod failover;
 mod held;
 mod initialise;

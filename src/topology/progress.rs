@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::observation::{MemberView, Millis, ServerView};
+use super::observation::{MemberView, ServerView};
 use crate::gtid::GtidPosition;
 use crate::orders::{LONG_TAIL, Ordinal};
+use crate::time::Millis;
 
 /// A long catching up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

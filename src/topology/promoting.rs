@@ -1,17 +1,16 @@
 //! Behind the point of no return: the Service flips, the new primary is promoted and the others follow, side by side.
 
 use super::ackers::{self, recorded_run, waits};
+use super::announce;
 use super::candidate::rank;
-use super::decide::{Act, Case, Decision, order};
+use super::decision::{Act, Case, Decision, order};
 use super::failover;
 use super::member::sql_or_volume_trouble;
 use super::observation::MemberView;
 use super::record::{Record, TransitionKind, server_id};
 use crate::gtid::GtidPosition;
+use crate::layout::MARIADB_PORT;
 use crate::orders::{Order, Source};
-
-/// Port every member's mariadbd listens on.
-pub(super) const MARIADB_PORT: u16 = 3306;
 
 pub(super) fn decide(case: &Case<'_>) -> Decision {
     let Some(primary) = case.primary() else {
@@ -51,10 +50,10 @@ fn without_source(case: &Case<'_>, primary: &MemberView) -> Option<Decision> {
     let why = primary.progress.failure().map(|failure| failure.error.to_string()).unwrap_or_default();
     let why = format!("member {} cannot be promoted: {why}", primary.ordinal);
     let decision = match ranking.best() {
-        Some(_) => failover::announce(case, TransitionKind::Failover, primary.ordinal, why),
+        Some(_) => announce::announce(case, TransitionKind::Failover, primary.ordinal, why),
         // One that is down may do; meanwhile it is tried again.
         None => Decision {
-            acts: failover::start_idle(case, primary.ordinal).into_iter().chain(promote(case, primary)).collect(),
+            acts: announce::start_idle(case, primary.ordinal).into_iter().chain(promote(case, primary)).collect(),
             ..Decision::blocked(why)
         },
     };

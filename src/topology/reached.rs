@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::candidate::FAILURES_TO_REJECT;
-use super::observation::Millis;
-use super::upkeep::MAINTAIN;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, Frozen, Incarnation, LogEvidence, Order, OrderError, Ordinal, Reason, Source};
+use crate::time::Millis;
+
+/// After this many failures in a row within one term a member is passed over: one may be chance, three are a state.
+pub const FAILURES_TO_REJECT: u32 = 3;
+
+/// Name of the order, which agents of the first release do not know.
+pub const MAINTAIN: &str = "maintain";
 
 /// True when this outcome shows that a member that stumbled is as good a candidate as any: it caught up, or follows the new
 /// primary.

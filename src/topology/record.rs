@@ -165,6 +165,12 @@ pub fn member_of(server_id: u32) -> Option<Ordinal> {
     number.checked_sub(1).map(Ordinal)
 }
 
+/// A GTID in `position` whose server id is one that members boot with: written on a member that was no primary.
+#[must_use]
+pub fn written_outside_reigns(position: &GtidPosition) -> Option<String> {
+    position.iter().find(|gtid| gtid.server & BOOT_ID_BIT != 0).map(|gtid| gtid.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,15 +6,16 @@ mod upkeep;
 
 use super::ackers;
 use super::complaint::of_exit;
-use super::decide::{Act, Decision};
+use super::decision::{Act, Decision};
 use super::member::{follows, trouble};
-use super::observation::{IoThread, MemberView, Millis, NewConnection, Observation, ServerSight};
+use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight};
 use super::outdated;
 use super::policy::Policy;
 use super::record::{Record, TransitionKind};
 use super::verdict::{Verdict, verdict};
 use super::words::{MemberReason, MemberState, Reason};
 use crate::orders::{Mariadbd, Order, Ordinal, SqlNotes, Volume};
+use crate::time::Millis;
 
 /// An agent that says for this long that it gets in has tried meanwhile, in milliseconds.
 const AGENT_KNOWS_MS: u64 = 5_000;

@@ -1,11 +1,12 @@
 //! The old primary becomes primary again, because nobody else can: one member, or all of them gone at once.
 
+use super::announce;
 use super::candidate::{rank, received};
-use super::decide::{Act, Case, Decision, order};
-use super::failover;
-use super::member::{volume_trouble, written_outside_reigns};
+use super::decision::{Act, Case, Decision, order};
+use super::member::volume_trouble;
 use super::observation::MemberView;
 use super::policy::Mode;
+use super::record::written_outside_reigns;
 use super::record::{Durability, Record, Step, Transition, TransitionKind};
 use super::safety;
 use crate::gtid::{GtidPosition, Shown};
@@ -92,7 +93,7 @@ fn unreadable(case: &Case<'_>, old: &MemberView, message: &str) -> Decision {
         Err(missing) => missing,
         Ok(()) if case.may_fail_over() && ranking.best().is_some() => {
             let why = format!("the binary logs of member {} cannot be read: {message}", old.ordinal);
-            return failover::announce(case, TransitionKind::Failover, old.ordinal, why).rejecting(ranking.rejected);
+            return announce::announce(case, TransitionKind::Failover, old.ordinal, why).rejecting(ranking.rejected);
         }
         Ok(()) => case.unless_disabled("nobody else can be promoted".to_owned()),
     };
@@ -102,7 +103,7 @@ fn unreadable(case: &Case<'_>, old: &MemberView, message: &str) -> Decision {
         old.ordinal
     );
     let again = read_again(case, old).into_iter();
-    Decision { acts: again.chain(failover::start_idle(case, old.ordinal)).collect(), ..Decision::blocked(why) }
+    Decision { acts: again.chain(announce::start_idle(case, old.ordinal)).collect(), ..Decision::blocked(why) }
         .rejecting(ranking.rejected)
 }
 
@@ -111,7 +112,7 @@ pub(super) fn read_again(case: &Case<'_>, old: &MemberView) -> Option<Act> {
     let unknown = |evidence: &LogEvidence| safety::logs_end(case.record, evidence).is_err();
     let unreadable = old.progress.fenced.as_ref().is_some_and(unknown);
     let due = old.answered_at.is_none_or(|answered| case.lasted(answered) >= READ_AGAIN_MS);
-    (unreadable && due && failover::is_fenceable(old)).then(|| order(old, Order::Fence)).flatten()
+    (unreadable && due && announce::is_fenceable(old)).then(|| order(old, Order::Fence)).flatten()
 }
 
 /// mariadbd came up with less than its binary logs held: nobody is promoted without that, unless the ackers prove that it
@@ -122,20 +123,20 @@ fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision
     let has_all = |member: &MemberView| ranking.candidates.contains(&member.ordinal) && received(member).covers(end);
     let proven = || ranking.best().is_some() && safety::feasible_by_ackers(case.rules, case.record, case.seen).is_ok();
     if case.may_fail_over() && (case.others(old.ordinal).any(has_all) || proven()) {
-        return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
+        return announce::announce(case, TransitionKind::Failover, old.ordinal, why);
     }
     let remedy = format!("{why}: put back what is missing in its datadir, then delete its pod");
-    Decision { acts: failover::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(remedy)) }
+    Decision { acts: announce::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(remedy)) }
 }
 
 fn start(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
     if let Some(failure) = old.progress.failure() {
         if failure.count >= STARTS_TO_GIVE_UP && can_fail_over(case, old) && !is_better_waited_for(case, old, end) {
             let why = format!("member {} does not start: {}", old.ordinal, failure.error);
-            return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
+            return announce::announce(case, TransitionKind::Failover, old.ordinal, why);
         }
         let why = case.unless_disabled(format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error));
-        let acts = order(old, Order::Start).into_iter().chain(failover::start_idle(case, old.ordinal)).collect();
+        let acts = order(old, Order::Start).into_iter().chain(announce::start_idle(case, old.ordinal)).collect();
         return Decision { acts, blocked: Some(why), ..Decision::default() };
     }
     Decision::acts(order(old, Order::Start).into_iter().collect())
@@ -156,9 +157,9 @@ fn without_data(case: &Case<'_>, old: &MemberView) -> Decision {
     let trouble = volume_trouble(case.record, &case.policy.cluster, old);
     let why = format!("member {}: {}", old.ordinal, trouble.map(|trouble| trouble.message()).unwrap_or_default());
     if can_fail_over(case, old) {
-        return failover::announce(case, TransitionKind::Failover, old.ordinal, why);
+        return announce::announce(case, TransitionKind::Failover, old.ordinal, why);
     }
-    Decision { acts: failover::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(why)) }
+    Decision { acts: announce::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(why)) }
 }
 
 fn can_fail_over(case: &Case<'_>, old: &MemberView) -> bool {
@@ -177,9 +178,9 @@ fn someone_is_ahead(case: &Case<'_>, old: &MemberView, ahead: &MemberView) -> De
     }
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
     if case.may_fail_over() && ranking.best().is_some() {
-        return failover::announce(case, TransitionKind::Failover, old.ordinal, missing).rejecting(ranking.rejected);
+        return announce::announce(case, TransitionKind::Failover, old.ordinal, missing).rejecting(ranking.rejected);
     }
-    Decision { acts: failover::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(missing)) }
+    Decision { acts: announce::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(missing)) }
         .rejecting(ranking.rejected)
 }
 

@@ -1,8 +1,8 @@
 //! When a promotion can lose nothing that was acknowledged. The only module that answers this, and only from what is
 //! recorded as done and what was confirmed in the present term.
 
-use super::member::written_outside_reigns;
 use super::observation::{MemberView, Observation};
+use super::record::written_outside_reigns;
 use super::record::{Acker, Durability, Record, Step};
 use crate::gtid::{GtidPosition, Shown};
 use crate::orders::{Frozen, LogEvidence, Ordinal};

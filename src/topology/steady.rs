@@ -1,16 +1,16 @@
 //! A cluster at rest: every member does its part, ackers are recorded before they acknowledge, and the primary is watched.
 
 use super::ackers::{self, is_recorded, waits};
-use super::decide::{Act, Case, Decision, order};
+use super::decision::{Act, Case, Decision, order};
 use super::failover;
 use super::member::{follows, has_old_password, slave, trouble_following};
 use super::observation::{MemberView, ServerView};
 use super::policy::{Mode, WhenNoAcker};
-use super::promoting::MARIADB_PORT;
 use super::record::{Durability, Record};
 use super::upkeep::maintain;
 use super::verdict::{Verdict, verdict};
 use super::wedged;
+use crate::layout::MARIADB_PORT;
 use crate::layout::PROBE_USER;
 use crate::orders::{Order, Source};
 

@@ -1,7 +1,7 @@
 //! Members that take writes and are not the primary: a deposed one that comes back, or a replica whose `read_only` somebody
 //! switched off. What clients write there is lost, and the Service may lead to them in a transition.
 
-use super::decide::{Act, Case, Decision};
+use super::decision::{Act, Case, Decision};
 use super::observation::{MemberView, ServerView};
 use super::record::{Step, Transition, TransitionKind, reign_of};
 use crate::orders::{Order, Reason};

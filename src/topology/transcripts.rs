@@ -4,9 +4,10 @@ mod at_rest;
 mod failover;
 mod resume;
 
-use super::decide::{Act, Decision, decide};
+use super::decide::decide;
+use super::decision::{Act, Decision};
 use super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record, running};
-use super::observation::{AgentSight, MemberView, Millis, Observation, ServerSight};
+use super::observation::{AgentSight, MemberView, Observation, ServerSight};
 use super::policy::Policy;
 use super::reached::Serving;
 use super::record::{Durability, Record, Step, Transition, TransitionKind};
@@ -14,6 +15,7 @@ use crate::orders::{
     Answer, Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Secret, Source, Term,
     Volume,
 };
+use crate::time::Millis;
 
 /// A cluster that is asked again and again, as the operator does it.
 struct Story {

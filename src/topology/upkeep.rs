@@ -5,14 +5,14 @@
 //! deleted (invariant 7). A member that is away, or takes no part, may need it: then age alone is no reason, but size is, once it has
 //! been away for a while.
 
-use super::decide::{Act, Case, order};
+use super::decision::{Act, Case, order};
 use super::member::trouble;
-use super::observation::{AgentSight, MemberView, Millis, ServerSight, ServerView};
+use super::observation::{AgentSight, MemberView, ServerSight, ServerView};
+use super::reached::MAINTAIN;
 use crate::gtid::GtidPosition;
 use crate::orders::{Maintenance, Order, Purge};
+use crate::time::Millis;
 
-/// Name of the order, which agents of the first release do not know.
-pub const MAINTAIN: &str = "maintain";
 /// Between two purges of a member, in milliseconds: logs grow by a fraction of a volume meanwhile.
 const PURGE_EVERY_MS: u64 = 60_000;
 /// Between two orders because events differ, in milliseconds: a replica that lags learns of them when it has caught up.
@@ -104,10 +104,11 @@ fn counts<'a>(case: &Case<'_>, member: &'a MemberView, primary: &MemberView) -> 
 mod tests {
     use super::super::decide::decide;
     use super::super::member::samples::*;
-    use super::super::observation::{Drift, Maintained, Millis, Observation};
+    use super::super::observation::{Drift, Maintained, Observation};
     use super::super::record::Record;
     use super::*;
     use crate::orders::{EventName, Ordinal, Upkeep, VolumeUse};
+    use crate::time::Millis;
 
     fn able(mut member: MemberView, disabled: &[&str]) -> MemberView {
         let super::super::observation::AgentSight::Present(state) = &mut member.agent else { panic!() };

@@ -1,6 +1,7 @@
 //! What became of the primary. Total: every observation has a verdict, and doubt never leads to action.
 
-use super::observation::{IoThread, MemberView, Millis, ServerSight};
+use super::observation::{IoThread, MemberView, ServerSight};
+use crate::time::Millis;
 
 /// What became of the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,10 @@
 //! accepted. An acker that connects anew wakes it.
 
 use super::ackers;
-use super::decide::{Act, Case, Decision, order};
-use super::observation::{MemberView, Millis, NewConnection};
+use super::decision::{Act, Case, Decision, order};
+use super::observation::{MemberView, NewConnection};
 use crate::orders::{Order, Reason};
+use crate::time::Millis;
 
 /// What is done anyhow, and who wakes the primary meanwhile. What is recorded goes first.
 pub(super) fn waking(case: &Case<'_>, primary: &MemberView, since: Millis, anyhow: Decision) -> Decision {

@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::member::HostId;
 use crate::operator::{ToLeader, short};
+use crate::plan::Heal;
 use crate::steps::address;
 use crate::world::{Event, World};
 
@@ -52,8 +53,10 @@ pub struct Service {
     pub before: Option<Ordinal>,
     pub changed: u64,
     pub version: u64,
-    /// The term of the last operator that wrote it.
+    /// The term of the last operator that wrote it; 0 when it does not say.
     pub term: Term,
+    /// Somebody has deleted it, and the controller has not made it again.
+    pub deleted: bool,
 }
 
 /// A cluster of so many members as a user would apply it. What decisions see of it is chosen by the seed.
@@ -94,20 +97,40 @@ impl World {
             let why = self.why(id);
             self.say(|| format!("leader {id}: writes {} ({why})", short(&record)));
         }
-        let delay = self.dice.range(2, 12);
-        self.after(delay, Event::Store { leader: id, object, record: Box::new(record) });
+        let (delay, awaited) = self.way_of_a_write(2, 12);
+        if !awaited {
+            self.say(|| format!("leader {id}: that write is late"));
+            self.answer_call(id, CALL_LIMIT_MS, Input::StatusWritten(Err(timed_out())));
+        }
+        self.after(delay, Event::Store { leader: id, object, record: Box::new(record), awaited });
+    }
+
+    /// How long a write takes to the API server, and whether it comes while it is waited for.
+    fn way_of_a_write(&mut self, least: u64, most: u64) -> (u64, bool) {
+        let late = self.calm.is_none() && self.dice.chance(self.plan.lost_answers_percent);
+        if late {
+            self.stats.late_writes += 1;
+            return (CALL_LIMIT_MS + self.dice.range(0, 4_000), false);
+        }
+        (self.dice.range(least, most), true)
     }
 
     /// A status write reaches the API server, or does not.
-    pub fn store_write(&mut self, id: usize, object: Box<ReplicationCluster>, record: Record) {
+    pub fn store_write(&mut self, id: usize, object: Box<ReplicationCluster>, record: Record, awaited: bool) {
         if self.leaders[id].side != 0 {
-            return self.answer_call(id, CALL_LIMIT_MS, Input::StatusWritten(Err(timed_out())));
+            if awaited {
+                self.answer_call(id, CALL_LIMIT_MS, Input::StatusWritten(Err(timed_out())));
+            }
+            return;
         }
         let delay = self.dice.range(1, 8);
         if object.metadata.resource_version != Some(self.store.version.to_string()) {
             self.say(|| format!("leader {id}: conflict"));
             let conflict = CallFailed { conflict: true, message: "the object has been modified".to_owned() };
-            return self.answer_call(id, delay, Input::StatusWritten(Err(conflict)));
+            if awaited {
+                self.answer_call(id, delay, Input::StatusWritten(Err(conflict)));
+            }
+            return;
         }
         self.store.version += 1;
         self.store.status = object.status;
@@ -122,11 +145,13 @@ impl World {
             true => (CALL_LIMIT_MS, Err(timed_out())),
             false => (delay, Ok(Box::new(self.object()))),
         };
-        if lost {
+        if lost && awaited {
             self.say(|| format!("leader {id}: the answer to a write is lost"));
             self.stats.lost_answers += 1;
         }
-        self.answer_call(id, delay, Input::StatusWritten(result));
+        if awaited {
+            self.answer_call(id, delay, Input::StatusWritten(result));
+        }
         self.show_status();
     }
 
@@ -142,7 +167,8 @@ impl World {
         if self.leaders[id].side != 0 {
             return self.answer_call(id, CALL_LIMIT_MS, end(Err(timed_out())));
         }
-        if self.leaders[id].deposed {
+        // Its Lease has run out for it, unless its machine was stopped: then it does not know.
+        if self.leaders[id].deposed && self.dice.chance(50) {
             self.say(|| format!("leader {id}: a read shows that it is deposed"));
             self.leaders[id].alive = false;
             return;
@@ -156,11 +182,23 @@ impl World {
     fn show_status(&mut self) {
         let desired = self.desired();
         for id in 0..self.leaders.len() {
-            let delay = self.dice.range(5, 200);
+            let delay = self.way_of_a_watch(5, 200);
             let at = (self.now + delay).max(self.leaders[id].shown_at);
             self.leaders[id].shown_at = at;
             self.answer_call(id, at - self.now, Input::Desired(Arc::clone(&desired)));
         }
+    }
+
+    /// How late a watch shows a change: mostly at once, sometimes only when it is opened again.
+    fn way_of_a_watch(&mut self, least: u64, most: u64) -> u64 {
+        let late = self.calm.is_none() && self.dice.chance(3);
+        if late { self.dice.range(1_000, 20_000) } else { self.dice.range(least, most) }
+    }
+
+    /// Somebody annotates the object, or changes nothing in it: the next write conflicts.
+    pub fn object_touched(&mut self) {
+        self.store.version += 1;
+        self.show_status();
     }
 
     /// Somebody puts the status back to what it was so many writes ago, at most to the end of the initialisation: a backup of
@@ -177,6 +215,7 @@ impl World {
             // Nothing would tell a new operator that the status is older (docs/known-gaps.md).
             return;
         }
+        self.stats.rollbacks += 1;
         self.store.record = self.store.past[then].clone();
         self.store.status = self.store.past_statuses[then].clone();
         self.store.version += 1;
@@ -195,8 +234,8 @@ impl World {
             return self.answer_call(id, CALL_LIMIT_MS, Input::ServiceRead(Err(timed_out())));
         }
         let delay = self.dice.range(1, 4);
-        let found = Ok(Some(Box::new(self.kube_service())));
-        self.answer_call(id, delay, Input::ServiceRead(found));
+        let found = (!self.service.deleted).then(|| Box::new(self.kube_service()));
+        self.answer_call(id, delay, Input::ServiceRead(Ok(found)));
     }
 
     fn kube_service(&self) -> KubeService {
@@ -212,41 +251,69 @@ impl World {
 
     /// Sends a new selector.
     pub fn write_service(&mut self, id: usize, patch: ServicePatch) {
-        let delay = self.dice.range(1, 15);
-        self.after(delay, Event::Service { leader: id, patch });
+        let (delay, awaited) = self.way_of_a_write(1, 15);
+        if !awaited {
+            self.answer_call(id, CALL_LIMIT_MS, Input::ServiceWritten(Err(timed_out())));
+        }
+        self.after(delay, Event::Service { leader: id, patch, awaited });
     }
 
     /// A new selector reaches the API server, or does not.
-    pub fn service_written(&mut self, id: usize, patch: ServicePatch) {
+    pub fn service_written(&mut self, id: usize, patch: ServicePatch, awaited: bool) {
         if self.leaders[id].side != 0 {
-            return self.answer_call(id, CALL_LIMIT_MS, Input::ServiceWritten(Err(timed_out())));
+            if awaited {
+                self.answer_call(id, CALL_LIMIT_MS, Input::ServiceWritten(Err(timed_out())));
+            }
+            return;
         }
         let delay = self.dice.range(1, 4);
-        if patch.resource_version != Some(self.service.version.to_string()) {
+        if self.service.deleted || patch.resource_version != Some(self.service.version.to_string()) {
             let conflict = CallFailed { conflict: true, message: "the object has been modified".to_owned() };
-            return self.answer_call(id, delay, Input::ServiceWritten(Err(conflict)));
+            if awaited {
+                self.answer_call(id, delay, Input::ServiceWritten(Err(conflict)));
+            }
+            return;
         }
         self.service.before = self.service.to;
         (self.service.to, self.service.changed, self.service.term) = (Some(patch.member), self.now, patch.term);
         self.service.version += 1;
         let lost = self.calm.is_none() && self.dice.chance(self.plan.lost_answers_percent);
         let (delay, result) = if lost { (CALL_LIMIT_MS, Err(timed_out())) } else { (delay, Ok(())) };
-        self.answer_call(id, delay, Input::ServiceWritten(result));
+        if awaited {
+            self.answer_call(id, delay, Input::ServiceWritten(result));
+        }
         self.show_service();
     }
 
-    /// Somebody else writes the primary Service.
+    /// Somebody else writes the primary Service, and leaves its term or not.
     pub fn service_edited(&mut self, to: Option<Ordinal>) {
         self.service.before = self.service.to;
         (self.service.to, self.service.changed) = (to, self.now);
+        if self.dice.chance(30) {
+            self.service.term = Term(0);
+        }
         self.service.version += 1;
         self.show_service();
+    }
+
+    /// Somebody deletes the primary Service; the controller makes it again.
+    pub fn service_deleted(&mut self) {
+        self.service_edited(None);
+        (self.service.deleted, self.service.term) = (true, Term(0));
+        let again = self.dice.range(100, 3_000);
+        self.later(again, Heal::Service);
+    }
+
+    /// The controller has made the Service again, without a selector.
+    pub fn service_made(&mut self) {
+        self.service.deleted = false;
+        self.service_edited(None);
     }
 
     /// Every operator's watch shows that the Service has changed.
     fn show_service(&mut self) {
         for id in 0..self.leaders.len() {
-            let delay = self.dice.range(20, 200);
+            let delay = self.way_of_a_watch(20, 200);
             self.answer_call(id, delay, Input::ServiceChanged);
         }
     }
@@ -273,7 +340,7 @@ impl World {
     /// Every operator's watch shows the pods.
     pub fn show_pods(&mut self) {
         for id in 0..self.leaders.len() {
-            let delay = self.dice.range(5, 100);
+            let delay = self.way_of_a_watch(5, 100);
             self.after(delay, Event::Leader(id, ToLeader::Pods));
         }
     }

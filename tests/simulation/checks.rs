@@ -1,11 +1,12 @@
 //! The invariants of design.md section 2, asserted where they hold, and convergence.
 
 use beachmaster::orders::{Order, Ordinal, SignedOrder, Term};
-use beachmaster::topology::member::written_outside_reigns;
 use beachmaster::topology::observation::{ServerSight, ServerView};
 use beachmaster::topology::policy::Mode;
+use beachmaster::topology::record::written_outside_reigns;
 use beachmaster::topology::record::{Acker, Durability, Record, Step, TransitionKind};
 
+use crate::api_server::NAME;
 use crate::member::{At, From, HostId, Io, Run};
 use crate::operator::short;
 use crate::replication::POSITION_REFUSED;
@@ -14,6 +15,8 @@ use crate::world::{Event, World};
 /// Virtual time in which a cluster must have healed after the last fault.
 const CONVERGE_MS: u64 = 120_000;
 const LOOK_MS: u64 = 250;
+/// So long a healed cluster must stay so.
+const STAYS_MS: u64 = 3_000;
 /// How old a leader's view of a connection may be.
 const LATELY_MS: u64 = 5_000;
 
@@ -233,9 +236,13 @@ impl World {
     pub fn check_convergence(&mut self) {
         let Some(calm) = self.calm else { return };
         match self.missing() {
-            None => {
+            None if self.whole_since.is_some_and(|since| self.now - since >= STAYS_MS) => {
                 self.done = true;
                 return;
+            }
+            None => {
+                self.whole_since.get_or_insert(self.now);
+                return self.after(LOOK_MS, Event::Converged);
             }
             Some(missing) if self.now > calm + CONVERGE_MS => {
                 let blocked = self.leaders.last().and_then(|leader| leader.machine.decision().blocked.clone());
@@ -249,7 +256,7 @@ impl World {
                 }
                 return;
             }
-            Some(_) => {}
+            Some(_) => self.whole_since = None,
         }
         if self.excuse().is_some() && self.now > calm + CONVERGE_MS / 6 {
             let blocked = self.leaders.last().is_some_and(|leader| leader.machine.decision().blocked.is_some());
@@ -260,6 +267,23 @@ impl World {
             }
         }
         self.after(LOOK_MS, Event::Converged);
+    }
+
+    /// What the status says that is not so.
+    fn untrue(&self, alone: bool) -> Option<String> {
+        let record = &self.store.record;
+        let status = self.store.status.as_ref()?;
+        let primary = record.primary.map(|primary| format!("{NAME}-{primary}"));
+        if status.current_primary != primary {
+            return Some(format!("the status shows {:?} as primary", status.current_primary));
+        }
+        if alone {
+            // Writes wait for a replica, rightly.
+            return None;
+        }
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+        let message = ready.map(|ready| ready.message.clone()).unwrap_or_default();
+        (ready.is_none_or(|ready| ready.status != "True")).then(|| format!("the status is not Ready: {message}"))
     }
 
     /// What a healed cluster still lacks.
@@ -294,7 +318,8 @@ impl World {
         if self.acked_since_calm < 3 && (!waits || !followers.is_empty()) {
             return Some("no write was acknowledged".to_owned());
         }
-        self.unproven(&followers)
+        let alone = followers.is_empty() && waits;
+        self.unproven(&followers).or_else(|| self.untrue(alone))
     }
 
     /// What durability still lacks.
@@ -366,6 +391,10 @@ impl World {
             return Some("the status was put back, and a volume is lost".to_owned());
         }
         if record.primary.is_none() {
+            let unreadable = |host: &HostId| !self.hosts[*host].volume.readable;
+            if self.current.iter().flatten().any(unreadable) {
+                return Some("a volume that is to be initialised cannot be read".to_owned());
+            }
             let used = self.current.iter().flatten().any(|host| self.hosts[*host].volume.record.is_some());
             let started = record.transition.is_some();
             return (used && !started).then(|| "volumes hold data, but no status does".to_owned());

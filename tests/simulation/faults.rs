@@ -150,6 +150,8 @@ impl World {
                 }
             }),
             Fault::ServiceEdited(to) => self.service_edited(to.map(Ordinal)),
+            Fault::ServiceDeleted => self.service_deleted(),
+            Fault::ObjectTouched => self.object_touched(),
         }
     }
 
@@ -159,7 +161,7 @@ impl World {
         }
     }
 
-    fn later(&mut self, delay: u64, heal: Heal) {
+    pub fn later(&mut self, delay: u64, heal: Heal) {
         self.plan.heals.push(heal);
         self.after(delay, Event::Heal(self.plan.heals.len() as u64 - 1));
     }
@@ -183,6 +185,7 @@ impl World {
             }
             Heal::Pace(host) => (self.hosts[host].apply_ms, self.hosts[host].link_ms) = (1, 1),
             Heal::Reap(host) => self.end_pod(host),
+            Heal::Service => self.service_made(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use beachmaster::gtid::{Gtid, GtidPosition, is_logged};
 use beachmaster::orders::{ExitStatus, Incarnation, Ordinal, Outcome, SignedOrder, Term, Token, VolumeRecord};
-use beachmaster::topology::member::written_outside_reigns;
+use beachmaster::topology::record::written_outside_reigns;
 
 /// Virtual time in milliseconds.
 pub type At = u64;

@@ -10,8 +10,8 @@ use beachmaster::control::input::{Input, Reading};
 use beachmaster::control::mistakes::Mistakes;
 use beachmaster::control::record_codec;
 use beachmaster::orders::{DataUid, Ordinal, Secret};
+use beachmaster::time::Millis;
 use beachmaster::topology::decide::Act;
-use beachmaster::topology::observation::Millis;
 use beachmaster::topology::record::{Record, TransitionKind};
 use beachmaster::topology::safety::Rules;
 use jiff::Timestamp;
@@ -33,6 +33,8 @@ pub enum ToLeader {
     Wake(At),
     /// Something happened.
     Input(Box<Input>),
+    /// What it was about to do when its machine stopped.
+    Perform(Vec<Effect>),
     /// A watch shows the pods as they are now.
     Pods,
     /// Streams are opened, kept and given up.
@@ -112,6 +114,12 @@ impl World {
                     self.wakes(id);
                 }
             }
+            ToLeader::Perform(effects) => self.perform_all(id, effects),
+            // A watch shows nothing through a partition.
+            ToLeader::Pods if self.leaders[id].side != 0 => self.after(300, Event::Leader(id, ToLeader::Pods)),
+            ToLeader::Input(input) if self.leaders[id].side != 0 && is_of_a_watch(&input) => {
+                self.after(300, Event::Leader(id, ToLeader::Input(input)));
+            }
             ToLeader::Input(input) => self.hears(id, *input),
             ToLeader::Pods => {
                 let pods = self.pods();
@@ -186,24 +194,32 @@ impl World {
         if now_blocked != blocked {
             self.say(|| format!("leader {id}: blocked {now_blocked:?}"));
         }
-        for effect in effects {
-            if !self.perform(id, effect) {
-                return;
-            }
-        }
+        self.perform_all(id, effects);
         let wakes_at = self.leaders[id].machine.wakes_at(at.now).0.max(self.now + 1);
         self.leaders[id].wakes_at = wakes_at;
         self.after(wakes_at - self.now, Event::Leader(id, ToLeader::Wake(wakes_at)));
     }
 
-    /// Does what a machine says; false when its process is gone before that.
-    fn perform(&mut self, id: usize, effect: Effect) -> bool {
+    /// Does what a machine says, one after the other; a process that is stopped in between goes on when it wakes, one that is
+    /// gone does not.
+    fn perform_all(&mut self, id: usize, effects: Vec<Effect>) {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
+            if let Some(effect) = self.perform(id, effect) {
+                let rest = [effect].into_iter().chain(effects).collect();
+                return self.after(1, Event::Leader(id, ToLeader::Perform(rest)));
+            }
+        }
+    }
+
+    /// Does it, or gives it back when its process is stopped or gone before that.
+    fn perform(&mut self, id: usize, effect: Effect) -> Option<Effect> {
         match effect {
             Effect::WriteStatus(object) => {
                 let record = record_codec::read(NAME, object.status.as_ref()).expect("what a machine writes");
                 let news = record != *self.leaders[id].machine.record();
                 if news && self.fault_at_act(id, is_failover(&record)) {
-                    return false;
+                    return Some(Effect::WriteStatus(object));
                 }
                 self.write_status(id, object, record, news);
             }
@@ -212,14 +228,14 @@ impl World {
             Effect::ReadService => self.read_service(id),
             Effect::WriteService(patch) => {
                 if self.fault_at_act(id, false) {
-                    return false;
+                    return Some(Effect::WriteService(patch));
                 }
                 self.leads(id, patch);
             }
             Effect::Watch { ordinal, how } => self.watch(id, usize::from(ordinal.0), how),
             Effect::Order { ordinal, command } => {
                 if self.fault_at_act(id, false) {
-                    return false;
+                    return Some(Effect::Order { ordinal, command });
                 }
                 self.give(id, usize::from(ordinal.0), command);
             }
@@ -230,7 +246,7 @@ impl World {
             // Read by nobody here.
             Effect::Label(_) | Effect::Failover(_) | Effect::Show(_) | Effect::Count(_) => {}
         }
-        true
+        None
     }
 
     fn leads(&mut self, id: usize, patch: ServicePatch) {
@@ -285,6 +301,10 @@ impl World {
     pub fn view(&self, id: usize, member: Ordinal) -> beachmaster::topology::observation::MemberView {
         self.leaders[id].machine.view(member, Millis(self.now)).expect("a member of the policy")
     }
+}
+
+fn is_of_a_watch(input: &Input) -> bool {
+    matches!(input, Input::Desired(_) | Input::ServiceChanged)
 }
 
 fn is_failover(record: &Record) -> bool {

@@ -59,8 +59,12 @@ pub enum Fault {
     SlowMember(Who, u64),
     /// Somebody switches `read_only` off on a replica.
     MadeWritable(Who),
-    /// Somebody edits NAME-primary, or deletes it and it comes back without a selector.
+    /// Somebody edits NAME-primary.
     ServiceEdited(Option<u8>),
+    /// Somebody deletes NAME-primary, and it comes back without a selector.
+    ServiceDeleted,
+    /// Somebody writes the object without changing what it says.
+    ObjectTouched,
     /// The status is put back to what it was so many writes ago; with the operator ended just before.
     StatusRolledBack {
         writes: u64,
@@ -180,6 +184,7 @@ pub enum Heal {
     Pod { ordinal: Ordinal, volume: Box<Volume>, boot: Option<(String, At)> },
     Pace(HostId),
     Reap(HostId),
+    Service,
 }
 
 /// The user's wishes of a history.
@@ -240,6 +245,9 @@ pub fn plan(dice: &mut Dice, members: usize) -> Plan {
         let fault = if dice.chance(70) { Fault::Kill(any) } else { Fault::PodReplaced(any) };
         plan.timed.push((dice.range(50, 1_500), fault));
     }
+    for _ in 0..[0, 0, 0, 1, 3][dice.index(5)] {
+        plan.at_act.push((dice.range(1, 14), Fault::ObjectTouched));
+    }
     for _ in 0..[0, 0, 1, 2][dice.index(4)] {
         let fault = if dice.chance(50) { Fault::Kill(Who::Candidate) } else { fault(dice, members) };
         plan.at_act.push((dice.range(1, 16), fault));
@@ -255,7 +263,7 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
     };
     let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
     let short = dice.range(50, 6_000);
-    match dice.range(0, 31) {
+    match dice.range(0, 34) {
         0..=3 => Fault::Kill(who),
         4..=7 => Fault::Kill(any),
         8 => Fault::KillAll,
@@ -281,11 +289,14 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
             heals: dice.range(500, 10_000),
         },
         24 => Fault::CrashLeader,
-        25 | 26 => Fault::StallLeader { wakes: dice.range(300, 6_000), elects: dice.range(100, 2_500) },
+        25 => Fault::StallLeader { wakes: dice.range(300, 6_000), elects: dice.range(100, 2_500) },
+        26 => Fault::StallLeader { wakes: dice.range(300, 20_000), elects: dice.range(100, 2_500) },
         27 => Fault::AgentAway(any, dice.range(12_000, 25_000)),
         28 => Fault::IndexLost(Who::Primary, dice.range(500, 30_000)),
         29 => Fault::Locked(any, dice.range(500, 20_000)),
         30 => Fault::SlowMember(any, dice.range(20, 400)),
+        31 => Fault::ServiceDeleted,
+        32 | 33 => Fault::ObjectTouched,
         _ => Fault::ServiceEdited(dice.chance(50).then(|| u8::try_from(dice.index(members)).unwrap_or(0))),
     }
 }

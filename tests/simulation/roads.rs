@@ -8,7 +8,8 @@ use beachmaster::control::input::{Input, LinkEvent, Reading};
 use beachmaster::control::limits;
 use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{BootMillis, Order, Ordinal, PROTOCOL_VERSION, SignedOrder, Term, Up};
-use beachmaster::topology::observation::{IoThread, Millis, SemiSyncSource, ServerView, SlaveStatus};
+use beachmaster::time::Millis;
+use beachmaster::topology::observation::{IoThread, SemiSyncSource, ServerView, SlaveStatus};
 
 use crate::member::{At, From, HostId, Io, Reply};
 use crate::operator::ToLeader;
@@ -140,8 +141,9 @@ impl World {
             there.alive && there.agent.up && there.side == self.leaders[id].side
         });
         let Some(host) = open else {
-            let known = self.leaders[id].roads[member].watching.known;
-            if known && !std::mem::replace(&mut self.leaders[id].roads[member].told_away, true) {
+            let road = &mut self.leaders[id].roads[member];
+            let waits = road.open_order.take().is_some();
+            if road.watching.known && (waits || !std::mem::replace(&mut road.told_away, true)) {
                 self.link_tells(id, member, LinkEvent::Away { why: "no way there".to_owned() });
             }
             return;
@@ -244,7 +246,8 @@ impl World {
 
     /// Sends a line up a stream.
     pub fn send_up(&mut self, host: HostId, reply: Reply, up: Up) {
-        let delay = self.dice.range(1, 3);
+        let late = self.calm.is_none() && self.dice.chance(2);
+        let delay = if late { self.dice.range(20, 500) } else { self.dice.range(1, 3) };
         let now = self.now;
         let roads = self.leaders[reply.leader].roads.iter_mut().enumerate();
         let links = roads.filter_map(|(member, road)| Some((member, road.link.as_mut()?)));
@@ -271,7 +274,11 @@ impl World {
         }
         let (Up::Hello { state, .. } | Up::Pong { state, .. } | Up::Answer { state, .. } | Up::Event { state, .. }) =
             &up;
-        link.clock = (state.boot_ms, now);
+        // The later estimate is the better one, as with `link/session.rs`.
+        let estimated = link.clock.0.0 + (now - link.clock.1);
+        if state.boot_ms.0 > estimated {
+            link.clock = (state.boot_ms, now);
+        }
         if let Up::Answer { re, .. } = &up {
             leader.roads[member].open_order.take_if(|(name, _, _)| name == re);
         }

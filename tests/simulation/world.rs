@@ -96,6 +96,8 @@ pub enum Event {
         leader: usize,
         object: Box<ReplicationCluster>,
         record: Box<Record>,
+        /// False when whoever wrote has given up waiting before.
+        awaited: bool,
     },
     StoreRead {
         leader: usize,
@@ -105,6 +107,7 @@ pub enum Event {
     Service {
         leader: usize,
         patch: ServicePatch,
+        awaited: bool,
     },
     ServiceRead {
         leader: usize,
@@ -160,6 +163,10 @@ pub struct Stats {
     pub crashes_in_failover: u64,
     /// Writes that were done and whose answer never came.
     pub lost_answers: u64,
+    /// Writes that were done after their leader had given up waiting.
+    pub late_writes: u64,
+    /// Statuses that somebody put back.
+    pub rollbacks: u64,
     pub acked: u64,
     pub orders: u64,
     pub blocked: u64,
@@ -189,6 +196,8 @@ pub struct World {
     pub first_ack: BTreeMap<Term, At>,
     pub stats: Stats,
     pub calm: Option<At>,
+    /// Since when nothing is missing any more.
+    pub whole_since: Option<At>,
     /// Acknowledgements that clients got since the faults stopped.
     pub acked_since_calm: u64,
     /// When a replica's connection to a primary acknowledged last, by (source, replica).
@@ -259,6 +268,7 @@ impl World {
             first_ack: BTreeMap::new(),
             stats: Stats::default(),
             calm: None,
+            whole_since: None,
             acked_since_calm: 0,
             acknowledged_by: BTreeMap::new(),
             parted: BTreeMap::new(),
@@ -301,9 +311,9 @@ impl World {
             Event::Up { host, reply, member, up } => self.up_arrives(host, reply, member, *up),
             Event::Leader(leader, what) => self.leader_gets(leader, what),
             Event::Elect => self.elect(),
-            Event::Store { leader, object, record } => self.store_write(leader, object, *record),
+            Event::Store { leader, object, record, awaited } => self.store_write(leader, object, *record, awaited),
             Event::StoreRead { leader, check } => self.store_read(leader, check),
-            Event::Service { leader, patch } => self.service_written(leader, patch),
+            Event::Service { leader, patch, awaited } => self.service_written(leader, patch, awaited),
             Event::ServiceRead { leader } => self.service_read(leader),
             Event::Fault(index) => self.planned_fault(index),
             Event::Heal(what) => self.heal(what),

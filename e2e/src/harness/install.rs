@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::cluster::{API_VERSION, KIND};
 use super::host;
 use super::kube::Kube;
-use super::stage::Settings;
+use super::settings::Settings;
 use super::wait;
 
 /// The chart, from the root of the repository.

@@ -13,6 +13,7 @@ pub mod kube;
 pub mod metrics;
 pub mod pods;
 pub mod report;
+pub mod settings;
 pub mod stage;
 pub mod steps;
 pub mod turn;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::kube::Kube;
-use super::stage::Settings;
+use super::settings::Settings;
 use super::wait;
 use crate::inside::knocker::Knocks;
 use crate::inside::ledger::Ledger;

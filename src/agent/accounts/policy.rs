@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use tokio::task::block_in_place;
 
-use super::AccountError;
+use super::error::AccountError;
 use crate::agent::config::Config;
 use crate::mariadb::Session;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::follow::HEARTBEAT;
+use super::login::HEARTBEAT;
 use super::sql_thread;
 use super::work::Work;
 use crate::agent::access::sql_error;

@@ -9,14 +9,14 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::fence::BINLOGS;
 use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::agent::clock;
-use crate::agent::daemon::Agent;
 use crate::agent::record::Stored;
 use crate::agent::relaxed::{FLUSH_LOG, RELAXED, SYNC_BINLOG, Writeback, is_less, sync_binlogs};
+use crate::agent::state::Agent;
 use crate::gtid::GtidPosition;
+use crate::layout::BINLOGS;
 use crate::orders::{LONG_TAIL, Order, OrderError, Reason};
 
 /// Before the replica threads start: lets go of syncs when much is missing up to `target`. For less, the way back would

@@ -5,9 +5,6 @@
 use super::work::Work;
 use crate::orders::{Answer, LogEvidence, OrderError};
 
-/// Base name of the binary logs (option `log_bin`).
-pub(in crate::agent) const BINLOGS: &str = "bin";
-
 pub(super) async fn kill(work: &Work<'_>) -> Result<(), OrderError> {
     let supervisor = &work.agent().supervisor;
     supervisor.fence();

@@ -1,6 +1,7 @@
 //! `follow`: replicate from a member or from a binlog server, by GTID.
 
 use super::durable;
+use super::login::Login;
 use super::repair;
 use super::sql_thread;
 use super::wait::until_applied;
@@ -8,16 +9,10 @@ use super::work::Work;
 use crate::agent::access::sql_error;
 use crate::agent::replication_password;
 use crate::gtid::GtidPosition;
-use crate::layout::{repl_key, repl_user};
 use crate::mariadb::read::Globals;
 use crate::mariadb::text::quote;
-use crate::orders::{Answer, Incarnation, MemberRole, OrderError, Reason, Secret, Source};
+use crate::orders::{Answer, Incarnation, MemberRole, OrderError, Reason, Source};
 use crate::topology::observation::IoThread;
-
-/// Between two tries to connect, in seconds: the least MariaDB takes.
-const CONNECT_RETRY: u32 = 1;
-/// Seconds between signs of life of an idle source: a silent one is noticed within `slave_net_timeout`.
-pub(super) const HEARTBEAT: &str = "0.5";
 
 pub(super) async fn follow(
     work: &mut Work<'_>,
@@ -54,41 +49,6 @@ pub(super) async fn follow(
     match wait {
         Some(position) => until_applied(work, &position).await,
         None => Ok(Answer::Done),
-    }
-}
-
-/// Where to connect, and as whom.
-pub(super) struct Login {
-    pub host: String,
-    pub port: u16,
-    pub user: String,
-    pub password: Secret,
-}
-
-impl Login {
-    /// From another member it takes its own replication account, which there can be locked without touching others.
-    fn of(work: &Work<'_>, source: &Source) -> Result<Self, OrderError> {
-        match source.clone() {
-            Source::Donor { host, port, user, password } => Ok(Self { host, port, user, password }),
-            Source::Member { host, port } => {
-                let config = &work.agent().config;
-                let unsupported = |message| OrderError { reason: Reason::Unsupported, message };
-                let password = config.account_password(&repl_key(config.ordinal.0)).map_err(unsupported)?;
-                Ok(Self { host, port, user: repl_user(config.ordinal.0), password })
-            }
-        }
-    }
-
-    pub(super) fn change_master(&self) -> String {
-        format!(
-            "CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
-             MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY={CONNECT_RETRY}, \
-             MASTER_HEARTBEAT_PERIOD={HEARTBEAT}, MASTER_SSL=0",
-            quote(&self.host),
-            self.port,
-            quote(&self.user),
-            quote(&self.password.0),
-        )
     }
 }
 

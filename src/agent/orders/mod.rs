@@ -6,7 +6,9 @@ mod durable;
 mod fence;
 mod follow;
 mod freeze;
+mod incurable;
 mod init;
+mod login;
 mod maintain;
 mod promote;
 mod recover;
@@ -19,13 +21,11 @@ mod wake;
 mod work;
 
 pub(in crate::agent) use durable::settle;
-pub(in crate::agent) use fence::BINLOGS;
-pub use serve::Donor;
 pub use work::Work;
 
 use super::clock;
 use super::court::Case;
-use super::daemon::Agent;
+use super::state::Agent;
 use super::volume::superseded;
 use crate::orders::{Answer, Order, OrderError, Outcome, Reason};
 

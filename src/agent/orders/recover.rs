@@ -16,8 +16,9 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::durable;
-use super::follow::{Login, refuse_a_primary, switch};
+use super::follow::{refuse_a_primary, switch};
 use super::freeze::frozen;
+use super::login::Login;
 use super::repair;
 use super::sql_thread;
 use super::wait::{Held, until_applied_within};

@@ -3,39 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use super::work::Work;
+use crate::agent::donor::Donor;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, LONG_TAIL, OrderError, Reason, Secret};
 use crate::protocol::Login;
-
-/// A binlog server that serves; dropped, it ends.
-#[derive(Debug)]
-pub struct Donor {
-    /// Its port.
-    pub port: u16,
-    user: String,
-    password: Secret,
-    end: GtidPosition,
-    bytes: Option<u64>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Donor {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Donor {
-    /// The first answer again, when it serves the same login.
-    #[must_use]
-    pub fn answer_to(&self, user: &str, password: &Secret) -> Option<Answer> {
-        let same = self.user == user && self.password == *password && !self.task.is_finished();
-        same.then(|| Answer::Serving { port: self.port, end: self.end.clone(), bytes: self.bytes })
-    }
-}
 
 pub(super) async fn serve(
     work: &mut Work<'_>,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::durable;
+use super::incurable::refuse_incurable;
 use super::repair;
 use super::sql_thread;
 use super::work::Work;
@@ -12,8 +13,8 @@ use crate::agent::access::sql_error;
 use crate::gtid::{GtidPosition, Shown, is_logged};
 use crate::mariadb::read;
 use crate::orders::{Answer, OrderError, Reason};
-use crate::topology::member::written_outside_reigns;
 use crate::topology::observation::{IoThread, SlaveStatus};
+use crate::topology::record::written_outside_reigns;
 
 /// First pause between two looks: a failover waits for this.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
@@ -155,29 +156,9 @@ fn idle(status: &SlaveStatus, applied: &GtidPosition) -> Option<String> {
     Some(format!("the member has applied all that it received, and {why}"))
 }
 
-/// An error that no waiting cures.
-pub(super) async fn stands_still(work: &mut Work<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
-    work.slave().await?.map_or(Ok(()), |slave| refuse_incurable(&slave.status, applied))
-}
-
-fn refuse_incurable(status: &SlaveStatus, applied: &GtidPosition) -> Result<(), OrderError> {
-    incurable(status, applied).map_or(Ok(()), |message| Err(OrderError { reason: Reason::Sql, message }))
-}
-
-/// Why a replica that has applied so much applies no more.
-fn incurable(status: &SlaveStatus, applied: &GtidPosition) -> Option<String> {
-    // What was received is applied all the same, also when its source has lost it since (1236).
-    if status.is_refused() && applied.covers(&status.io_position) {
-        Some(format!("the IO thread stopped: error {}: {}", status.io_errno, status.io_error))
-    } else if status.sql_errno != 0 && !status.sql {
-        Some(format!("the SQL thread stopped: error {}: {}", status.sql_errno, status.sql_error))
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::incurable::incurable;
     use super::*;
 
     fn status(io: IoThread, io_errno: u32) -> SlaveStatus {

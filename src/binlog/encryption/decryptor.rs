@@ -3,8 +3,8 @@
 use super::cipher::{EventCipher, FileCipher};
 use super::keys::Keys;
 use crate::binlog::body::{EventBody, StartEncryption, decode};
-use crate::binlog::event::{EventHeader, EventType, HEADER_LEN};
-use crate::binlog::scanner::MAGIC;
+use crate::binlog::event::EventHeader;
+use crate::binlog::event_type::{EventType, HEADER_LEN, MAGIC};
 
 /// Where an event's length stands. In its place the server puts the first bytes of the ciphertext's counterpart: the
 /// encrypted event begins with what belongs here.

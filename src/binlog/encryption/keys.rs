@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::cipher::Aes;
+use super::block::Aes;
 
 /// The key all logs are encrypted with (`ENCRYPTION_KEY_SYSTEM_DATA`).
 const LOG_KEY: u32 = 1;

@@ -7,7 +7,7 @@ use super::decryptor::Decryptor;
 use super::keys::{Algorithm, KeyError, Keys};
 use super::testing::{encrypt, keys};
 use crate::binlog::checksum::Checksum;
-use crate::binlog::scanner::Fault;
+use crate::binlog::scan_result::Fault;
 use crate::binlog::testing::{LogFile, scan_with};
 
 fn file(checksum: Checksum) -> LogFile {

@@ -12,7 +12,7 @@ use crate::control::input::{Input, Try};
 use crate::layout::MARIADB_PORT;
 use crate::mariadb::{SqlError, probe};
 use crate::orders::Ordinal;
-use crate::topology::observation::Millis;
+use crate::time::Millis;
 
 /// Between two tries: with [`HANGS`] a server that takes no connections is found within 3 s.
 const PERIOD: Duration = Duration::from_secs(2);

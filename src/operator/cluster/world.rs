@@ -56,6 +56,8 @@ pub struct World {
     events: Events,
     metrics: ClusterMetrics,
     _tasks: JoinSet<()>,
+    /// Calls under way; they end with the world, too.
+    calls: JoinSet<()>,
 }
 
 impl World {
@@ -80,7 +82,7 @@ impl World {
             WatchedMember { link: handle, probe: target, told: false }
         });
         let members = members.collect();
-        Self { reach, inputs, members, events, metrics, _tasks: tasks }
+        Self { reach, inputs, members, events, metrics, _tasks: tasks, calls: JoinSet::new() }
     }
 
     /// Does it, or begins to.
@@ -114,12 +116,13 @@ impl World {
     }
 
     /// Calls in the background and passes on how that ended.
-    fn soon<F>(&self, call: impl FnOnce(Reach) -> F)
+    fn soon<F>(&mut self, call: impl FnOnce(Reach) -> F)
     where
         F: Future<Output = Input> + Send + 'static,
     {
+        while self.calls.try_join_next().is_some() {}
         let (ended, inputs) = (call(self.reach.clone()), self.inputs.clone());
-        tokio::spawn(async move {
+        self.calls.spawn(async move {
             // A cluster task that has ended needs no news.
             let _ = inputs.send(ended.await);
         });

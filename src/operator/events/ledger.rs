@@ -4,11 +4,10 @@
 //! their message may change. In events.k8s.io the API server refuses both.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Event, EventSource};
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::{Value, json};
 
-use super::Told;
 use crate::control::event_reason::EventReason;
 
 /// Name under which Events are reported.
@@ -17,6 +16,17 @@ const CONTROLLER: &str = "beachmaster";
 const SERIES: SignedDuration = SignedDuration::from_mins(10);
 /// Most series remembered; beyond it the oldest is forgotten and would begin a new count.
 const MOST: usize = 1_024;
+
+/// Something to tell.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub about: ObjectReference,
+    pub reason: EventReason,
+    /// What tells this Event from another one of the same reason: term and member.
+    pub subject: String,
+    pub note: String,
+    pub at: Timestamp,
+}
 
 /// A write to the API server.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Millis;
 use crate::orders::Order;
+use crate::time::Millis;
 
 /// An owned setting that somebody changed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::super::observation::{MemberView, Observation};
 use super::super::policy::Policy;
-use super::super::upkeep::{FULL_PERCENT, MAINTAIN, RESTORE_EVERY_MS};
+use super::super::reached::MAINTAIN;
+use super::super::upkeep::{FULL_PERCENT, RESTORE_EVERY_MS};
 use super::super::words::Reason;
 use super::{Condition, condition};
 
@@ -44,11 +45,12 @@ fn filling(policy: &Policy, member: &MemberView) -> Option<String> {
 mod tests {
     use super::super::super::decide::Decision;
     use super::super::super::member::samples::{cluster, edit, policy, record, replica, running};
-    use super::super::super::observation::{AgentSight, Drift, Maintained, Millis};
+    use super::super::super::observation::{AgentSight, Drift, Maintained};
     use super::super::super::record::{Durability, Record};
     use super::super::report;
     use super::*;
     use crate::orders::{AgentState, VolumeUse};
+    use crate::time::Millis;
 
     fn told(record: &Record, seen: &Observation, kind: &str) -> Condition {
         let report = report(&policy(2), record, seen, &Decision::default());

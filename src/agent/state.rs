@@ -1,0 +1,172 @@
+//! One member's agent: its parts and its state.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast;
+
+use super::access::Access;
+use super::binlog_files::BinlogError;
+use super::binlog_server::BinlogServer;
+use super::clock;
+use super::config::Config;
+use super::court::Court;
+use super::donor::Donor;
+use super::errand::Errand;
+use super::launcher::Launcher;
+use super::new_connections::NewConnections;
+use super::own_log::NoPlan;
+use super::supervisor::Supervisor;
+use super::upkeep::Keeper;
+use super::volume::Volume;
+use crate::binlog::Plan;
+use crate::layout::BINLOGS;
+use crate::orders::{AgentState, Answer, Event, MemberRole, Secret, Volume as VolumeView};
+
+/// Events a slow stream may be behind before it loses some; each stream's next line has the whole state anyway.
+const EVENTS: usize = 64;
+
+/// One member's agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its surroundings.
+    pub config: Arc<Config>,
+    /// Its volume.
+    pub volume: Arc<Volume>,
+    /// launch.
+    pub launcher: Arc<Launcher>,
+    /// mariadbd.
+    pub supervisor: Arc<Supervisor>,
+    /// SQL sessions.
+    pub access: Arc<Access>,
+    /// Held by the order that acts.
+    pub turn: tokio::sync::Mutex<()>,
+    pub(super) court: Mutex<Court>,
+    serving: Mutex<Option<Donor>>,
+    /// The logs as the fence read them: nobody writes them until mariadbd is started again.
+    read_by_fence: Mutex<Option<BinlogServer>>,
+    logs: Errand<Result<BinlogServer, BinlogError>>,
+    /// How to mend what a crash has left.
+    pub plan: Errand<Result<Plan, NoPlan>>,
+    /// What is told of the member's upkeep.
+    pub keeper: Keeper,
+    /// Whether mariadbd takes new connections.
+    pub new_connections: NewConnections,
+    /// Held while binary logs are purged.
+    pub purging: Arc<tokio::sync::Mutex<()>>,
+    events: broadcast::Sender<Event>,
+    boot_id: String,
+}
+
+impl Agent {
+    pub(super) fn new(config: Config) -> Self {
+        let config = Arc::new(config);
+        let boot_id = clock::boot_id();
+        let volume = Arc::new(Volume::open(&config.volume, &boot_id));
+        let launcher = Arc::new(Launcher::new(config.launch_socket()));
+        let events = broadcast::Sender::new(EVENTS);
+        let supervisor =
+            Arc::new(Supervisor::new(Arc::clone(&config), Arc::clone(&volume), Arc::clone(&launcher), events.clone()));
+        let access = Arc::new(Access::new(Arc::clone(&config), Arc::clone(&supervisor)));
+        let highest = volume.stored().and_then(|stored| Some((stored.record.token?, stored.order_id)));
+        Self {
+            config,
+            volume,
+            launcher,
+            supervisor,
+            access,
+            turn: tokio::sync::Mutex::new(()),
+            court: Mutex::new(Court::new(highest)),
+            serving: Mutex::new(None),
+            read_by_fence: Mutex::new(None),
+            logs: Errand::default(),
+            plan: Errand::default(),
+            keeper: Keeper::default(),
+            new_connections: NewConnections::default(),
+            purging: Arc::default(),
+            events,
+            boot_id,
+        }
+    }
+
+    /// The whole state, without waiting for anything.
+    #[must_use]
+    pub fn state(&self) -> AgentState {
+        AgentState {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pod_uid: self.config.pod_uid.clone(),
+            boot_id: self.boot_id.clone(),
+            boot_ms: clock::now(),
+            volume: self.volume.view(),
+            mariadbd: self.supervisor.view(),
+            serving: locked(&self.serving).as_ref().map(|donor| donor.port),
+            running: locked(&self.court).running().map(|case| case.order.order.name().to_owned()),
+            takes_connections: self.new_connections.taken(),
+            sql_notes: self.access.notes().get(),
+            upkeep: self.keeper.told(),
+        }
+    }
+
+    /// Role last ordered.
+    #[must_use]
+    pub fn role(&self) -> Option<MemberRole> {
+        match self.volume.view() {
+            VolumeView::Recorded { record } => Some(record.role),
+            VolumeView::Blank | VolumeView::Unusable { .. } => None,
+        }
+    }
+
+    /// Events from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// The answer of the binlog server that serves this login.
+    #[must_use]
+    pub fn serving_to(&self, user: &str, password: &Secret) -> Option<Answer> {
+        locked(&self.serving).as_ref()?.answer_to(user, password)
+    }
+
+    /// From now on this binlog server serves.
+    pub fn set_serving(&self, donor: Donor) {
+        *locked(&self.serving) = Some(donor);
+    }
+
+    /// The dead mariadbd's logs have been read; `serve-binlog` need not do so again.
+    pub fn keep_read(&self, server: BinlogServer) {
+        *locked(&self.read_by_fence) = Some(server);
+    }
+
+    /// The binary logs of a dead mariadbd, read to their end.
+    ///
+    /// # Errors
+    /// The logs cannot be read.
+    pub async fn read_logs(&self) -> Result<BinlogServer, BinlogError> {
+        let run = self.volume.stored().map(|stored| stored.record.incarnation).unwrap_or_default();
+        let (directory, keys) = (self.config.data_dir(), self.config.log_keys());
+        let begin = || tokio::spawn(async move { BinlogServer::open(&directory, BINLOGS, keys).await });
+        self.logs.result(run, begin).await?
+    }
+
+    /// What the fence read, once.
+    pub fn take_read(&self) -> Option<BinlogServer> {
+        locked(&self.read_by_fence).take()
+    }
+
+    /// True while the binlog server serves.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        locked(&self.serving).is_some()
+    }
+
+    /// Ends the binlog server.
+    pub fn stop_serving(&self) {
+        *locked(&self.serving) = None;
+        *locked(&self.read_by_fence) = None;
+    }
+}
+
+/// Every change under these locks is one step, so a panic elsewhere left the value whole.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,13 @@
+//! Time as decisions see it: a value that comes in.
+
+/// Milliseconds of the observer's own monotonic clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// Time passed since `earlier`, 0 when that lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
