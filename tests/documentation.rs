@@ -6,9 +6,9 @@
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
 
+use beachmaster::topology::reasons::{MemberReason, MemberState, Reason};
 use beachmaster::topology::record::{Durability, Step, TransitionKind};
 use beachmaster::topology::verdict::Verdict;
-use beachmaster::topology::words::{MemberReason, MemberState, Reason};
 
 const FAILOVER: &str = include_str!("../docs/failover.md");
 const REASONS: &str = include_str!("../docs/reasons.md");

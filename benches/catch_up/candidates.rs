@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use beachmaster::agent::relaxed::{RELAXED, Writeback, sync_binlogs};
+use beachmaster::agent::unsynced::{RELAXED, Writeback, sync_binlogs};
 use beachmaster::mariadb::{Address, Login, Session, read};
 use tokio::time::sleep;
 

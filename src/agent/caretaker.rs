@@ -50,7 +50,7 @@ pub async fn keep(agent: Arc<Agent>) {
 /// Nothing is known of it any more: locks end with the run, and without a session nobody looks.
 fn forget_lock(agent: &Agent, lock: &mut WriteLock) {
     *lock = WriteLock::default();
-    agent.access.notes().writes_locked(None);
+    agent.sessions.notes().writes_locked(None);
 }
 
 /// At most one look at a time: on a disk that hangs it does not return.
@@ -86,14 +86,14 @@ async fn look_at_server(
     };
     let mut session = match kept.filter(|(of, session)| *of == run && !session.is_broken()) {
         Some((_, session)) => session,
-        None => agent.access.connect_impatient().await?,
+        None => agent.sessions.connect_impatient().await?,
     };
     agent.keeper.session.store(session.id(), Ordering::SeqCst);
-    let looked = lock.look(&mut session, &agent.access.all_own_ids()).await;
+    let looked = lock.look(&mut session, &agent.sessions.all_own_ids()).await;
     if let Err(error) = &looked {
         debug!(%error, "locks cannot be looked at");
     }
-    agent.access.notes().writes_locked(looked.unwrap_or_default());
+    agent.sessions.notes().writes_locked(looked.unwrap_or_default());
     // Once for each run: a user may switch off what then stays off. A member stops being primary only by the end of the run.
     if *enabled != Some(run) && agent.role() == Some(MemberRole::Primary) && takes_writes(&mut session).await? {
         let count = events::enable(&mut session).await?;

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::config::Config;
 use super::state::Agent;
-use super::{caretaker, farewell, new_connections, readyz, stream};
+use super::{caretaker, new_connections, readyz, shutdown, stream};
 
 /// The daemon cannot begin.
 #[derive(Debug, Error)]
@@ -39,14 +39,16 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
         parts.supervisor.watch().await;
     });
     let parts = Arc::clone(&agent);
-    tokio::spawn(async move { parts.access.keep().await });
+    tokio::spawn(async move { parts.sessions.keep().await });
     let parts = Arc::clone(&agent);
-    tokio::spawn(async move { new_connections::watch(&parts.supervisor, &parts.access, &parts.new_connections).await });
+    tokio::spawn(
+        async move { new_connections::watch(&parts.supervisor, &parts.sessions, &parts.new_connections).await },
+    );
     tokio::spawn(caretaker::keep(Arc::clone(&agent)));
     tokio::spawn(readyz::serve(Arc::clone(&agent)));
     tokio::select! {
         () = accept(&agent, &listener) => Ok(()),
-        () = farewell::told(&agent) => Ok(()),
+        () = shutdown::wait(&agent) => Ok(()),
     }
 }
 

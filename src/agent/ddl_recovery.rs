@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::binlog_server::BinlogServer;
 use super::config::Config;
-use super::launcher::Launcher;
+use super::launch_client::LaunchClient;
 use super::relay_logs::RelayLogs;
 use crate::binlog::GtidEvent;
 use crate::layout::BINLOGS;
@@ -26,7 +26,7 @@ use crate::layout::BINLOGS;
 const DDL_LOG: &str = "ddl_recovery.log";
 
 /// Before a replica's mariadbd is started. Whatever cannot be done here is left to that start.
-pub async fn recover(config: &Config, launcher: &Launcher, relay_logs: &RelayLogs) {
+pub async fn recover(config: &Config, launcher: &LaunchClient, relay_logs: &RelayLogs) {
     match fs::read(config.data_dir().join(DDL_LOG)) {
         Ok(content) if is_pending(&content) => {}
         _ => return,
@@ -66,7 +66,7 @@ async fn interrupted(config: &Config, relay_logs: &RelayLogs) -> io::Result<Opti
     Ok(next.filter(|next| next.gtid.sequence == last + 1 && next.flags.is_ddl()))
 }
 
-async fn in_closed_room(config: &Config, launcher: &Launcher, server_id: u32) -> Result<(), String> {
+async fn in_closed_room(config: &Config, launcher: &LaunchClient, server_id: u32) -> Result<(), String> {
     let script = config.state_dir().join("shutdown.sql");
     fs::write(&script, "SHUTDOWN;\n").map_err(|error| format!("{}: {error}", script.display()))?;
     let mut args = config.command_line();

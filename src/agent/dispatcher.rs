@@ -5,29 +5,29 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::clock;
-use super::court::{Case, Verdict};
+use super::order_gate::{Accepted, AcceptedOrder};
 use super::orders;
 use super::state::{Agent, locked};
 use super::volume::superseded;
-use crate::orders::{Outcome, SignedOrder};
+use crate::orders::{OrderEnvelope, Outcome};
 
 /// Judges an order at once, in the order of arrival; carries it out on its own.
-pub(super) fn submit(agent: &Arc<Agent>, order: SignedOrder) -> Result<Arc<Case>, Outcome> {
+pub(super) fn submit(agent: &Arc<Agent>, order: OrderEnvelope) -> Result<Arc<AcceptedOrder>, Outcome> {
     let stored = agent.volume.stored();
     let identity = stored.as_ref().map(|stored| stored.record.identity.clone());
     let name = order.order.name();
-    let mut court = locked(&agent.court);
+    let mut gate = locked(&agent.gate);
     // A volume that another agent had tells its highest token late.
-    court.learn(stored.and_then(|stored| Some((stored.record.token?, stored.order_id))));
-    let verdict = court.judge(order, identity.as_ref(), clock::now());
-    drop(court);
-    match verdict {
+    gate.learn(stored.and_then(|stored| Some((stored.record.token?, stored.order_id))));
+    let accepted = gate.judge(order, identity.as_ref(), clock::now());
+    drop(gate);
+    match accepted {
         Err(error) => {
             info!(order = name, %error, "order refused");
             Err(Outcome::Error(error))
         }
-        Ok(Verdict::Same(case)) => Ok(case),
-        Ok(Verdict::CarryOut(case)) => {
+        Ok(Accepted::Same(case)) => Ok(case),
+        Ok(Accepted::CarryOut(case)) => {
             let (agent, carried) = (Arc::clone(agent), Arc::clone(&case));
             tokio::spawn(async move { carry_out(&agent, &carried).await });
             Ok(case)
@@ -35,7 +35,7 @@ pub(super) fn submit(agent: &Arc<Agent>, order: SignedOrder) -> Result<Arc<Case>
     }
 }
 
-async fn carry_out(agent: &Arc<Agent>, case: &Arc<Case>) {
+async fn carry_out(agent: &Arc<Agent>, case: &Arc<AcceptedOrder>) {
     let began = std::time::Instant::now();
     let (agent, carried) = (Arc::clone(agent), Arc::clone(case));
     // A task of its own: a defect in one order must not leave its stream without an answer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::access::Access;
+use super::sql_sessions::SqlSessions;
 use super::supervisor::Supervisor;
 use crate::mariadb::{Session, SqlError};
 use crate::orders::Mariadbd;
@@ -32,7 +32,7 @@ impl NewConnections {
 }
 
 /// Tries for ever.
-pub async fn watch(supervisor: &Supervisor, access: &Access, found: &NewConnections) {
+pub async fn watch(supervisor: &Supervisor, access: &SqlSessions, found: &NewConnections) {
     loop {
         let runs = matches!(supervisor.view(), Mariadbd::Running { sql: true, .. });
         let connected = if runs { Some(access.connect_within(LIMIT).await) } else { None };

@@ -10,10 +10,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::access::Access;
 use super::binlog_files::{BinlogError, file_size, names};
 use super::config::Config;
-use super::own_log;
+use super::crash_scan;
+use super::sql_sessions::SqlSessions;
 use super::state::Agent;
 use crate::binlog::{Keys, LogName, is_at_or_before};
 use crate::layout::BINLOGS;
@@ -31,7 +31,7 @@ const MOST_FILES: usize = 200;
 /// Begins to purge, unless a purge is under way, and does not wait for it: what is not deleted now is deleted after the next order.
 pub fn begin(agent: &Agent, purge: Purge) {
     let Ok(turn) = Arc::clone(&agent.purging).try_lock_owned() else { return };
-    let (config, access) = (Arc::clone(&agent.config), Arc::clone(&agent.access));
+    let (config, access) = (Arc::clone(&agent.config), Arc::clone(&agent.sessions));
     tokio::spawn(async move {
         let _turn = turn;
         if let Err(error) = run(&config, &access, purge).await {
@@ -40,7 +40,7 @@ pub fn begin(agent: &Agent, purge: Purge) {
     });
 }
 
-async fn run(config: &Config, access: &Access, purge: Purge) -> Result<(), String> {
+async fn run(config: &Config, access: &SqlSessions, purge: Purge) -> Result<(), String> {
     let (directory, keys) = (config.data_dir(), config.log_keys());
     let found = spawn_blocking(move || first_to_stay(&directory, &keys, &purge, SystemTime::now())).await;
     let found = found.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
@@ -48,7 +48,7 @@ async fn run(config: &Config, access: &Access, purge: Purge) -> Result<(), Strin
     delete_before(access, &stays).await.map_err(|error| error.to_string())
 }
 
-async fn delete_before(access: &Access, stays: &LogName) -> Result<(), SqlError> {
+async fn delete_before(access: &SqlSessions, stays: &LogName) -> Result<(), SqlError> {
     let mut session = access.connect().await?;
     if commits_wait(&mut session).await? {
         // It would wait behind them, and what comes after it behind it.
@@ -97,7 +97,7 @@ pub fn first_to_stay(
         let [oldest, next] = file else { break };
         let wanted = total > purge.above_bytes || is_old(&directory.join(oldest.as_str()), purge, now);
         // Where the next file begins, this one ends.
-        let covered = own_log::head(&directory.join(next.as_str()), keys)?
+        let covered = crash_scan::head(&directory.join(next.as_str()), keys)?
             .is_some_and(|head| head.start.iter().all(|gtid| is_at_or_before(gtid, &purge.covered)));
         if !wanted || !covered {
             break;

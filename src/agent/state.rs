@@ -4,17 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
-use super::access::Access;
 use super::binlog_files::BinlogError;
 use super::binlog_server::BinlogServer;
 use super::clock;
 use super::config::Config;
-use super::court::Court;
+use super::crash_scan::NoPlan;
 use super::donor::Donor;
-use super::errand::Errand;
-use super::launcher::Launcher;
+use super::launch_client::LaunchClient;
 use super::new_connections::NewConnections;
-use super::own_log::NoPlan;
+use super::order_gate::OrderGate;
+use super::single_flight::SingleFlight;
+use super::sql_sessions::SqlSessions;
 use super::supervisor::Supervisor;
 use super::upkeep::Keeper;
 use super::volume::Volume;
@@ -33,20 +33,20 @@ pub struct Agent {
     /// Its volume.
     pub volume: Arc<Volume>,
     /// launch.
-    pub launcher: Arc<Launcher>,
+    pub launcher: Arc<LaunchClient>,
     /// mariadbd.
     pub supervisor: Arc<Supervisor>,
     /// SQL sessions.
-    pub access: Arc<Access>,
+    pub sessions: Arc<SqlSessions>,
     /// Held by the order that acts.
     pub turn: tokio::sync::Mutex<()>,
-    pub(super) court: Mutex<Court>,
+    pub(super) gate: Mutex<OrderGate>,
     serving: Mutex<Option<Donor>>,
     /// The logs as the fence read them: nobody writes them until mariadbd is started again.
     read_by_fence: Mutex<Option<BinlogServer>>,
-    logs: Errand<Result<BinlogServer, BinlogError>>,
+    logs: SingleFlight<Result<BinlogServer, BinlogError>>,
     /// How to mend what a crash has left.
-    pub plan: Errand<Result<Plan, NoPlan>>,
+    pub plan: SingleFlight<Result<Plan, NoPlan>>,
     /// What is told of the member's upkeep.
     pub keeper: Keeper,
     /// Whether mariadbd takes new connections.
@@ -62,24 +62,24 @@ impl Agent {
         let config = Arc::new(config);
         let boot_id = clock::boot_id();
         let volume = Arc::new(Volume::open(&config.volume, &boot_id));
-        let launcher = Arc::new(Launcher::new(config.launch_socket()));
+        let launcher = Arc::new(LaunchClient::new(config.launch_socket()));
         let events = broadcast::Sender::new(EVENTS);
         let supervisor =
             Arc::new(Supervisor::new(Arc::clone(&config), Arc::clone(&volume), Arc::clone(&launcher), events.clone()));
-        let access = Arc::new(Access::new(Arc::clone(&config), Arc::clone(&supervisor)));
+        let sessions = Arc::new(SqlSessions::new(Arc::clone(&config), Arc::clone(&supervisor)));
         let highest = volume.stored().and_then(|stored| Some((stored.record.token?, stored.order_id)));
         Self {
             config,
             volume,
             launcher,
             supervisor,
-            access,
+            sessions,
             turn: tokio::sync::Mutex::new(()),
-            court: Mutex::new(Court::new(highest)),
+            gate: Mutex::new(OrderGate::new(highest)),
             serving: Mutex::new(None),
             read_by_fence: Mutex::new(None),
-            logs: Errand::default(),
-            plan: Errand::default(),
+            logs: SingleFlight::default(),
+            plan: SingleFlight::default(),
             keeper: Keeper::default(),
             new_connections: NewConnections::default(),
             purging: Arc::default(),
@@ -99,9 +99,9 @@ impl Agent {
             volume: self.volume.view(),
             mariadbd: self.supervisor.view(),
             serving: locked(&self.serving).as_ref().map(|donor| donor.port),
-            running: locked(&self.court).running().map(|case| case.order.order.name().to_owned()),
+            running: locked(&self.gate).running().map(|case| case.order.order.name().to_owned()),
             takes_connections: self.new_connections.taken(),
-            sql_notes: self.access.notes().get(),
+            sql_notes: self.sessions.notes().get(),
             upkeep: self.keeper.told(),
         }
     }

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::dispatcher;
 use super::state::Agent;
-use crate::orders::{Down, MAX_LINE, OrderError, Outcome, PROTOCOL_VERSION, Reason, SignedOrder, Up};
+use crate::orders::{Down, MAX_LINE, OrderEnvelope, OrderError, Outcome, PROTOCOL_VERSION, Reason, Up};
 
 /// Lines that may wait for a slow reader; then the stream ends, and the next one begins with the whole state.
 const WAITING: usize = 64;
@@ -68,7 +68,7 @@ fn id_of(line: &[u8]) -> Option<String> {
     Some(order.get("id")?.as_str()?.to_owned())
 }
 
-fn submit(agent: &Arc<Agent>, order: SignedOrder, up: &mpsc::Sender<Up>) {
+fn submit(agent: &Arc<Agent>, order: OrderEnvelope, up: &mpsc::Sender<Up>) {
     let re = order.id.clone();
     let case = dispatcher::submit(agent, order);
     let (agent, up) = (Arc::clone(agent), up.clone());

@@ -15,8 +15,8 @@ use tracing::{error, info, warn};
 
 use super::config::Config;
 use super::ddl_recovery;
-use super::launcher::{Launcher, Seen};
-use super::locks;
+use super::file_locks;
+use super::launch_client::{LaunchClient, Seen};
 use super::relay_logs::RelayLogs;
 use super::torn_log;
 use super::volume::{Volume, superseded};
@@ -50,7 +50,7 @@ const NOTICE: Duration = Duration::from_secs(2);
 pub struct Supervisor {
     config: Arc<Config>,
     volume: Arc<Volume>,
-    launcher: Arc<Launcher>,
+    launcher: Arc<LaunchClient>,
     relay_logs: RelayLogs,
     view: watch::Sender<Mariadbd>,
     events: broadcast::Sender<Event>,
@@ -68,7 +68,7 @@ impl Supervisor {
     pub fn new(
         config: Arc<Config>,
         volume: Arc<Volume>,
-        launcher: Arc<Launcher>,
+        launcher: Arc<LaunchClient>,
         events: broadcast::Sender<Event>,
     ) -> Self {
         let relay_logs = RelayLogs::new(config.data_dir(), config.state_dir().join("relay"), config.log_keys());
@@ -251,7 +251,7 @@ impl Supervisor {
                 std::mem::replace(view, now.clone()) != now
             });
         };
-        match locks::are_held(&self.config.data_dir()) {
+        match file_locks::are_held(&self.config.data_dir()) {
             Ok(true) => unknown("launch does not know mariadbd, yet its files are locked".to_owned()),
             Err(error) => unknown(format!("mariadbd's file locks cannot be asked: {error}")),
             Ok(false) => {

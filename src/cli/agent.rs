@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::agent::{Config, config::Bootstrap, relay, run as run_daemon};
+use crate::agent::{Config, config::Bootstrap, run as run_daemon, stdio_bridge};
 use crate::api::cluster::EncryptionAlgorithm;
 use crate::api::owned::KeyFile;
 use crate::layout;
@@ -110,7 +110,7 @@ struct Run {
 pub fn run(args: AgentArgs) -> ExitCode {
     let done = match args.command {
         Command::Run(run) => run.config().and_then(|config| block_on(run_daemon(config))),
-        Command::Session(session) => block_on(relay::relay(&session.socket)),
+        Command::Session(session) => block_on(stdio_bridge::bridge(&session.socket)),
     };
     match done {
         // Standard input may still be open, and its reader cannot be told to stop.

@@ -1,8 +1,8 @@
 //! The numbers that show how a cluster is.
 
+use crate::topology::reasons::MemberState;
 use crate::topology::record::Durability;
 use crate::topology::report::{MemberReport, Role};
-use crate::topology::words::MemberState;
 
 /// The numbers that show how a cluster is now.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -8,8 +8,8 @@ use crate::orders::{
     AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
 };
 use crate::time::Millis;
+use crate::topology::member_progress::{MemberProgress, is_fit_again};
 use crate::topology::observation::{AgentSight, Maintained, MemberView, NewConnection, PodView, ServerSight};
-use crate::topology::reached::{Progress, is_fit_again};
 
 /// An order that was given and not yet answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Member {
     agent: AgentSight,
     server: ServerSight,
     new_connection: NewConnection,
-    progress: Progress,
+    progress: MemberProgress,
     flight: Option<Flight>,
     pause: Option<(&'static str, Millis)>,
     runs: Option<(Incarnation, Millis)>,
@@ -169,7 +169,7 @@ impl Member {
     /// A new term: what was reached in the old one no longer counts, and its orders are superseded.
     pub fn enter_term(&mut self) {
         self.stumbled |= self.progress.is_passed_over();
-        self.progress = Progress::default();
+        self.progress = MemberProgress::default();
         self.flight = None;
         self.pause = None;
     }

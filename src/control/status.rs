@@ -12,8 +12,8 @@ use crate::api::validate::member_name;
 use crate::orders::Mariadbd;
 use crate::resources::labels;
 use crate::topology::observation::MemberView;
+use crate::topology::reasons::MemberState;
 use crate::topology::report::{self, MemberReport, Report, Role};
-use crate::topology::words::MemberState;
 
 /// Lags are told in these steps, so that the status changes with the situation and not with every transaction.
 const LAG_STEPS_S: [u64; 7] = [0, 10, 30, 60, 300, 3_600, 86_400];

@@ -15,12 +15,12 @@ use crate::api::validate::member_name;
 use crate::gtid::join_ranges;
 use crate::orders::{Order, Ordinal, Term};
 use crate::time::Millis;
+use crate::topology::catch_up::CatchUp;
 use crate::topology::complaint;
 use crate::topology::decide::Decision;
-use crate::topology::progress::CatchUp;
+use crate::topology::reasons::MemberState;
 use crate::topology::record::{Record, TransitionKind};
 use crate::topology::report::{MemberReport, Report, Role};
-use crate::topology::words::MemberState;
 
 /// What stands in the way is told as an Event when it lasts: passing obstacles are part of every transition.
 const BLOCKED_LASTS_MS: u64 = 2_000;

@@ -51,12 +51,12 @@ pub struct Elector {
 }
 
 /// A won election: the Lease as written last, and the promise given to others.
-pub struct Reign {
+pub struct HeldLease {
     lease: Lease,
     until: watch::Sender<Instant>,
 }
 
-impl Reign {
+impl HeldLease {
     /// What parts that act hold.
     #[must_use]
     pub fn leadership(&self) -> Leadership {
@@ -77,7 +77,7 @@ impl Elector {
     }
 
     /// Waits until this process is the leader.
-    pub async fn acquire(&mut self) -> Reign {
+    pub async fn acquire(&mut self) -> HeldLease {
         loop {
             match self.try_acquire().await {
                 Ok(Some(reign)) => {
@@ -91,7 +91,7 @@ impl Elector {
         }
     }
 
-    async fn try_acquire(&mut self) -> Result<Option<Reign>, String> {
+    async fn try_acquire(&mut self) -> Result<Option<HeldLease>, String> {
         let limit = self.settings.renew_deadline;
         let found = within(limit, self.api.get_opt(&self.settings.name)).await?;
         let begun = Instant::now();
@@ -109,7 +109,7 @@ impl Elector {
             Some(_) => return Ok(None),
         };
         let (until, _) = watch::channel(begun + self.settings.renew_deadline);
-        Ok(Some(Reign { lease: written, until }))
+        Ok(Some(HeldLease { lease: written, until }))
     }
 
     /// Whether nobody can still believe to hold this Lease. Remembers what was seen.
@@ -131,7 +131,7 @@ impl Elector {
     }
 
     /// Renews until that fails for too long; returns when this process is no longer the leader.
-    pub async fn keep(&mut self, reign: &mut Reign) {
+    pub async fn keep(&mut self, reign: &mut HeldLease) {
         loop {
             sleep(self.settings.retry_period.min(reign.left())).await;
             let left = reign.left();
@@ -155,7 +155,7 @@ impl Elector {
     }
 
     /// One renewal; false when another process holds the Lease.
-    async fn renew(&self, reign: &mut Reign) -> Result<bool, String> {
+    async fn renew(&self, reign: &mut HeldLease) -> Result<bool, String> {
         let mut lease = reign.lease.clone();
         if let Some(spec) = lease.spec.as_mut() {
             spec.renew_time = Some(MicroTime(jiff::Timestamp::now()));
@@ -181,7 +181,7 @@ impl Elector {
     }
 
     /// Gives the Lease back, so that another process need not wait. To be called after all acts have ended.
-    pub async fn release(&self, reign: Reign) {
+    pub async fn release(&self, reign: HeldLease) {
         let mut lease = reign.lease;
         if let Some(spec) = lease.spec.as_mut() {
             spec.holder_identity = None;

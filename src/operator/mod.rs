@@ -31,7 +31,7 @@ use tracing::info;
 use clients::{ClientError, Clients};
 use clock::Clock;
 use events::Events;
-use lease::{Elector, Reign};
+use lease::{Elector, HeldLease};
 use metrics::Metrics;
 use registry::Leading;
 use settings::Settings;
@@ -85,7 +85,7 @@ async fn lead_in_turns(
     let clock = Clock::start();
     info!(identity = settings.identity, lease = settings.lease.manager(), "waits for the Lease");
     loop {
-        let mut reign: Reign = tokio::select! {
+        let mut reign: HeldLease = tokio::select! {
             reign = elector.acquire() => reign,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),

@@ -1,6 +1,6 @@
 //! The rule that decides which order an agent may still obey.
 
-use super::{BootMillis, Identity, OrderError, PROTOCOL_VERSION, Reason, SignedOrder, Token};
+use super::{BootMillis, Identity, OrderEnvelope, OrderError, PROTOCOL_VERSION, Reason, Token};
 
 /// What an agent may do with an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Admission {
 /// # Errors
 /// [`Reason::Unsupported`], [`Reason::ForeignCluster`], [`Reason::StaleToken`] or [`Reason::Expired`], in that order.
 pub fn admit(
-    order: &SignedOrder,
+    order: &OrderEnvelope,
     identity: Option<&Identity>,
     highest: Option<(&Token, &str)>,
     now: BootMillis,
@@ -62,8 +62,8 @@ mod tests {
     use super::super::{DataUid, Order, Ordinal, Term};
     use super::*;
 
-    fn order(term: u64, seq: u64, id: &str) -> SignedOrder {
-        SignedOrder {
+    fn order(term: u64, seq: u64, id: &str) -> OrderEnvelope {
+        OrderEnvelope {
             v: PROTOCOL_VERSION,
             id: id.to_owned(),
             token: token(term, seq),
@@ -97,7 +97,7 @@ mod tests {
         let theirs = Identity { cluster: "n/c".to_owned(), data_uid: DataUid("b".to_owned()), ordinal: Ordinal(0) };
         assert_eq!(reason(admit(&order(1, 1, "x"), Some(&theirs), None, BootMillis(0))), Reason::ForeignCluster);
         assert_eq!(reason(admit(&order(1, 1, "x"), None, None, BootMillis(101))), Reason::Expired);
-        let newer = SignedOrder { v: PROTOCOL_VERSION + 1, ..order(1, 1, "x") };
+        let newer = OrderEnvelope { v: PROTOCOL_VERSION + 1, ..order(1, 1, "x") };
         assert_eq!(reason(admit(&newer, None, None, BootMillis(0))), Reason::Unsupported);
     }
 }

@@ -112,7 +112,7 @@ impl Order {
 /// An order with the right to give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SignedOrder {
+pub struct OrderEnvelope {
     /// [`PROTOCOL_VERSION`] of the sender.
     pub v: u32,
     /// Unique among all orders to this member; a known id gets its first answer again.
@@ -131,7 +131,7 @@ pub struct SignedOrder {
 #[serde(tag = "down", rename_all = "kebab-case")]
 pub enum Down {
     /// Do this.
-    Order(SignedOrder),
+    Order(OrderEnvelope),
     /// Tell your state.
     Ping { n: u64 },
 }
@@ -277,7 +277,7 @@ mod tests {
     fn lines_are_readable_json_and_passwords_are_not_printed() {
         let password = Secret("hidden".to_owned());
         let login = Order::ServeBinlog { user: "u".to_owned(), password, after: GtidPosition::empty() };
-        let line = Down::Order(SignedOrder {
+        let line = Down::Order(OrderEnvelope {
             v: PROTOCOL_VERSION,
             id: "x".to_owned(),
             token: Token { data_uid: DataUid("a".to_owned()), term: Term(1), seq: 2 },

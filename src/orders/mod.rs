@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use admission::{Admission, admit};
 pub use launch::protocol::ExitStatus;
 pub use message::{
-    Answer, Down, Event, Frozen, LogEvidence, Order, OrderError, Outcome, Reason, Secret, SignedOrder, Source, Up,
+    Answer, Down, Event, Frozen, LogEvidence, Order, OrderEnvelope, OrderError, Outcome, Reason, Secret, Source, Up,
 };
 pub use state::{AgentState, Ended, MOST_ENDED, Mariadbd, MemberRole, SqlNotes, Volume, VolumeRecord};
 pub use upkeep::{EventName, MOST_EVENT_BYTES, MOST_EVENTS, Maintenance, Purge, Upkeep, VolumeUse};

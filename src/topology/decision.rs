@@ -1,8 +1,8 @@
 //! What a decision is made from, and what it says.
 
+use super::catch_up::CatchUp;
 use super::observation::{AgentSight, MemberView, Observation};
 use super::policy::Policy;
-use super::progress::CatchUp;
 use super::record::Record;
 use super::safety::Rules;
 use crate::orders::{Order, Ordinal};

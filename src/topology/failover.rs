@@ -4,12 +4,12 @@
 use super::ackers;
 use super::announce::{announce, is_fenceable, read_end, start_idle};
 use super::candidate::{Ranking, rank, received};
+use super::catch_up::CatchUp;
 use super::decision::{Act, Case, Decision, order};
 use super::held;
 use super::member::volume_trouble;
 use super::observation::{AgentSight, MemberView};
 use super::policy::Mode;
-use super::progress::CatchUp;
 use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
 use super::resume;
 use super::safety::{self, Basis};

@@ -4,9 +4,9 @@ use super::decide::decide;
 use super::decision::{Act, Decision};
 use super::member::samples::{acker, acking, cluster, edit, policy, primary, record};
 use super::observation::{AgentSight, IoThread, MemberView, Observation};
+use super::reasons::{MemberReason, MemberState};
 use super::record::Record;
 use super::report::report;
-use super::words::{MemberReason, MemberState};
 use crate::orders::{Mariadbd, Order, Ordinal, SqlNotes};
 
 fn at_rest() -> Observation {

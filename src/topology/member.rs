@@ -1,8 +1,8 @@
 //! What one member is, seen from the record: part of the cluster, following, errant, broken.
 
 use super::observation::{IoThread, MemberView, ServerView, SlaveStatus};
+use super::reasons::MemberReason;
 use super::record::{Record, written_outside_reigns};
-use super::words::MemberReason;
 use crate::orders::Volume;
 
 /// ER_MASTER_FATAL_ERROR_READING_BINLOG: the source does not have the position asked for.

@@ -8,6 +8,7 @@
 pub mod ackers;
 mod announce;
 pub mod candidate;
+pub mod catch_up;
 pub mod complaint;
 pub mod decide;
 mod decision;
@@ -17,12 +18,12 @@ mod initialise;
 #[cfg(test)]
 mod logins;
 pub mod member;
+pub mod member_progress;
 pub mod observation;
 pub mod outdated;
 pub mod policy;
-pub mod progress;
 mod promoting;
-pub mod reached;
+pub mod reasons;
 pub mod record;
 pub mod report;
 mod resume;
@@ -34,4 +35,3 @@ mod transcripts;
 pub mod upkeep;
 pub mod verdict;
 mod wedged;
-pub mod words;

@@ -5,7 +5,7 @@ mod upkeep;
 
 pub use self::server::{IoThread, SemiSyncSource, ServerView, SlaveStatus};
 pub use self::upkeep::{Drift, Maintained};
-use super::reached::Progress;
+use super::member_progress::MemberProgress;
 use crate::gtid::GtidPosition;
 use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Volume};
 use crate::time::Millis;
@@ -122,7 +122,7 @@ pub struct MemberView {
     /// It was passed over in an earlier term because its orders failed, and has not applied what it was asked to since.
     pub stumbled: bool,
     /// What was reached in this term.
-    pub progress: Progress,
+    pub progress: MemberProgress,
     /// When its upkeep was ordered last.
     pub maintained: Maintained,
 }

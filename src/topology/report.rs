@@ -11,9 +11,9 @@ use super::member::{follows, trouble};
 use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight};
 use super::outdated;
 use super::policy::Policy;
+use super::reasons::{MemberReason, MemberState, Reason};
 use super::record::{Record, TransitionKind};
 use super::verdict::{Verdict, verdict};
-use super::words::{MemberReason, MemberState, Reason};
 use crate::orders::{Mariadbd, Order, Ordinal, SqlNotes, Volume};
 use crate::time::Millis;
 

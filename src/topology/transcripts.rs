@@ -7,9 +7,9 @@ mod resume;
 use super::decide::decide;
 use super::decision::{Act, Decision};
 use super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record, running};
+use super::member_progress::Serving;
 use super::observation::{AgentSight, MemberView, Observation, ServerSight};
 use super::policy::Policy;
-use super::reached::Serving;
 use super::record::{Durability, Record, Step, Transition, TransitionKind};
 use crate::orders::{
     Answer, Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Secret, Source, Term,

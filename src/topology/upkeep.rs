@@ -7,8 +7,8 @@
 
 use super::decision::{Act, Case, order};
 use super::member::trouble;
+use super::member_progress::MAINTAIN;
 use super::observation::{AgentSight, MemberView, ServerSight, ServerView};
-use super::reached::MAINTAIN;
 use crate::gtid::GtidPosition;
 use crate::orders::{Maintenance, Order, Purge};
 use crate::time::Millis;

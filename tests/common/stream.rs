@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use beachmaster::orders::{
-    AgentState, Answer, BootMillis, Down, Event, Order, OrderError, Outcome, PROTOCOL_VERSION, SignedOrder, Term,
+    AgentState, Answer, BootMillis, Down, Event, Order, OrderEnvelope, OrderError, Outcome, PROTOCOL_VERSION, Term,
     Token, Up,
 };
 
@@ -39,7 +39,7 @@ impl Stream {
         let now = self.ping().boot_ms;
         let deadline = BootMillis(now.0 + u64::try_from(limit.as_millis()).unwrap());
         let token = Token { data_uid: data_uid(), term: Term(term), seq };
-        self.write(&Down::Order(SignedOrder { v: PROTOCOL_VERSION, id: id.clone(), token, deadline, order }));
+        self.write(&Down::Order(OrderEnvelope { v: PROTOCOL_VERSION, id: id.clone(), token, deadline, order }));
         id
     }
 

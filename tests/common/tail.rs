@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use beachmaster::agent::binlog_server::BinlogServer;
-use beachmaster::agent::spliced::RELAY_LOGS;
+use beachmaster::agent::relay_as_binlog::RELAY_LOGS;
 use beachmaster::binlog::Keys;
 use beachmaster::protocol::Login;
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 //! [`crate::steps`].
 
 use beachmaster::orders::{
-    self, Admission, AgentState, BootMillis, Incarnation, Mariadbd, OrderError, Outcome, Reason, SignedOrder, Up,
+    self, Admission, AgentState, BootMillis, Incarnation, Mariadbd, OrderEnvelope, OrderError, Outcome, Reason, Up,
     Volume,
 };
 use beachmaster::topology::record::boot_server_id;
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// An order reaches the pod.
-    pub fn order_arrives(&mut self, host: HostId, reply: Reply, order: SignedOrder) {
+    pub fn order_arrives(&mut self, host: HostId, reply: Reply, order: OrderEnvelope) {
         let there = &self.hosts[host];
         if !there.alive || !there.agent.up {
             return;
@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    fn admit(&self, host: HostId, order: &SignedOrder) -> Result<Admission, OrderError> {
+    fn admit(&self, host: HostId, order: &OrderEnvelope) -> Result<Admission, OrderError> {
         let volume = &self.hosts[host].volume;
         let identity = volume.record.as_ref().map(|record| &record.identity);
         let highest = volume.highest.as_ref().map(|(token, id, _)| (token, id.as_str()));
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    fn repeat(&mut self, host: HostId, reply: Reply, order: SignedOrder) {
+    fn repeat(&mut self, host: HostId, reply: Reply, order: OrderEnvelope) {
         if let Some((_, _, Some(outcome))) = &self.hosts[host].volume.highest {
             let outcome = outcome.clone();
             self.answer(host, reply, &order.id, outcome);
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    fn obey(&mut self, host: HostId, reply: Reply, order: SignedOrder) {
+    fn obey(&mut self, host: HostId, reply: Reply, order: OrderEnvelope) {
         if let Some(run) = self.hosts[host].agent.run.take() {
             let message = format!("{} ended by a higher token", run.order.order.name());
             self.answer(
@@ -129,7 +129,7 @@ impl World {
         self.begin(host, reply, order);
     }
 
-    fn begin(&mut self, host: HostId, reply: Reply, order: SignedOrder) {
+    fn begin(&mut self, host: HostId, reply: Reply, order: OrderEnvelope) {
         self.say(|| format!("host {host}: begins {:?} ({}/{})", order.order, order.token.term, order.token.seq));
         if !matches!(order.order, orders::Order::ServeBinlog { .. }) {
             self.stop_serving(host);

@@ -167,8 +167,8 @@ impl World {
         if self.leaders[id].side != 0 {
             return self.answer_call(id, CALL_LIMIT_MS, end(Err(timed_out())));
         }
-        // Its Lease has run out for it, unless its machine was stopped: then it does not know.
-        if self.leaders[id].deposed && self.dice.chance(50) {
+        // Its Lease has run out for it. One whose clock was stopped with its machine does not know (docs/known-gaps.md).
+        if self.leaders[id].deposed && !(self.with_known_gaps && self.dice.chance(50)) {
             self.say(|| format!("leader {id}: a read shows that it is deposed"));
             self.leaders[id].alive = false;
             return;

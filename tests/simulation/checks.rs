@@ -1,6 +1,6 @@
 //! The invariants of design.md section 2, asserted where they hold, and convergence.
 
-use beachmaster::orders::{Order, Ordinal, SignedOrder, Term};
+use beachmaster::orders::{Order, OrderEnvelope, Ordinal, Term};
 use beachmaster::topology::observation::{ServerSight, ServerView};
 use beachmaster::topology::policy::Mode;
 use beachmaster::topology::record::written_outside_reigns;
@@ -172,7 +172,7 @@ impl World {
     }
 
     /// Invariant 4: the status announces before an order acts.
-    pub fn check_order_given(&mut self, leader: usize, member: usize, order: &SignedOrder) {
+    pub fn check_order_given(&mut self, leader: usize, member: usize, order: &OrderEnvelope) {
         if order.token.term > self.store.truth().term {
             self.broken(format!(
                 "invariant 4: leader {leader} orders in term {} ahead of the status",
@@ -192,7 +192,7 @@ impl World {
     }
 
     /// Invariant 5: tokens only rise.
-    pub fn check_token(&mut self, host: HostId, order: &SignedOrder) {
+    pub fn check_token(&mut self, host: HostId, order: &OrderEnvelope) {
         let highest = self.hosts[host].volume.highest.as_ref().map(|(token, _, _)| token.clone());
         if self.mutant.is_none()
             && highest
@@ -203,7 +203,7 @@ impl World {
     }
 
     /// Invariant 9: a datadir is made only by the one recorded initialisation.
-    pub fn check_init(&mut self, host: HostId, order: &SignedOrder) {
+    pub fn check_init(&mut self, host: HostId, order: &OrderEnvelope) {
         let recorded = self.store.past.iter().any(|record| {
             record.term == order.token.term
                 && record.data_uid.as_ref() == Some(&order.token.data_uid)

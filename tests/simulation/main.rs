@@ -33,7 +33,7 @@ use crate::plan::Plan;
 use crate::world::{Dice, LoopMutant, Mutant, Stats, World};
 
 /// Histories of a full run.
-const HISTORIES: u64 = 10_000;
+const HISTORIES: u64 = 20_000;
 /// Within so many histories a mutant must be found.
 const MUTANT_HISTORIES: u64 = 5_000;
 /// Plans in which the member being promoted has two pods.
@@ -120,7 +120,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn ten_thousand_histories_keep_every_invariant() {
+fn histories_keep_every_invariant() {
     let (count, first) = (number("HISTORIES").unwrap_or(HISTORIES), number("FIRST").unwrap_or(0));
     let (stats, broken) = histories(first..first + count, None);
     if let Some(Broken { seed, violation }) = broken {

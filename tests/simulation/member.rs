@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use beachmaster::gtid::{Gtid, GtidPosition, is_logged};
-use beachmaster::orders::{ExitStatus, Incarnation, Ordinal, Outcome, SignedOrder, Term, Token, VolumeRecord};
+use beachmaster::orders::{ExitStatus, Incarnation, OrderEnvelope, Ordinal, Outcome, Term, Token, VolumeRecord};
 use beachmaster::topology::record::written_outside_reigns;
 
 /// Virtual time in milliseconds.
@@ -193,7 +193,7 @@ impl Server {
 #[derive(Debug, Clone)]
 pub struct Run {
     pub id: u64,
-    pub order: SignedOrder,
+    pub order: OrderEnvelope,
     pub step: u32,
     pub reply: Reply,
 }

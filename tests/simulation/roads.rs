@@ -7,7 +7,7 @@ use beachmaster::control::effect::{Command, Watching};
 use beachmaster::control::input::{Input, LinkEvent, Reading};
 use beachmaster::control::limits;
 use beachmaster::gtid::GtidPosition;
-use beachmaster::orders::{BootMillis, Order, Ordinal, PROTOCOL_VERSION, SignedOrder, Term, Up};
+use beachmaster::orders::{BootMillis, Order, OrderEnvelope, Ordinal, PROTOCOL_VERSION, Term, Up};
 use beachmaster::time::Millis;
 use beachmaster::topology::observation::{IoThread, SemiSyncSource, ServerView, SlaveStatus};
 
@@ -222,7 +222,7 @@ impl World {
         // Orders are dropped while no stream is open.
         let Some(link) = link else { return };
         let deadline = BootMillis(link.clock.0.0 + (self.now - link.clock.1) + limit);
-        let order = SignedOrder { v: PROTOCOL_VERSION, id: name, token, deadline, order };
+        let order = OrderEnvelope { v: PROTOCOL_VERSION, id: name, token, deadline, order };
         self.check_order_given(id, member, &order);
         self.stats.orders += 1;
         self.say(|| {
@@ -232,7 +232,7 @@ impl World {
     }
 
     /// Sends an order down a stream: it may come late, or twice.
-    fn send_order(&mut self, link: &Link, reply: Reply, order: SignedOrder) {
+    fn send_order(&mut self, link: &Link, reply: Reply, order: OrderEnvelope) {
         let host = link.host;
         let messy = self.calm.is_none();
         let late = messy && self.dice.chance(self.plan.late_percent);

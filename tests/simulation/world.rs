@@ -7,7 +7,7 @@ use beachmaster::api::ReplicationCluster;
 use beachmaster::control::desired::Desired;
 use beachmaster::control::effect::ServicePatch;
 use beachmaster::gtid::Gtid;
-use beachmaster::orders::{Incarnation, Ordinal, SignedOrder, Term, Up};
+use beachmaster::orders::{Incarnation, OrderEnvelope, Ordinal, Term, Up};
 use beachmaster::topology::policy::Policy;
 use beachmaster::topology::record::Record;
 use rand::rngs::SmallRng;
@@ -82,7 +82,7 @@ pub enum Event {
     Order {
         host: HostId,
         reply: crate::member::Reply,
-        order: Box<SignedOrder>,
+        order: Box<OrderEnvelope>,
     },
     Up {
         host: HostId,

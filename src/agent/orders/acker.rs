@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::context::OrderContext;
 use super::login::HEARTBEAT;
 use super::sql_thread;
-use super::work::Work;
-use crate::agent::access::sql_error;
+use crate::agent::sql_sessions::sql_error;
 use crate::layout::repl_user;
 use crate::mariadb::read::Slave;
 use crate::mariadb::text::quote;
@@ -26,7 +26,7 @@ const QUICK_HEARTBEAT: &str = "0.01";
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Only a restart of the IO thread makes the variable real.
-pub(super) async fn set(work: &mut Work<'_>, acker: Option<Incarnation>) -> Result<Answer, OrderError> {
+pub(super) async fn set(work: &mut OrderContext<'_>, acker: Option<Incarnation>) -> Result<Answer, OrderError> {
     work.check_run(acker)?;
     let on = acker.is_some();
     if work.slave().await?.is_none() {
@@ -54,7 +54,7 @@ pub(super) async fn set(work: &mut Work<'_>, acker: Option<Incarnation>) -> Resu
 
 /// In GTID mode a source never counts an acknowledgement of what was sent before a reconnect; the start position of a
 /// connection without GTID it does count (measured: commits flow after 8 to 16 ms).
-pub(super) async fn unstick(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+pub(super) async fn unstick(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_none() || !work.globals().await?.acker_wanted {
         return Err(unsupported("the member is no acker: nothing waits for it"));
     }
@@ -70,18 +70,18 @@ pub(super) async fn unstick(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     Ok(Answer::Done)
 }
 
-async fn change_mode(work: &mut Work<'_>, mode: &str, heartbeat: &str) -> Result<(), OrderError> {
+async fn change_mode(work: &mut OrderContext<'_>, mode: &str, heartbeat: &str) -> Result<(), OrderError> {
     work.stop_replication().await?;
     work.execute(&format!("CHANGE MASTER TO MASTER_USE_GTID={mode}, MASTER_HEARTBEAT_PERIOD={heartbeat}")).await
 }
 
-async fn reconnect(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn reconnect(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     work.execute("START SLAVE").await?;
     acknowledges(work).await
 }
 
 /// On the primary: `ordinal` can acknowledge nothing any more, whether it can be reached or not.
-pub(super) async fn evict(work: &mut Work<'_>, ordinal: Ordinal) -> Result<Answer, OrderError> {
+pub(super) async fn evict(work: &mut OrderContext<'_>, ordinal: Ordinal) -> Result<Answer, OrderError> {
     work.persist(|_| {}).await?;
     let user = quote(&repl_user(ordinal.0));
     work.execute(&format!("ALTER USER {user}@'%' ACCOUNT LOCK")).await?;
@@ -109,14 +109,14 @@ pub(super) async fn evict(work: &mut Work<'_>, ordinal: Ordinal) -> Result<Answe
 }
 
 /// On the primary: the account may log in again.
-pub(super) async fn readmit(work: &mut Work<'_>, ordinal: Ordinal) -> Result<Answer, OrderError> {
+pub(super) async fn readmit(work: &mut OrderContext<'_>, ordinal: Ordinal) -> Result<Answer, OrderError> {
     work.persist(|_| {}).await?;
     work.execute(&format!("ALTER USER {}@'%' ACCOUNT UNLOCK", quote(&repl_user(ordinal.0)))).await?;
     Ok(Answer::Done)
 }
 
 /// On a replica it would make the SQL thread wait for acknowledgements.
-pub(super) async fn semi_sync(work: &mut Work<'_>, on: bool) -> Result<Answer, OrderError> {
+pub(super) async fn semi_sync(work: &mut OrderContext<'_>, on: bool) -> Result<Answer, OrderError> {
     if on && (work.slave().await?.is_some() || work.globals().await?.read_only) {
         return Err(unsupported("semi-sync is switched on by `promote`; the member is no primary"));
     }
@@ -126,11 +126,11 @@ pub(super) async fn semi_sync(work: &mut Work<'_>, on: bool) -> Result<Answer, O
     if is == on { Ok(Answer::Done) } else { Err(unsupported("the server did not take the setting: repeat the order")) }
 }
 
-async fn is_connected(work: &mut Work<'_>) -> Result<bool, OrderError> {
+async fn is_connected(work: &mut OrderContext<'_>) -> Result<bool, OrderError> {
     Ok(work.slave().await?.is_some_and(|slave| slave.status.io == IoThread::Yes))
 }
 
-async fn acknowledges(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn acknowledges(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     let began = Instant::now();
     while !(is_connected(work).await? && work.is_acknowledging().await?) {
         if began.elapsed() > CONNECTED {
@@ -145,7 +145,7 @@ async fn acknowledges(work: &mut Work<'_>) -> Result<(), OrderError> {
 
 /// The IO thread says that it is connected when it has sent its request; the source may not have read it yet, and
 /// counts the start position only then. An event or a heartbeat is the proof.
-async fn has_received(work: &mut Work<'_>, before: Option<&Slave>) -> Result<(), OrderError> {
+async fn has_received(work: &mut OrderContext<'_>, before: Option<&Slave>) -> Result<(), OrderError> {
     let seen = |slave: &Slave| (slave.heartbeats, slave.read.clone());
     let before = before.map(seen);
     let began = Instant::now();
@@ -159,7 +159,7 @@ async fn has_received(work: &mut Work<'_>, before: Option<&Slave>) -> Result<(),
     Ok(())
 }
 
-async fn drain(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn drain(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     let began = Instant::now();
     while began.elapsed() < DRAINED {
         let Some(slave) = work.slave().await? else { return Ok(()) };

@@ -9,19 +9,19 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::work::Work;
-use crate::agent::access::sql_error;
+use super::context::OrderContext;
 use crate::agent::clock;
 use crate::agent::record::Stored;
-use crate::agent::relaxed::{FLUSH_LOG, RELAXED, SYNC_BINLOG, Writeback, is_less, sync_binlogs};
+use crate::agent::sql_sessions::sql_error;
 use crate::agent::state::Agent;
+use crate::agent::unsynced::{FLUSH_LOG, RELAXED, SYNC_BINLOG, Writeback, is_less, sync_binlogs};
 use crate::gtid::GtidPosition;
 use crate::layout::BINLOGS;
 use crate::orders::{LONG_TAIL, Order, OrderError, Reason};
 
 /// Before the replica threads start: lets go of syncs when much is missing up to `target`. For less, the way back would
 /// cost more than it gains.
-pub(super) async fn relax(work: &mut Work<'_>, target: &GtidPosition) -> Result<(), OrderError> {
+pub(super) async fn relax(work: &mut OrderContext<'_>, target: &GtidPosition) -> Result<(), OrderError> {
     let missing = target.distance(&work.globals().await?.applied());
     let boot = clock::boot_id();
     if missing <= LONG_TAIL || boot.is_empty() {
@@ -53,7 +53,7 @@ pub(super) fn write_back(agent: &Agent) -> Option<Writeback> {
 /// Makes everything durable that was not: new commits by the settings, earlier ones by syncs of what they are in.
 ///
 /// Not the whole file system while a failover waits: on a shared disk that would wait for the writes of others, too.
-pub(super) async fn restore(work: &mut Work<'_>) -> Result<(), OrderError> {
+pub(super) async fn restore(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     if !work.agent().supervisor.is_relaxed() {
         return Ok(());
     }
@@ -74,7 +74,7 @@ pub(super) async fn restore(work: &mut Work<'_>) -> Result<(), OrderError> {
 }
 
 /// The settings that durability does not depend on.
-async fn set_back(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn set_back(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     let before = work.agent().volume.stored().map(|stored| stored.before_relaxing).unwrap_or_default();
     for (name, value) in before {
         let is_ours = RELAXED.iter().any(|(known, _)| *known == name) && ![FLUSH_LOG, SYNC_BINLOG].contains(&&*name);

@@ -2,16 +2,16 @@
 //!
 //! SIGKILL because every gentler way answers waiting clients or commits what waits.
 
-use super::work::Work;
+use super::context::OrderContext;
 use crate::orders::{Answer, LogEvidence, OrderError};
 
-pub(super) async fn kill(work: &Work<'_>) -> Result<(), OrderError> {
+pub(super) async fn kill(work: &OrderContext<'_>) -> Result<(), OrderError> {
     let supervisor = &work.agent().supervisor;
     supervisor.fence();
     supervisor.kill(work.remaining()).await
 }
 
-pub(super) async fn hold_and_read(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+pub(super) async fn hold_and_read(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     let agent = work.agent();
     // Dead already, so the logs may be read while the disk takes the hold.
     let (held, read) = tokio::join!(work.persist(|stored| stored.record.hold = true), agent.read_logs());

@@ -1,13 +1,13 @@
 //! `follow`: replicate from a member or from a binlog server, by GTID.
 
+use super::context::OrderContext;
 use super::durable;
 use super::login::Login;
 use super::repair;
 use super::sql_thread;
 use super::wait::until_applied;
-use super::work::Work;
-use crate::agent::access::sql_error;
 use crate::agent::replication_password;
+use crate::agent::sql_sessions::sql_error;
 use crate::gtid::GtidPosition;
 use crate::mariadb::read::Globals;
 use crate::mariadb::text::quote;
@@ -15,7 +15,7 @@ use crate::orders::{Answer, Incarnation, MemberRole, OrderError, Reason, Source}
 use crate::topology::observation::IoThread;
 
 pub(super) async fn follow(
-    work: &mut Work<'_>,
+    work: &mut OrderContext<'_>,
     source: &Source,
     acker: Option<Incarnation>,
     wait: Option<GtidPosition>,
@@ -44,7 +44,7 @@ pub(super) async fn follow(
         work.check_run(acker)?;
         switch(work, &login, semi_sync).await?;
         // Else it would be looked at again only seconds later.
-        work.agent().access.notes().password(false);
+        work.agent().sessions.notes().password(false);
     }
     match wait {
         Some(position) => until_applied(work, &position).await,
@@ -73,7 +73,7 @@ enum Present {
     Other,
 }
 
-async fn present(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<Present, OrderError> {
+async fn present(work: &mut OrderContext<'_>, login: &Login, semi_sync: bool) -> Result<Present, OrderError> {
     let Some(slave) = work.slave().await? else { return Ok(Present::Other) };
     let status = &slave.status;
     let same_source = status.host == login.host && status.port == login.port && slave.user == login.user;
@@ -92,7 +92,7 @@ async fn present(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<
 }
 
 /// Stops what replicates, with every relay log kept, and replicates from `login`.
-pub(super) async fn switch(work: &mut Work<'_>, login: &Login, semi_sync: bool) -> Result<(), OrderError> {
+pub(super) async fn switch(work: &mut OrderContext<'_>, login: &Login, semi_sync: bool) -> Result<(), OrderError> {
     work.stop_replication().await?;
     work.execute(&format!("SET GLOBAL rpl_semi_sync_slave_enabled={}", u8::from(semi_sync))).await?;
     if work.agent().role() == Some(MemberRole::Primary) {
@@ -105,7 +105,7 @@ pub(super) async fn switch(work: &mut Work<'_>, login: &Login, semi_sync: bool) 
 
 /// A former primary has applied what it wrote itself. On a member that was no primary the two positions may differ for
 /// other reasons, and setting one from the other would lose transactions.
-async fn take_over_own_position(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn take_over_own_position(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     let globals = work.globals().await?;
     let both = globals.applied();
     if both == globals.slave_position {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::context::OrderContext;
 use super::repair;
 use super::sql_thread;
-use super::work::Work;
-use crate::agent::access::sql_error;
+use crate::agent::sql_sessions::sql_error;
 use crate::gtid::GtidPosition;
 use crate::mariadb::SqlError;
 use crate::orders::{Answer, Frozen, MemberRole, OrderError, Reason};
@@ -15,7 +15,7 @@ use crate::orders::{Answer, Frozen, MemberRole, OrderError, Reason};
 /// A killed mariadbd is reaped within 30 ms; more means that a disk holds it.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
 
-pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+pub(super) async fn freeze(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     work.persist(|_| {}).await?;
     let replica = work.agent().role() == Some(MemberRole::Replica);
     if replica && !work.globals().await?.read_only {
@@ -54,12 +54,12 @@ pub(super) async fn freeze(work: &mut Work<'_>) -> Result<Answer, OrderError> {
 }
 
 /// What it has, while its relay logs are linked and its IO thread stands still.
-pub(super) async fn frozen(work: &mut Work<'_>) -> Result<Frozen, OrderError> {
+pub(super) async fn frozen(work: &mut OrderContext<'_>) -> Result<Frozen, OrderError> {
     let received = work.received().await?;
     frozen_at(work, received).await
 }
 
-async fn frozen_at(work: &mut Work<'_>, received: Option<GtidPosition>) -> Result<Frozen, OrderError> {
+async fn frozen_at(work: &mut OrderContext<'_>, received: Option<GtidPosition>) -> Result<Frozen, OrderError> {
     let incarnation = work.incarnation()?;
     let applied = work.globals().await?.applied();
     let received = applied.union(&received.unwrap_or_default());

@@ -1,12 +1,12 @@
 //! Errors of replication that no waiting cures.
 
-use super::work::Work;
+use super::context::OrderContext;
 use crate::gtid::GtidPosition;
 use crate::orders::{OrderError, Reason};
 use crate::topology::observation::SlaveStatus;
 
 /// An error that no waiting cures.
-pub(super) async fn stands_still(work: &mut Work<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
+pub(super) async fn stands_still(work: &mut OrderContext<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
     work.slave().await?.map_or(Ok(()), |slave| refuse_incurable(&slave.status, applied))
 }
 

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use launch::protocol::Command;
 use tokio::task::block_in_place;
 
-use super::work::Work;
-use crate::agent::access::sql_error;
+use super::context::OrderContext;
 use crate::agent::accounts::{self, AccountError};
 use crate::agent::config::Config;
+use crate::agent::sql_sessions::sql_error;
 use crate::api::owned::KeyFile;
 use crate::orders::{Answer, Identity, OrderError, Reason, Volume};
 use crate::topology::complaint::shown;
 
-pub(super) async fn init(work: &mut Work<'_>, identity: Identity) -> Result<Answer, OrderError> {
+pub(super) async fn init(work: &mut OrderContext<'_>, identity: Identity) -> Result<Answer, OrderError> {
     claim(work, identity).await?;
     if !work.agent().config.data_dir().exists() {
         make_datadir(work).await?;
@@ -34,7 +34,7 @@ pub(super) async fn init(work: &mut Work<'_>, identity: Identity) -> Result<Answ
 }
 
 /// Writes whose the volume is, or finds that it is ours already.
-async fn claim(work: &mut Work<'_>, identity: Identity) -> Result<(), OrderError> {
+async fn claim(work: &mut OrderContext<'_>, identity: Identity) -> Result<(), OrderError> {
     let config = &work.agent().config;
     let order = work.order();
     let for_us = identity.cluster == config.cluster
@@ -61,7 +61,7 @@ async fn claim(work: &mut Work<'_>, identity: Identity) -> Result<(), OrderError
     }
 }
 
-async fn make_datadir(work: &Work<'_>) -> Result<(), OrderError> {
+async fn make_datadir(work: &OrderContext<'_>) -> Result<(), OrderError> {
     let config = &work.agent().config;
     // What a crash has left of an earlier try: it never became a datadir.
     block_in_place(|| clear(config)).map_err(volume_error)?;

@@ -1,6 +1,6 @@
 //! Where a replica connects, and as whom.
 
-use super::work::Work;
+use super::context::OrderContext;
 use crate::layout::{repl_key, repl_user};
 use crate::mariadb::text::quote;
 use crate::orders::{OrderError, Reason, Secret, Source};
@@ -20,7 +20,7 @@ pub(super) struct Login {
 
 impl Login {
     /// From another member it takes its own replication account, which there can be locked without touching others.
-    pub(super) fn of(work: &Work<'_>, source: &Source) -> Result<Self, OrderError> {
+    pub(super) fn of(work: &OrderContext<'_>, source: &Source) -> Result<Self, OrderError> {
         match source.clone() {
             Source::Donor { host, port, user, password } => Ok(Self { host, port, user, password }),
             Source::Member { host, port } => {

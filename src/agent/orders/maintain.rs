@@ -4,9 +4,9 @@
 
 use tracing::{info, warn};
 
+use super::context::OrderContext;
 use super::repair::is_examined;
-use super::work::Work;
-use crate::agent::access::sql_error;
+use crate::agent::sql_sessions::sql_error;
 use crate::agent::{events, purge};
 use crate::api::owned;
 use crate::orders::{Answer, Maintenance, MemberRole, OrderError};
@@ -14,7 +14,7 @@ use crate::orders::{Answer, Maintenance, MemberRole, OrderError};
 /// Variables that cannot be changed while mariadbd runs (ER_INCORRECT_GLOBAL_LOCAL_VAR): nobody can have changed them either.
 const NOT_DYNAMIC: u16 = 1238;
 
-pub(super) async fn maintain(work: &mut Work<'_>, maintenance: Maintenance) -> Result<Answer, OrderError> {
+pub(super) async fn maintain(work: &mut OrderContext<'_>, maintenance: Maintenance) -> Result<Answer, OrderError> {
     let Maintenance { restore, disabled_events, purge } = maintenance;
     if restore {
         note("settings", restore_settings(work).await);
@@ -38,13 +38,13 @@ fn note(what: &str, done: Result<(), OrderError>) {
     }
 }
 
-async fn mark_events(work: &mut Work<'_>, disabled: &[crate::orders::EventName]) -> Result<(), OrderError> {
+async fn mark_events(work: &mut OrderContext<'_>, disabled: &[crate::orders::EventName]) -> Result<(), OrderError> {
     events::mark(work.sql().await?, disabled).await.map_err(sql_error)?;
     work.agent().keeper.look_soon();
     Ok(())
 }
 
-async fn restore_settings(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn restore_settings(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     let read_only = work.globals().await?.read_only;
     let mut expected = owned::read_back(work.agent().config.gtid_domain_id);
     expected.extend(owned::event_scheduler(read_only, work.slave().await?.is_some()));

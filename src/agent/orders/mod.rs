@@ -1,7 +1,8 @@
 //! Carrying out orders: one file for each kind. Each reads the state first, does nothing that is done already, and may
-//! be repeated. [`Work`] is what they act through: it looks at the token again before every statement and every write.
+//! be repeated. [`OrderContext`] is what they act through: it looks at the token again before every statement and every write.
 
 mod acker;
+mod context;
 mod durable;
 mod fence;
 mod follow;
@@ -18,20 +19,19 @@ mod sql_thread;
 mod start;
 mod wait;
 mod wake;
-mod work;
 
+pub use context::OrderContext;
 pub(in crate::agent) use durable::settle;
-pub use work::Work;
 
 use super::clock;
-use super::court::Case;
+use super::order_gate::AcceptedOrder;
 use super::state::Agent;
 use super::volume::superseded;
 use crate::orders::{Answer, Order, OrderError, Outcome, Reason};
 
 /// Carries out an admitted order. Ends early when a newer one is admitted or its deadline has passed.
-pub async fn carry_out(agent: &Agent, case: &Case) -> Outcome {
-    let mut work = Work::new(agent, case);
+pub async fn carry_out(agent: &Agent, case: &AcceptedOrder) -> Outcome {
+    let mut work = OrderContext::new(agent, case);
     let limit = clock::until(case.order.deadline);
     let ended = tokio::select! {
         biased;
@@ -49,7 +49,7 @@ pub async fn carry_out(agent: &Agent, case: &Case) -> Outcome {
     }
 }
 
-async fn run(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+async fn run(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     let order = work.order().order.clone();
     if matches!(order, Order::Fence) {
         // Before anything that could wait for a disk or for an older order.
@@ -62,7 +62,7 @@ async fn run(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     }
     work.check_identity()?;
     // Also before orders that say nothing over SQL themselves.
-    work.agent().access.settle().await?;
+    work.agent().sessions.settle().await?;
     let done = obey(work, order).await;
     // Also an order that was refused has overtaken all before it.
     if work.check().is_ok() && work.agent().volume.stored().is_some() && !work.is_persisted() {
@@ -71,7 +71,7 @@ async fn run(work: &mut Work<'_>) -> Result<Answer, OrderError> {
     done
 }
 
-async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
+async fn obey(work: &mut OrderContext<'_>, order: Order) -> Result<Answer, OrderError> {
     if !durable::leaves_relaxed(&order) {
         durable::restore(work).await?;
     }
@@ -103,7 +103,7 @@ async fn obey(work: &mut Work<'_>, order: Order) -> Result<Answer, OrderError> {
     }
 }
 
-fn expired(case: &Case, doing: Option<&str>) -> OrderError {
+fn expired(case: &AcceptedOrder, doing: Option<&str>) -> OrderError {
     let name = case.order.order.name();
     let doing = doing.map(|doing| format!(" (the member {doing})")).unwrap_or_default();
     let message = format!("{name} was not done at its deadline{doing}: give it again");

@@ -4,10 +4,10 @@
 //! began with (docs/server-id.md); semi-sync before writes are let in; what costs time and changes nothing for clients
 //! after that.
 
+use super::context::OrderContext;
 use super::repair;
 use super::wait::refuse_own_history;
-use super::work::Work;
-use crate::agent::access::sql_error;
+use crate::agent::sql_sessions::sql_error;
 use crate::gtid::{GtidPosition, Shown};
 use crate::layout::{PROBE_USER, repl_user};
 use crate::orders::{Answer, MemberRole, OrderError, Reason};
@@ -18,7 +18,7 @@ pub(super) struct Promotion {
     pub semi_sync: bool,
 }
 
-pub(super) async fn promote(work: &mut Work<'_>, promotion: &Promotion) -> Result<Answer, OrderError> {
+pub(super) async fn promote(work: &mut OrderContext<'_>, promotion: &Promotion) -> Result<Answer, OrderError> {
     let globals = work.globals().await?;
     if !globals.binlog_position.covers(&promotion.min) {
         let message = format!(
@@ -45,7 +45,7 @@ pub(super) async fn promote(work: &mut Work<'_>, promotion: &Promotion) -> Resul
 }
 
 /// Until clients can write.
-async fn open(work: &mut Work<'_>, promotion: &Promotion) -> Result<(), OrderError> {
+async fn open(work: &mut OrderContext<'_>, promotion: &Promotion) -> Result<(), OrderError> {
     if work.slave().await?.is_some() {
         work.stop_replication().await?;
     }
@@ -63,7 +63,7 @@ async fn open(work: &mut Work<'_>, promotion: &Promotion) -> Result<(), OrderErr
 }
 
 /// What may come after clients can write.
-async fn close_the_past(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn close_the_past(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     work.execute("SET GLOBAL event_scheduler=ON").await?;
     if work.slave().await?.is_some() {
         work.execute("RESET SLAVE ALL").await?;
@@ -74,10 +74,10 @@ async fn close_the_past(work: &mut Work<'_>) -> Result<(), OrderError> {
 }
 
 /// Every session that could still write with the old id. They need not be gone: a killed session starts nothing new.
-async fn kill_clients(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn kill_clients(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     /// ER_NO_SUCH_THREAD: it ended by itself.
     const GONE: u16 = 1094;
-    let own = work.agent().access.own_ids();
+    let own = work.agent().sessions.own_ids();
     let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let replicas = repl_user(0);
     let replicas = replicas.trim_end_matches('0').replace('_', "\\_");

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tracing::info;
 use uuid::Uuid;
 
+use super::context::OrderContext;
 use super::durable;
 use super::follow::{refuse_a_primary, switch};
 use super::freeze::frozen;
@@ -22,12 +23,11 @@ use super::login::Login;
 use super::repair;
 use super::sql_thread;
 use super::wait::{Held, until_applied_within};
-use super::work::Work;
-use crate::agent::access::sql_error;
 use crate::agent::binlog_files::BinlogError;
 use crate::agent::binlog_server::BinlogServer;
+use crate::agent::relay_as_binlog::RELAY_LOGS;
 use crate::agent::relay_logs::{Reading, RelayLogs};
-use crate::agent::spliced::RELAY_LOGS;
+use crate::agent::sql_sessions::sql_error;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, Incarnation, OrderError, Reason, Secret};
 use crate::protocol;
@@ -37,7 +37,11 @@ use crate::topology::record::member_of;
 /// Between two looks at the SQL thread.
 const LOOK: Duration = Duration::from_millis(5);
 
-pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32) -> Result<Answer, OrderError> {
+pub(super) async fn recover(
+    work: &mut OrderContext<'_>,
+    of: Incarnation,
+    server_id: u32,
+) -> Result<Answer, OrderError> {
     refuse_a_primary(&work.globals().await?)?;
     work.persist(|_| {}).await?;
     let _reading = reading(work);
@@ -49,7 +53,7 @@ pub(super) async fn recover(work: &mut Work<'_>, of: Incarnation, server_id: u32
 
 /// What this run has received and not applied, when both replica threads stand still and no error keeps them: START SLAVE
 /// alone would throw it away. What holds it up is the answer to the order.
-pub(super) async fn received(work: &mut Work<'_>) -> Result<Option<Answer>, OrderError> {
+pub(super) async fn received(work: &mut OrderContext<'_>) -> Result<Option<Answer>, OrderError> {
     let Some(slave) = work.slave().await? else { return Ok(None) };
     let stand_still = sql_thread::is_stopped(&slave.status) && slave.status.io == IoThread::No;
     if !stand_still || work.globals().await?.applied().covers(&work.received().await?.unwrap_or_default()) {
@@ -71,7 +75,7 @@ pub(super) async fn received(work: &mut Work<'_>) -> Result<Option<Answer>, Orde
 /// Applies what the kept relay logs since a run hold of a reign. The member replicates from nobody then, unless it is answered
 /// what holds it up.
 async fn apply_kept(
-    work: &mut Work<'_>,
+    work: &mut OrderContext<'_>,
     of: Incarnation,
     server_id: u32,
     held: Held,
@@ -109,13 +113,13 @@ fn is_of_the_reign(end: &GtidPosition, source: u32, server_id: u32) -> bool {
 }
 
 /// What is applied meanwhile would be cleaned up otherwise, although it is still listed and read here.
-fn reading(work: &Work<'_>) -> Reading {
+fn reading(work: &OrderContext<'_>) -> Reading {
     let logs = work.agent().supervisor.relay_logs();
     block_in_place(|| logs.read())
 }
 
 /// What this run has received is applied where it is, while its SQL thread does that.
-async fn drain(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn drain(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     while work.slave().await?.is_some_and(|slave| slave.status.sql && slave.status.sql_errno == 0) {
         let received = work.received().await?.unwrap_or_default();
         if work.globals().await?.applied().covers(&received) {
@@ -127,7 +131,7 @@ async fn drain(work: &mut Work<'_>) -> Result<(), OrderError> {
 }
 
 /// Their content is measured first: most of it was applied long ago, and then it need not be readable.
-async fn folders(work: &mut Work<'_>, of: Incarnation) -> Result<Vec<PathBuf>, OrderError> {
+async fn folders(work: &mut OrderContext<'_>, of: Incarnation) -> Result<Vec<PathBuf>, OrderError> {
     let run = work.incarnation()?;
     let logs = work.agent().supervisor.relay_logs().clone();
     work.doing("reads its kept relay logs");
@@ -138,7 +142,7 @@ async fn folders(work: &mut Work<'_>, of: Incarnation) -> Result<Vec<PathBuf>, O
 }
 
 /// `None` when there is no complete transaction.
-async fn open(work: &Work<'_>, folder: &Path) -> Result<Option<BinlogServer>, OrderError> {
+async fn open(work: &OrderContext<'_>, folder: &Path) -> Result<Option<BinlogServer>, OrderError> {
     match BinlogServer::open_relay_logs(folder, RELAY_LOGS, work.agent().config.log_keys()).await {
         Ok(server) => Ok(Some(server)),
         Err(BinlogError::NoHead { .. }) => Ok(None),
@@ -147,7 +151,7 @@ async fn open(work: &Work<'_>, folder: &Path) -> Result<Option<BinlogServer>, Or
 }
 
 async fn apply(
-    work: &mut Work<'_>,
+    work: &mut OrderContext<'_>,
     server: BinlogServer,
     end: &GtidPosition,
     held: Held,

@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::context::OrderContext;
 use super::incurable::stands_still;
 use super::login::Login;
 use super::start::restart_mariadbd;
-use super::work::Work;
-use crate::agent::access::sql_error;
-use crate::agent::own_log::{NoPlan, OwnLog};
+use crate::agent::crash_scan::{NoPlan, OwnLog};
 use crate::agent::record::Stored;
+use crate::agent::sql_sessions::sql_error;
 use crate::binlog::{Again, Claims, Finish, Plan, XaOutcome};
 use crate::gtid::{Gtid, GtidPosition, Shown};
 use crate::layout::BINLOGS;
@@ -30,7 +30,7 @@ const UNLOGGED: [&str; 3] = ["--log_slave_updates=OFF", "--gtid_strict_mode=OFF"
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Mends, unless that was done in this run. Without a `source` no group can be executed again.
-pub(super) async fn mend(work: &mut Work<'_>, source: Option<&Login>) -> Result<(), OrderError> {
+pub(super) async fn mend(work: &mut OrderContext<'_>, source: Option<&Login>) -> Result<(), OrderError> {
     if is_examined(work)? {
         return Ok(());
     }
@@ -53,21 +53,21 @@ pub(super) async fn mend(work: &mut Work<'_>, source: Option<&Login>) -> Result<
     work.persist(done).await.map(drop)
 }
 
-pub(super) fn is_examined(work: &Work<'_>) -> Result<bool, OrderError> {
+pub(super) fn is_examined(work: &OrderContext<'_>) -> Result<bool, OrderError> {
     let run = work.incarnation()?;
     Ok(work.agent().volume.stored().is_some_and(|stored| stored.examined == Some(run)))
 }
 
 /// True when nothing is left half done, and all that is applied is durable.
-pub(super) fn is_whole(work: &Work<'_>) -> Result<bool, OrderError> {
+pub(super) fn is_whole(work: &OrderContext<'_>) -> Result<bool, OrderError> {
     Ok(!work.agent().supervisor.is_relaxed() && is_examined(work)?)
 }
 
-async fn logs_what_it_applies(work: &mut Work<'_>) -> Result<bool, OrderError> {
+async fn logs_what_it_applies(work: &mut OrderContext<'_>) -> Result<bool, OrderError> {
     work.sql().await?.row("SELECT @@log_slave_updates").await.map_err(sql_error)
 }
 
-async fn plan(work: &mut Work<'_>) -> Result<Plan, OrderError> {
+async fn plan(work: &mut OrderContext<'_>) -> Result<Plan, OrderError> {
     let globals = work.globals().await?;
     let prepared = read::prepared_xa(work.sql().await?).await.map_err(sql_error)?;
     let own_server = (!was_primary(work)).then_some(globals.server_id);
@@ -96,19 +96,19 @@ async fn plan(work: &mut Work<'_>) -> Result<Plan, OrderError> {
     }
 }
 
-fn was_primary(work: &Work<'_>) -> bool {
+fn was_primary(work: &OrderContext<'_>) -> bool {
     work.agent().role() == Some(MemberRole::Primary)
 }
 
 /// What the server has in its tables by its own account. What a primary wrote itself needs no other position than its
 /// binary log's; and a position that was moved back by an earlier try counts as it was.
-fn position(work: &Work<'_>, globals: &Globals) -> GtidPosition {
+fn position(work: &OrderContext<'_>, globals: &Globals) -> GtidPosition {
     let mending = work.agent().volume.stored().and_then(|stored| stored.mending).unwrap_or_default();
     let own = if was_primary(work) { globals.applied() } else { globals.slave_position.clone() };
     own.union(&mending)
 }
 
-async fn carry_out(work: &mut Work<'_>, plan: &Plan, source: Option<&Login>) -> Result<(), OrderError> {
+async fn carry_out(work: &mut OrderContext<'_>, plan: &Plan, source: Option<&Login>) -> Result<(), OrderError> {
     for group in &plan.beyond {
         info!(gtid = %group.gtid, kind = ?group.kind, "a crash left a group in the binary log and not in the position");
     }
@@ -132,7 +132,7 @@ async fn carry_out(work: &mut Work<'_>, plan: &Plan, source: Option<&Login>) -> 
     Ok(())
 }
 
-async fn end_by_hand(work: &mut Work<'_>, finish: &Finish) -> Result<(), OrderError> {
+async fn end_by_hand(work: &mut OrderContext<'_>, finish: &Finish) -> Result<(), OrderError> {
     let words = match finish.outcome {
         XaOutcome::Commit => "XA COMMIT",
         XaOutcome::Rollback => "XA ROLLBACK",
@@ -145,7 +145,7 @@ async fn end_by_hand(work: &mut Work<'_>, finish: &Finish) -> Result<(), OrderEr
 }
 
 /// A replica must not be promoted with it. A primary that comes back has no other to ask.
-fn cannot_execute_again(work: &Work<'_>, plan: &Plan) -> Result<(), OrderError> {
+fn cannot_execute_again(work: &OrderContext<'_>, plan: &Plan) -> Result<(), OrderError> {
     let lost: Vec<String> = plan.again.iter().map(|again| again.gtid.to_string()).collect();
     let message = format!(
         "the changes of {} are in member {}'s binary log and not in its tables",
@@ -161,7 +161,7 @@ fn cannot_execute_again(work: &Work<'_>, plan: &Plan) -> Result<(), OrderError> 
 }
 
 /// Lets the source send each of these groups, and no other, to a mariadbd that does not log what it applies.
-async fn execute_again(work: &mut Work<'_>, plan: &Plan, source: &Login) -> Result<(), OrderError> {
+async fn execute_again(work: &mut OrderContext<'_>, plan: &Plan, source: &Login) -> Result<(), OrderError> {
     // Positions are moved back below: whoever continues after a crash has to know where they were.
     let globals = work.globals().await?;
     let had = position(work, &globals);
@@ -190,7 +190,7 @@ fn around(plan: &Plan, again: &Again) -> (GtidPosition, GtidPosition) {
     (with(again.before), with(Some(again.gtid)))
 }
 
-async fn until_stopped(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn until_stopped(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     while work.slave().await?.is_some_and(|slave| slave.status.sql) {
         let applied = work.globals().await?.applied();
         stands_still(work, &applied).await?;
@@ -200,7 +200,7 @@ async fn until_stopped(work: &mut Work<'_>) -> Result<(), OrderError> {
     stands_still(work, &applied).await
 }
 
-async fn prove(work: &mut Work<'_>, again: &Again, until: &GtidPosition) -> Result<(), OrderError> {
+async fn prove(work: &mut OrderContext<'_>, again: &Again, until: &GtidPosition) -> Result<(), OrderError> {
     let position = work.globals().await?.slave_position;
     let prepared = read::prepared_xa(work.sql().await?).await.map_err(sql_error)?;
     if position == *until && again.xid.is_none_or(|xid| prepared.contains(&xid)) {
@@ -216,6 +216,6 @@ async fn prove(work: &mut Work<'_>, again: &Again, until: &GtidPosition) -> Resu
     Err(OrderError { reason: Reason::Sql, message })
 }
 
-async fn set_position(work: &mut Work<'_>, position: &GtidPosition) -> Result<(), OrderError> {
+async fn set_position(work: &mut OrderContext<'_>, position: &GtidPosition) -> Result<(), OrderError> {
     work.execute(&format!("SET GLOBAL gtid_slave_pos={}", quote(&position.to_string()))).await
 }

@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::net::TcpListener;
 
-use super::work::Work;
+use super::context::OrderContext;
 use crate::agent::donor::Donor;
 use crate::gtid::GtidPosition;
 use crate::orders::{Answer, LONG_TAIL, OrderError, Reason, Secret};
 use crate::protocol::Login;
 
 pub(super) async fn serve(
-    work: &mut Work<'_>,
+    work: &mut OrderContext<'_>,
     user: String,
     password: Secret,
     after: &GtidPosition,

@@ -3,7 +3,7 @@
 
 use tracing::info;
 
-use super::work::Work;
+use super::context::OrderContext;
 use crate::mariadb::SqlError;
 use crate::orders::OrderError;
 use crate::topology::observation::{IoThread, SlaveStatus};
@@ -12,8 +12,8 @@ use crate::topology::observation::{IoThread, SlaveStatus};
 /// SLAVE throws away what was received and not applied ([`super::recover::received`] is for that).
 ///
 /// # Errors
-/// The outer as [`Work::execute`]; the inner one as the statement fails.
-pub(super) async fn start(work: &mut Work<'_>) -> Result<Result<(), SqlError>, OrderError> {
+/// The outer as [`OrderContext::execute`]; the inner one as the statement fails.
+pub(super) async fn start(work: &mut OrderContext<'_>) -> Result<Result<(), SqlError>, OrderError> {
     let slave = work.slave().await?;
     if !slave.is_some_and(|slave| is_stopped(&slave.status) && slave.status.io != IoThread::No) {
         return Ok(Ok(()));

@@ -1,16 +1,16 @@
 //! `start`: lifts the hold and starts mariadbd, read-only and quiet (its command line says so).
 
-use super::work::Work;
+use super::context::OrderContext;
 use crate::orders::{Answer, Incarnation, Mariadbd, OrderError, Reason};
 
-pub(super) async fn start(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+pub(super) async fn start(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     work.persist(|stored| stored.record.hold = false).await?;
     run_mariadbd(work).await?;
     Ok(Answer::Done)
 }
 
 /// Starts mariadbd unless it runs, and waits until it answers.
-pub(super) async fn run_mariadbd(work: &Work<'_>) -> Result<(), OrderError> {
+pub(super) async fn run_mariadbd(work: &OrderContext<'_>) -> Result<(), OrderError> {
     work.check()?;
     let supervisor = &work.agent().supervisor;
     supervisor.lift_fence();
@@ -19,14 +19,14 @@ pub(super) async fn run_mariadbd(work: &Work<'_>) -> Result<(), OrderError> {
 }
 
 /// Ends mariadbd and starts it again with further options, and waits until it answers.
-pub(super) async fn restart_mariadbd(work: &mut Work<'_>, options: &[&str]) -> Result<(), OrderError> {
+pub(super) async fn restart_mariadbd(work: &mut OrderContext<'_>, options: &[&str]) -> Result<(), OrderError> {
     work.check()?;
     work.drop_session();
     let run = work.agent().supervisor.restart(&work.order().token, options).await?;
     until_it_answers(work, run).await
 }
 
-async fn until_it_answers(work: &Work<'_>, run: Incarnation) -> Result<(), OrderError> {
+async fn until_it_answers(work: &OrderContext<'_>, run: Incarnation) -> Result<(), OrderError> {
     let mut view = work.agent().supervisor.subscribe();
     let settled = view.wait_for(|view| match view {
         Mariadbd::Running { incarnation, sql } => *incarnation != run || *sql,

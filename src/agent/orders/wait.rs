@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::context::OrderContext;
 use super::durable;
 use super::incurable::refuse_incurable;
 use super::repair;
 use super::sql_thread;
-use super::work::Work;
-use crate::agent::access::sql_error;
+use crate::agent::sql_sessions::sql_error;
 use crate::gtid::{GtidPosition, Shown, is_logged};
 use crate::mariadb::read;
 use crate::orders::{Answer, OrderError, Reason};
@@ -28,7 +28,7 @@ const HELD_AFTER: Duration = Duration::from_secs(2);
 const EARLY: Duration = Duration::from_millis(100);
 
 /// Waits as [`until_applied_within`], as long as one order may.
-pub(super) async fn until_applied(work: &mut Work<'_>, position: &GtidPosition) -> Result<Answer, OrderError> {
+pub(super) async fn until_applied(work: &mut OrderContext<'_>, position: &GtidPosition) -> Result<Answer, OrderError> {
     until_applied_within(work, position, LONGEST_WAIT, Held::Yields).await
 }
 
@@ -46,7 +46,7 @@ pub(super) enum Held {
 /// Waits until `position` is applied and the member [fit](settle) for promotion. A SQL thread that was stopped by hand is
 /// started. An error of a replica thread ends it at once. At the end of `limit` it answers how far the member is, or why it comes no further.
 pub(super) async fn until_applied_within(
-    work: &mut Work<'_>,
+    work: &mut OrderContext<'_>,
     position: &GtidPosition,
     limit: Duration,
     held: Held,
@@ -94,7 +94,7 @@ pub(super) async fn until_applied_within(
 /// Numbers alone tell nothing of a member that took writes of its own, because somebody made it writable: it must have each
 /// transaction by the server that wrote it, too.
 pub(super) async fn refuse_own_history(
-    work: &mut Work<'_>,
+    work: &mut OrderContext<'_>,
     applied: &GtidPosition,
     position: &GtidPosition,
 ) -> Result<(), OrderError> {
@@ -109,26 +109,26 @@ pub(super) async fn refuse_own_history(
 
 /// What is applied is made durable, and what a crash has left half done is mended: else it would show only when there is no
 /// way back from the promotion.
-async fn settle(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn settle(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     durable::restore(work).await?;
     repair::mend(work, None).await
 }
 
 /// What keeps a member from applying what it has received, if it has received more than it has applied.
-async fn held_up(work: &mut Work<'_>, applied: &GtidPosition) -> Result<Option<String>, OrderError> {
+async fn held_up(work: &mut OrderContext<'_>, applied: &GtidPosition) -> Result<Option<String>, OrderError> {
     let Some(slave) = work.slave().await?.filter(|slave| !applied.covers(&slave.status.io_position)) else {
         return Ok(None);
     };
     if !slave.status.sql {
         return Ok(Some("both its replica threads were stopped by hand".to_owned()));
     }
-    let mut own = work.agent().access.all_own_ids();
+    let mut own = work.agent().sessions.all_own_ids();
     own.push(work.agent().keeper.session_id());
     read::held_by(work.sql().await?, &own).await.map(Some).map_err(sql_error)
 }
 
 /// No error, but nothing came for as long as it was waited for, and nothing is left to apply.
-async fn waits_for_nothing(work: &mut Work<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
+async fn waits_for_nothing(work: &mut OrderContext<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
     let slave = work.slave().await?;
     let message = match slave.map(|slave| slave.status) {
         None => "the member replicates from nobody".to_owned(),

@@ -1,9 +1,9 @@
 //! What wakes a primary that takes no new connections (`topology::wedged` says why it does): an acker that connects anew,
 //! or, where none is connected, the end of the thread that collects acknowledgements.
 
+use super::context::OrderContext;
 use super::sql_thread;
-use super::work::Work;
-use crate::agent::access::sql_error;
+use crate::agent::sql_sessions::sql_error;
 use crate::mariadb::SqlError;
 use crate::orders::{Answer, OrderError, Reason};
 
@@ -11,7 +11,7 @@ use crate::orders::{Answer, OrderError, Reason};
 const LOCK_SECONDS: u8 = 1;
 
 /// Restarts the IO thread. Its source hears of the end of the old connection at once.
-pub(super) async fn reconnect(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+pub(super) async fn reconnect(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_none() {
         return Err(unsupported("the member replicates from nobody: give `follow` first"));
     }
@@ -24,7 +24,7 @@ pub(super) async fn reconnect(work: &mut Work<'_>) -> Result<Answer, OrderError>
 }
 
 /// Nothing commits while semi-sync is off. A session that is cut off in between is closed, and its lock ends with it.
-pub(super) async fn reset_semi_sync(work: &mut Work<'_>) -> Result<Answer, OrderError> {
+pub(super) async fn reset_semi_sync(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_some() || work.globals().await?.read_only {
         return Err(unsupported("the member is no primary"));
     }
@@ -36,7 +36,7 @@ pub(super) async fn reset_semi_sync(work: &mut Work<'_>) -> Result<Answer, Order
     done.map(|()| Answer::Done)
 }
 
-async fn off_and_on(work: &mut Work<'_>) -> Result<(), OrderError> {
+async fn off_and_on(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     // A commit that got in before the lock would be answered without an acknowledgement.
     if waiting(work).await? > 0 {
         return Err(unsupported("commits wait for an acknowledgement: switching semi-sync off would answer them"));
@@ -45,7 +45,7 @@ async fn off_and_on(work: &mut Work<'_>) -> Result<(), OrderError> {
     work.execute("SET GLOBAL rpl_semi_sync_master_enabled=0, GLOBAL rpl_semi_sync_master_enabled=1").await
 }
 
-async fn waiting(work: &mut Work<'_>) -> Result<u64, OrderError> {
+async fn waiting(work: &mut OrderContext<'_>) -> Result<u64, OrderError> {
     const WAITING: &str = "Rpl_semi_sync_master_wait_sessions";
     let status = crate::mariadb::read::status(work.sql().await?, WAITING).await.map_err(sql_error)?;
     let number = status.get(WAITING).and_then(|value| value.parse().ok());

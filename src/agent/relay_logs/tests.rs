@@ -3,12 +3,12 @@ use crate::binlog::Checksum;
 use crate::binlog::testing::LogFile;
 use tempfile::TempDir;
 
-struct Case {
+struct AcceptedOrder {
     home: TempDir,
     logs: RelayLogs,
 }
 
-impl Case {
+impl AcceptedOrder {
     fn new(names: &[&str]) -> Self {
         let home = TempDir::new().unwrap();
         let logs = RelayLogs::new(home.path().join("data"), home.path().join("relay"), Keys::missing(""));
@@ -35,7 +35,7 @@ fn at(text: &str) -> GtidPosition {
 
 #[test]
 fn links_survive_the_removal_of_the_files() {
-    let case = Case::new(&["relay.000001", "relay.000002", "relay.index", "relay-log.info", "ibdata1"]);
+    let case = AcceptedOrder::new(&["relay.000001", "relay.000002", "relay.index", "relay-log.info", "ibdata1"]);
     for _ in 0..2 {
         case.logs.keep(Incarnation(3), None).unwrap();
     }
@@ -48,7 +48,7 @@ fn links_survive_the_removal_of_the_files() {
 
 #[test]
 fn names_used_again_do_not_hide_older_files() {
-    let case = Case::new(&["relay.000001"]);
+    let case = AcceptedOrder::new(&["relay.000001"]);
     case.logs.keep(Incarnation(3), None).unwrap();
     fs::write(case.logs.data_dir.join("new"), "second life").unwrap();
     fs::rename(case.logs.data_dir.join("new"), case.logs.data_dir.join("relay.000001")).unwrap();
@@ -63,7 +63,7 @@ fn names_used_again_do_not_hide_older_files() {
 
 #[test]
 fn relay_logs_with_a_gap_between_them_are_kept_apart() {
-    let case = Case::new(&["relay.000003", "relay.000004"]);
+    let case = AcceptedOrder::new(&["relay.000003", "relay.000004"]);
     case.logs.keep(Incarnation(1), None).unwrap();
     let change = |gone: &str, new: &str| {
         fs::remove_file(case.logs.data_dir.join(gone)).unwrap();
@@ -83,7 +83,7 @@ fn relay_logs_with_a_gap_between_them_are_kept_apart() {
 
 #[test]
 fn only_what_is_known_to_be_covered_is_removed() {
-    let case = Case::new(&["relay.000001"]);
+    let case = AcceptedOrder::new(&["relay.000001"]);
     case.logs.keep(Incarnation(1), Some(&at("0-1-10"))).unwrap();
     case.logs.keep(Incarnation(2), None).unwrap();
     case.logs.forget(&logged("0-1-9")).unwrap();
@@ -98,7 +98,7 @@ fn only_what_is_known_to_be_covered_is_removed() {
 
 #[test]
 fn a_text_that_was_cut_off_says_nothing() {
-    let case = Case::new(&["relay.000001"]);
+    let case = AcceptedOrder::new(&["relay.000001"]);
     case.logs.keep(Incarnation(1), Some(&at("0-1-10"))).unwrap();
     let folder = case.logs.kept.join("1");
     assert!(RelayLogs::is_covered(&folder, &at("0-1-10")));
@@ -112,7 +112,7 @@ fn a_text_that_was_cut_off_says_nothing() {
 
 #[test]
 fn nothing_is_removed_while_it_is_read() {
-    let case = Case::new(&["relay.000001"]);
+    let case = AcceptedOrder::new(&["relay.000001"]);
     case.logs.keep(Incarnation(1), Some(&at("0-1-10"))).unwrap();
     let reading = [case.logs.read(), case.logs.clone().read()];
     for reading in reading {
@@ -126,7 +126,7 @@ fn nothing_is_removed_while_it_is_read() {
 
 #[test]
 fn a_number_that_is_free_again_is_not_that_of_the_newest() {
-    let case = Case::new(&["relay.000001"]);
+    let case = AcceptedOrder::new(&["relay.000001"]);
     let begin_again = || {
         fs::write(case.logs.data_dir.join("new"), "again").unwrap();
         fs::rename(case.logs.data_dir.join("new"), case.logs.data_dir.join("relay.000001")).unwrap();
@@ -143,7 +143,7 @@ fn a_number_that_is_free_again_is_not_that_of_the_newest() {
 
 #[test]
 fn files_that_are_no_relay_logs_are_never_known_and_never_removed() {
-    let case = Case::new(&["relay.000001"]);
+    let case = AcceptedOrder::new(&["relay.000001"]);
     case.logs.keep(Incarnation(1), None).unwrap();
     case.logs.measure(Incarnation(2)).unwrap();
     case.logs.forget(&logged("0-1-99")).unwrap();
@@ -152,14 +152,14 @@ fn files_that_are_no_relay_logs_are_never_known_and_never_removed() {
 
 #[test]
 fn a_member_that_never_replicated_keeps_nothing() {
-    let case = Case::new(&["ibdata1"]);
+    let case = AcceptedOrder::new(&["ibdata1"]);
     case.logs.keep(Incarnation(1), None).unwrap();
     assert!(case.kept().is_empty());
 }
 
 #[test]
 fn what_the_sql_thread_left_behind_is_no_loss() {
-    let case = Case::new(&[]);
+    let case = AcceptedOrder::new(&[]);
     let log = LogFile::relay("bin.000001", Checksum::Crc32).committed("0-1-10").committed("0-1-11");
     fs::write(case.logs.data_dir.join("relay.000002"), &log.bytes).unwrap();
     case.logs.keep(Incarnation(1), None).unwrap();
@@ -174,7 +174,7 @@ fn what_the_sql_thread_left_behind_is_no_loss() {
 
 #[test]
 fn what_is_still_written_to_or_known_already_is_not_written_over() {
-    let case = Case::new(&[]);
+    let case = AcceptedOrder::new(&[]);
     let log = LogFile::relay("bin.000001", Checksum::Crc32).committed("0-1-10");
     fs::write(case.logs.data_dir.join("relay.000002"), &log.bytes).unwrap();
     case.logs.keep(Incarnation(1), None).unwrap();

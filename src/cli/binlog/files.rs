@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::agent::binlog_files::{SCAN_CHUNK, listed, read_through, size};
 use crate::agent::log_reader::{LogReader, LogSource};
-use crate::agent::spliced::{are_relay_logs, binlogs_of_relay_logs};
+use crate::agent::relay_as_binlog::{are_relay_logs, binlogs_of_relay_logs};
 use crate::binlog::{Algorithm, Event, Group, GtidSet, Inspection, Inspector, Keys, LogName};
 
 /// The key of encrypted logs, as the command line names it.

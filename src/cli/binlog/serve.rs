@@ -10,7 +10,7 @@ use tokio::signal::ctrl_c;
 
 use super::files;
 use crate::agent::binlog_server::BinlogServer;
-use crate::agent::spliced::are_relay_logs;
+use crate::agent::relay_as_binlog::are_relay_logs;
 use crate::mariadb::text::quote;
 use crate::operator::passwords;
 use crate::protocol::Login;

@@ -113,7 +113,7 @@ fn every_answer_finds_its_place() {
     assert_eq!(progress.fenced, Some(logs));
     assert_eq!(
         progress.serving,
-        Some(crate::topology::reached::Serving { port: 3307, end: at.clone(), bytes: Some(7) })
+        Some(crate::topology::member_progress::Serving { port: 3307, end: at.clone(), bytes: Some(7) })
     );
     assert_eq!((progress.applied, progress.following), (Some(at), Some("shop-2.".to_owned())));
     assert_eq!(progress.evicted.get(&Ordinal(2)), Some(&Millis(8)));

@@ -4,7 +4,7 @@ use crate::control::desired::tests::example;
 use crate::control::event_reason::EventReason;
 use crate::control::pod;
 use crate::orders::Ordinal;
-use crate::topology::words::Reason;
+use crate::topology::reasons::Reason;
 
 fn desired() -> Desired {
     let object = example();

@@ -7,9 +7,9 @@ use super::super::member::follows;
 use super::super::observation::{IoThread, MemberView, Observation, ServerSight};
 use super::super::outdated;
 use super::super::policy::Policy;
+use super::super::reasons::{MemberState, Reason};
 use super::super::record::{Durability, Record};
 use super::super::safety::{self, Rules};
-use super::super::words::{MemberState, Reason};
 use super::{Condition, MemberReport, condition as told, judge, nodes, unhealthy, unlock, upkeep};
 use crate::orders::Ordinal;
 

@@ -11,7 +11,7 @@ use super::{Link, Stream};
 use crate::control::effect::Command;
 use crate::control::input::LinkEvent;
 use crate::control::pod::PodTarget;
-use crate::orders::{AgentState, BootMillis, Down, PROTOCOL_VERSION, SignedOrder, Up};
+use crate::orders::{AgentState, BootMillis, Down, OrderEnvelope, PROTOCOL_VERSION, Up};
 
 /// Time between two pings.
 const PING: Duration = Duration::from_secs(2);
@@ -156,9 +156,9 @@ fn state(up: &Up) -> &AgentState {
     }
 }
 
-fn sign(command: Command, clock: AgentClock) -> SignedOrder {
+fn sign(command: Command, clock: AgentClock) -> OrderEnvelope {
     let Command { id, token, order, limit } = command;
-    SignedOrder { v: PROTOCOL_VERSION, id, token, deadline: clock.deadline(limit), order }
+    OrderEnvelope { v: PROTOCOL_VERSION, id, token, deadline: clock.deadline(limit), order }
 }
 
 async fn write(down: &mut (impl AsyncWrite + Unpin), line: &Down) -> io::Result<()> {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex,
 
 use super::*;
 use crate::orders::{
-    AgentState, Answer, BootMillis, DataUid, Down, Mariadbd, Order, Outcome, PROTOCOL_VERSION, SignedOrder, Term,
+    AgentState, Answer, BootMillis, DataUid, Down, Mariadbd, Order, OrderEnvelope, Outcome, PROTOCOL_VERSION, Term,
     Token, Up, Volume,
 };
 
@@ -87,7 +87,7 @@ impl Agent {
         self.say(&Up::Hello { v: PROTOCOL_VERSION, state: state(pod_uid, 1_000_000) }).await;
     }
 
-    async fn next_order(&mut self) -> SignedOrder {
+    async fn next_order(&mut self) -> OrderEnvelope {
         loop {
             let mut line = String::new();
             timeout(DEADLINE, self.0.read_line(&mut line)).await.unwrap().unwrap();

@@ -4,36 +4,36 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agent::access::{Loan, not_running, sql_error};
 use crate::agent::clock;
-use crate::agent::court::Case;
+use crate::agent::order_gate::AcceptedOrder;
 use crate::agent::record::Stored;
+use crate::agent::sql_sessions::{OrderSession, not_running, sql_error};
 use crate::agent::state::Agent;
 use crate::agent::supervisor::unkept;
 use crate::agent::volume::superseded;
 use crate::gtid::GtidPosition;
 use crate::mariadb::read::{self, Globals, Slave};
 use crate::mariadb::{Session, SqlError};
-use crate::orders::{Incarnation, OrderError, Reason, SignedOrder, Volume};
+use crate::orders::{Incarnation, OrderEnvelope, OrderError, Reason, Volume};
 
 /// STOP SLAVE waits for the IO thread's farewell to its source, which has a limit of a second of its own; more means
 /// that it hangs (full disk, name look-up).
 const STOP_LIMIT: Duration = Duration::from_secs(4);
 
 /// One order being carried out.
-pub struct Work<'a> {
+pub struct OrderContext<'a> {
     agent: &'a Agent,
-    case: &'a Case,
-    loan: Option<Loan>,
+    case: &'a AcceptedOrder,
+    session: Option<OrderSession>,
     persisted: bool,
     doing: Option<&'static str>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> OrderContext<'a> {
     /// Nothing done yet.
     #[must_use]
-    pub fn new(agent: &'a Agent, case: &'a Case) -> Self {
-        Self { agent, case, loan: None, persisted: false, doing: None }
+    pub fn new(agent: &'a Agent, case: &'a AcceptedOrder) -> Self {
+        Self { agent, case, session: None, persisted: false, doing: None }
     }
 
     /// The agent.
@@ -44,7 +44,7 @@ impl<'a> Work<'a> {
 
     /// The order.
     #[must_use]
-    pub fn order(&self) -> &'a SignedOrder {
+    pub fn order(&self) -> &'a OrderEnvelope {
         &self.case.order
     }
 
@@ -130,11 +130,11 @@ impl<'a> Work<'a> {
     /// [`Reason::Superseded`], [`Reason::NotRunning`] or [`Reason::Sql`].
     pub async fn sql(&mut self) -> Result<&mut Session, OrderError> {
         self.check()?;
-        let loan = match self.loan.take() {
-            Some(loan) => loan,
-            None => self.agent.access.lend().await?,
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.agent.sessions.lend().await?,
         };
-        Ok(&mut self.loan.insert(loan).session)
+        Ok(&mut self.session.insert(session).session)
     }
 
     /// Runs one statement.
@@ -258,13 +258,13 @@ impl<'a> Work<'a> {
 
     /// Forgets the session: its mariadbd is about to end.
     pub fn drop_session(&mut self) {
-        self.loan = None;
+        self.session = None;
     }
 
     /// Gives the session back.
     pub fn finish(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            self.agent.access.give_back(loan);
+        if let Some(session) = self.session.take() {
+            self.agent.sessions.give_back(session);
         }
     }
 }

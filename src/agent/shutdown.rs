@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Returns when the agent was told to end and is needed no more.
-pub(super) async fn told(agent: &Agent) {
+pub(super) async fn wait(agent: &Agent) {
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => drop(terminate.recv().await),
         Err(error) => {

@@ -29,12 +29,12 @@ pub enum Seen {
 
 /// launch, as the agent knows it.
 #[derive(Debug)]
-pub struct Launcher {
+pub struct LaunchClient {
     socket: PathBuf,
     seen: watch::Sender<Seen>,
 }
 
-impl Launcher {
+impl LaunchClient {
     /// launch at this socket.
     #[must_use]
     pub fn new(socket: PathBuf) -> Self {

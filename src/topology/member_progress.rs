@@ -50,7 +50,7 @@ pub struct Failure {
 
 /// What was reached on a member in the present term; forgotten when the term changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct MemberProgress {
     /// Its mariadbd is proven dead and held; what its binary logs say.
     pub fenced: Option<LogEvidence>,
     /// It receives nothing more.
@@ -83,7 +83,7 @@ pub struct Progress {
     failures: BTreeMap<&'static str, Failure>,
 }
 
-impl Progress {
+impl MemberProgress {
     /// An order was carried out.
     pub fn note(&mut self, order: &Order, answer: &Answer, now: Millis) {
         self.failures.remove(order.name());

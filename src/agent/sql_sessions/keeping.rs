@@ -3,7 +3,7 @@
 use super::*;
 
 /// The watch.
-impl Access {
+impl SqlSessions {
     /// For ever: connects to each run of mariadbd, prepares it, and notes whether it answers.
     pub async fn keep(&self) {
         let mut view = self.supervisor.subscribe();
@@ -77,7 +77,7 @@ impl Access {
         self.observer_id.store(session.id(), Ordering::SeqCst);
         *self.observer.lock().await = Some(session);
         *locked(&self.lent) = None;
-        *locked(&self.parked) = Some(Loan { run, session: parked });
+        *locked(&self.parked) = Some(OrderSession { run, session: parked });
         Ok(())
     }
 

@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, watch};
 
-use crate::orders::{Admission, BootMillis, Identity, OrderError, Outcome, SignedOrder, Token, admit};
+use crate::orders::{Admission, BootMillis, Identity, OrderEnvelope, OrderError, Outcome, Token, admit};
 
 /// Orders that were obeyed, as far as it matters for the next one.
 #[derive(Debug, Default)]
-pub struct Court {
+pub struct OrderGate {
     highest: Option<(Token, String)>,
-    newest: Option<Arc<Case>>,
+    newest: Option<Arc<AcceptedOrder>>,
 }
 
 /// One order that was admitted.
 #[derive(Debug)]
-pub struct Case {
+pub struct AcceptedOrder {
     /// The order.
-    pub order: SignedOrder,
+    pub order: OrderEnvelope,
     overtaken: AtomicBool,
     wake: Notify,
     outcome: watch::Sender<Option<Outcome>>,
@@ -26,14 +26,14 @@ pub struct Case {
 
 /// What to do with an order.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Accepted {
     /// Carry it out; it has overtaken all before it.
-    CarryOut(Arc<Case>),
+    CarryOut(Arc<AcceptedOrder>),
     /// The order that runs or was carried out last, again: its outcome is the answer.
-    Same(Arc<Case>),
+    Same(Arc<AcceptedOrder>),
 }
 
-impl Court {
+impl OrderGate {
     /// Begins with what the volume says.
     #[must_use]
     pub fn new(highest: Option<(Token, String)>) -> Self {
@@ -53,17 +53,17 @@ impl Court {
     /// As [`admit`].
     pub fn judge(
         &mut self,
-        order: SignedOrder,
+        order: OrderEnvelope,
         identity: Option<&Identity>,
         now: BootMillis,
-    ) -> Result<Verdict, OrderError> {
+    ) -> Result<Accepted, OrderError> {
         let highest = self.highest.as_ref().map(|(token, id)| (token, id.as_str()));
         let admission = admit(&order, identity, highest, now)?;
         if let (Admission::Repeat, Some(case)) = (&admission, &self.newest) {
-            return Ok(Verdict::Same(Arc::clone(case)));
+            return Ok(Accepted::Same(Arc::clone(case)));
         }
         self.highest = Some((order.token.clone(), order.id.clone()));
-        let case = Arc::new(Case {
+        let case = Arc::new(AcceptedOrder {
             order,
             overtaken: AtomicBool::new(false),
             wake: Notify::new(),
@@ -72,17 +72,17 @@ impl Court {
         if let Some(older) = self.newest.replace(Arc::clone(&case)) {
             older.overtake();
         }
-        Ok(Verdict::CarryOut(case))
+        Ok(Accepted::CarryOut(case))
     }
 
     /// The order that is carried out now.
     #[must_use]
-    pub fn running(&self) -> Option<&Case> {
+    pub fn running(&self) -> Option<&AcceptedOrder> {
         self.newest.as_deref().filter(|case| case.outcome.borrow().is_none())
     }
 }
 
-impl Case {
+impl AcceptedOrder {
     /// True once a newer order was admitted.
     #[must_use]
     pub fn is_overtaken(&self) -> bool {
@@ -120,8 +120,8 @@ mod tests {
     use super::*;
     use crate::orders::{Answer, DataUid, Order, PROTOCOL_VERSION, Reason, Term};
 
-    fn order(term: u64, seq: u64, id: &str) -> SignedOrder {
-        SignedOrder {
+    fn order(term: u64, seq: u64, id: &str) -> OrderEnvelope {
+        OrderEnvelope {
             v: PROTOCOL_VERSION,
             id: id.to_owned(),
             token: Token { data_uid: DataUid("d".to_owned()), term: Term(term), seq },
@@ -130,42 +130,42 @@ mod tests {
         }
     }
 
-    fn carry_out(court: &mut Court, order: SignedOrder) -> Arc<Case> {
-        match court.judge(order, None, BootMillis(0)).unwrap() {
-            Verdict::CarryOut(case) => case,
-            Verdict::Same(_) => panic!("a new order"),
+    fn carry_out(gate: &mut OrderGate, order: OrderEnvelope) -> Arc<AcceptedOrder> {
+        match gate.judge(order, None, BootMillis(0)).unwrap() {
+            Accepted::CarryOut(case) => case,
+            Accepted::Same(_) => panic!("a new order"),
         }
     }
 
     #[tokio::test]
     async fn a_higher_token_overtakes_and_lower_ones_are_refused_from_then_on() {
-        let mut court = Court::default();
-        let first = carry_out(&mut court, order(1, 1, "a"));
+        let mut gate = OrderGate::default();
+        let first = carry_out(&mut gate, order(1, 1, "a"));
         assert!(!first.is_overtaken());
-        let second = carry_out(&mut court, order(1, 2, "b"));
+        let second = carry_out(&mut gate, order(1, 2, "b"));
         first.overtaken().await;
         assert!(first.is_overtaken() && !second.is_overtaken());
-        let stale = court.judge(order(1, 1, "a"), None, BootMillis(0)).unwrap_err();
+        let stale = gate.judge(order(1, 1, "a"), None, BootMillis(0)).unwrap_err();
         assert_eq!(stale.reason, Reason::StaleToken);
-        assert_eq!(court.running().unwrap().order.id, "b");
+        assert_eq!(gate.running().unwrap().order.id, "b");
         second.close(Outcome::Ok(Answer::Done));
-        assert!(court.running().is_none());
+        assert!(gate.running().is_none());
     }
 
     #[tokio::test]
     async fn the_same_order_again_gets_the_first_answer() {
-        let mut court = Court::default();
-        let case = carry_out(&mut court, order(1, 1, "a"));
+        let mut gate = OrderGate::default();
+        let case = carry_out(&mut gate, order(1, 1, "a"));
         case.close(Outcome::Ok(Answer::Done));
-        let Verdict::Same(same) = court.judge(order(1, 1, "a"), None, BootMillis(0)).unwrap() else { panic!() };
+        let Accepted::Same(same) = gate.judge(order(1, 1, "a"), None, BootMillis(0)).unwrap() else { panic!() };
         assert_eq!(same.outcome().await, Some(Outcome::Ok(Answer::Done)));
     }
 
     #[test]
     fn what_the_volume_remembers_is_stale_or_carried_out_again() {
         let highest = || Some((order(2, 5, "x").token, "x".to_owned()));
-        let mut court = Court::new(highest());
-        assert_eq!(court.judge(order(2, 4, "y"), None, BootMillis(0)).unwrap_err().reason, Reason::StaleToken);
-        carry_out(&mut court, order(2, 5, "x"));
+        let mut gate = OrderGate::new(highest());
+        assert_eq!(gate.judge(order(2, 4, "y"), None, BootMillis(0)).unwrap_err().reason, Reason::StaleToken);
+        carry_out(&mut gate, order(2, 5, "x"));
     }
 }

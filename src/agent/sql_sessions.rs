@@ -46,7 +46,7 @@ const KILLED_LOOK: Duration = Duration::from_millis(2);
 
 /// Sessions of the running mariadbd.
 #[derive(Debug)]
-pub struct Access {
+pub struct SqlSessions {
     config: Arc<Config>,
     supervisor: Arc<Supervisor>,
     login: Login,
@@ -58,7 +58,7 @@ pub struct Access {
     /// As the observer's.
     caretaker_id: AtomicU32,
     /// A session that waits for the next order.
-    parked: std::sync::Mutex<Option<Loan>>,
+    parked: std::sync::Mutex<Option<OrderSession>>,
     /// The session an order has, or had and did not give back.
     lent: std::sync::Mutex<Option<(Incarnation, u32)>>,
     /// Held while kept relay logs are cleaned up.
@@ -69,13 +69,13 @@ pub struct Access {
 
 /// A session of one run of mariadbd, lent to an order.
 #[derive(Debug)]
-pub struct Loan {
+pub struct OrderSession {
     run: Incarnation,
     /// The session.
     pub session: Session,
 }
 
-impl Access {
+impl SqlSessions {
     /// Over the socket of this member.
     #[must_use]
     pub fn new(config: Arc<Config>, supervisor: Arc<Supervisor>) -> Self {
@@ -100,16 +100,18 @@ impl Access {
     ///
     /// # Errors
     /// [`Reason::NotRunning`] or [`Reason::Sql`].
-    pub async fn lend(&self) -> Result<Loan, OrderError> {
+    pub async fn lend(&self) -> Result<OrderSession, OrderError> {
         let run = self.running()?;
         self.settle().await?;
-        let parked = locked(&self.parked).take_if(|loan| loan.run == run && !loan.session.is_broken());
-        let loan = match parked {
-            Some(loan) => loan,
-            None => Loan { run, session: Session::connect(&self.login, STATEMENT_LIMIT).await.map_err(sql_error)? },
+        let parked = locked(&self.parked).take_if(|session| session.run == run && !session.session.is_broken());
+        let session = match parked {
+            Some(session) => session,
+            None => {
+                OrderSession { run, session: Session::connect(&self.login, STATEMENT_LIMIT).await.map_err(sql_error)? }
+            }
         };
-        *locked(&self.lent) = Some((run, loan.session.id()));
-        Ok(loan)
+        *locked(&self.lent) = Some((run, session.session.id()));
+        Ok(session)
     }
 
     /// A session for what is done beside orders.
@@ -139,10 +141,10 @@ impl Access {
     }
 
     /// Takes a session back. A broken one stays marked, and is killed before the next is lent.
-    pub fn give_back(&self, loan: Loan) {
-        if !loan.session.is_broken() {
+    pub fn give_back(&self, session: OrderSession) {
+        if !session.session.is_broken() {
             *locked(&self.lent) = None;
-            *locked(&self.parked) = Some(loan);
+            *locked(&self.parked) = Some(session);
         }
     }
 
@@ -177,7 +179,7 @@ impl Access {
 
     /// The same with the one that waits for the next order: it is lent again before it can be in anybody's way.
     pub fn all_own_ids(&self) -> Vec<u32> {
-        let parked = locked(&self.parked).as_ref().map(|loan| loan.session.id());
+        let parked = locked(&self.parked).as_ref().map(|session| session.session.id());
         self.own_ids().into_iter().chain(parked).collect()
     }
 
