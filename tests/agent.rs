@@ -288,7 +288,8 @@ fn a_lock_that_keeps_writes_waiting_is_told(setup: Setup) {
         until("it is told", || note(member).is_some());
         println!("told after {:?}: {:?}", began.elapsed(), note(member));
         let holder = format!("that may hold it: {} (mysql@localhost, SELECT)", backup.session());
-        assert!(note(member).unwrap().ends_with(&holder), "{:?}", note(member));
+        // One look may also catch a client of this test as it comes or goes.
+        until("it alone is named", || note(member).is_some_and(|told| told.ends_with(&holder)));
         backup.end();
         until("it is over", || note(member).is_none());
         assert_eq!(member.position(), end, "looking writes nothing");
@@ -363,7 +364,7 @@ fn who_holds_a_lock_is_named(setup: Setup) {
     let holder = id(acker, "SELECT ''table");
     write(primary, 1);
     until("the SQL thread waits", || note(acker).is_some_and(|told| told.starts_with("its SQL thread waits")));
-    assert!(note(acker).unwrap().contains(&named(&holder, "SELECT")), "{:?}", note(acker));
+    until("its holder is named first", || note(acker).is_some_and(|told| told.contains(&named(&holder, "SELECT"))));
     assert_eq!(note(primary), None);
     acker.sql(&format!("KILL {holder}"));
     table.wait().unwrap();
