@@ -45,7 +45,7 @@ fn pair(setup: Setup) -> [Member; 2] {
     members.iter().for_each(|member| drop(member.init()));
     let [primary, replica] = &members;
     replica.stream().obey(1, 2, Order::Follow { source: primary.source(), acker: None, wait: None });
-    primary.stream().obey(1, 2, Order::Promote { min: "".parse().unwrap(), server_id: 0x11, semi_sync: false });
+    primary.stream().obey(1, 2, Order::Promote { required: "".parse().unwrap(), server_id: 0x11, semi_sync: false });
     members
 }
 

@@ -90,8 +90,8 @@ fn follow(replica: &Member, source: &Member) -> Order {
     Order::Follow { source: source.source(), acker: Some(incarnation), wait: None }
 }
 
-fn promote(min: &str, server_id: u32) -> Order {
-    Order::Promote { min: min.parse().unwrap(), server_id, semi_sync: true }
+fn promote(required: &str, server_id: u32) -> Order {
+    Order::Promote { required: required.parse().unwrap(), server_id, semi_sync: true }
 }
 
 /// Lets a fenced primary serve its binary logs to who has everything up to `after`: its answer, and where to follow.
@@ -495,7 +495,7 @@ fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup) {
     assert_eq!(applied, Answer::Applied { position: end.clone(), reached: true, held: None });
     assert_eq!(candidate.sql("SELECT COUNT(*) FROM d.t"), "21", "the tail was rescued");
 
-    let too_much = Order::Promote { min: "0-17-99999".parse().unwrap(), server_id: 0x22, semi_sync: true };
+    let too_much = Order::Promote { required: "0-17-99999".parse().unwrap(), server_id: 0x22, semi_sync: true };
     assert_eq!(candidate.stream().refuse(2, 3, too_much).reason, Reason::MissingTransactions);
     assert_eq!(candidate.state().record().unwrap().role, MemberRole::Replica, "a refused promotion changes nothing");
     other.stream().obey(2, 2, follow(other, candidate));

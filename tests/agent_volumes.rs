@@ -28,8 +28,11 @@ fn without_its_volume_a_member_obeys_nothing() {
     let member = Member::start_on(&disk.path(), 0);
     member.init();
     disk.take_away();
-    let refused =
-        member.stream().refuse(2, 1, Order::Promote { min: "".parse().unwrap(), server_id: 0x21, semi_sync: true });
+    let refused = member.stream().refuse(
+        2,
+        1,
+        Order::Promote { required: "".parse().unwrap(), server_id: 0x21, semi_sync: true },
+    );
     assert_eq!(refused.reason, Reason::Volume, "{refused:?}");
     assert_eq!(member.sql("SELECT @@read_only, @@server_id"), "1\t2147483649");
 }

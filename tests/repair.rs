@@ -141,7 +141,7 @@ fn what_cannot_be_known_is_refused() {
         assert!(refused.message.contains(words), "{words}: {}", refused.message);
     }
     assert_eq!(pair.replica.sql("SELECT @@gtid_slave_pos"), before.to_string(), "nothing was set");
-    let promote = Order::Promote { min: last.clone(), server_id: 0x22, semi_sync: false };
+    let promote = Order::Promote { required: last.clone(), server_id: 0x22, semi_sync: false };
     assert!(pair.refuse_order(promote).message.contains(&last.to_string()), "nor is it promoted");
     pair.replica.sql(&format!("SET GLOBAL gtid_slave_pos='{last}'"));
     pair.follow();
@@ -199,7 +199,7 @@ fn a_candidate_is_mended_before_its_promotion_or_refused() {
     pair.kill_both();
     pair.take_back(&engine);
     pair.boot();
-    let promote = Order::Promote { min: pair.source.position(), server_id: 0x22, semi_sync: false };
+    let promote = Order::Promote { required: pair.source.position(), server_id: 0x22, semi_sync: false };
     assert_eq!(pair.refuse_order(promote.clone()).reason, Reason::MissingTransactions);
     pair.follow();
     pair.assert_equal();

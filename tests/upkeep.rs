@@ -50,8 +50,8 @@ fn follow(replica: &Member, source: &Member, (term, seq): (u64, u64)) {
     assert_eq!(replica.stream().obey(term, seq, order), Answer::Done);
 }
 
-fn promote(min: &str, server_id: u32) -> Order {
-    Order::Promote { min: min.parse().unwrap(), server_id, semi_sync: false }
+fn promote(required: &str, server_id: u32) -> Order {
+    Order::Promote { required: required.parse().unwrap(), server_id, semi_sync: false }
 }
 
 fn level(one: &Member, other: &Member) {

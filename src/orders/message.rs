@@ -61,8 +61,14 @@ pub enum Order {
         #[serde(default)]
         after: GtidPosition,
     },
-    /// Makes the member the primary. Refused when its binary log does not cover `min`.
-    Promote { min: GtidPosition, server_id: u32, semi_sync: bool },
+    /// Makes the member the primary. Refused when its binary log does not cover `required`, which is called
+    /// `min` on the wire.
+    Promote {
+        #[serde(rename = "min")]
+        required: GtidPosition,
+        server_id: u32,
+        semi_sync: bool,
+    },
     /// Switches acknowledging on, if this is its run, or off on a replica and restarts its IO thread, which alone makes the switch real.
     SetAcker { acker: Option<Incarnation> },
     /// On an acker whose source waits for an acknowledgement that will never come: reconnects once without GTID.
@@ -294,5 +300,14 @@ mod tests {
         let older = r#"{"ok":{"answer":"applied","position":"0-1-2","reached":true}}"#;
         assert_eq!(serde_json::from_str::<Outcome>(older).unwrap(), outcome);
         assert_eq!(json, older, "an older operator is told what it knows");
+    }
+
+    #[test]
+    fn a_promotion_has_the_words_of_every_release() {
+        let promote = Order::Promote { required: "0-1-2".parse().unwrap(), server_id: 17, semi_sync: true };
+        let words = r#"{"order":"promote","min":"0-1-2","serverId":17,"semiSync":true}"#;
+        assert_eq!(serde_json::to_string(&promote).unwrap(), words);
+        assert_eq!(serde_json::from_str::<Order>(words).unwrap(), promote);
+        assert!(serde_json::from_str::<Order>(r#"{"order":"promote","serverId":17,"semiSync":true}"#).is_err());
     }
 }

@@ -78,11 +78,11 @@ fn promote(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
         return order(primary, Order::EvictAcker { ordinal });
     }
     // Nothing to compare it with is no minimum: somebody has edited the record.
-    let min = target(case)?.clone();
+    let required = target(case)?.clone();
     order(
         primary,
         Order::Promote {
-            min,
+            required,
             server_id: server_id(case.record.promoted_in, primary.ordinal),
             semi_sync: waits(case.record.durability),
         },

@@ -29,7 +29,7 @@ impl Pair {
         source.stream().obey(
             1,
             2,
-            Order::Promote { min: String::new().parse().unwrap(), server_id: 0x11, semi_sync: false },
+            Order::Promote { required: String::new().parse().unwrap(), server_id: 0x11, semi_sync: false },
         );
         source.sql(
             "CREATE DATABASE d; CREATE TABLE d.t (id INT AUTO_INCREMENT PRIMARY KEY, a INT); CREATE TABLE d.u (a INT)",

@@ -76,7 +76,9 @@ impl World {
             }
             Order::Follow { source, acker, wait } => self.follow(host, run, source, acker.is_some(), wait.as_ref()),
             Order::Await { position } => self.wait_for(host, run, 0, position),
-            Order::Promote { min, server_id, semi_sync } => self.promote(host, run, min, (*server_id, *semi_sync)),
+            Order::Promote { required: min, server_id, semi_sync } => {
+                self.promote(host, run, min, (*server_id, *semi_sync))
+            }
             Order::SetAcker { acker } => self.set_acker(host, run, acker.is_some()),
             Order::Unstick => self.unstick(host),
             Order::EvictAcker { ordinal } => self.evict(host, ordinal.0),

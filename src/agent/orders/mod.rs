@@ -89,8 +89,8 @@ async fn obey(work: &mut OrderContext<'_>, order: Order) -> Result<Answer, Order
         }
         Order::Recover { incarnation, server_id } => recover::recover(work, incarnation, server_id).await,
         Order::ServeBinlog { user, password, after } => serve::serve(work, user, password, &after).await,
-        Order::Promote { min, server_id, semi_sync } => {
-            promote::promote(work, &promote::Promotion { min, server_id, semi_sync }).await
+        Order::Promote { required, server_id, semi_sync } => {
+            promote::promote(work, &promote::Promotion { required, server_id, semi_sync }).await
         }
         Order::SetAcker { acker } => acker::set(work, acker).await,
         Order::Unstick => acker::unstick(work).await,

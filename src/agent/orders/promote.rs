@@ -13,22 +13,22 @@ use crate::layout::{PROBE_USER, repl_user};
 use crate::orders::{Answer, MemberRole, OrderError, Reason};
 
 pub(super) struct Promotion {
-    pub min: GtidPosition,
+    pub required: GtidPosition,
     pub server_id: u32,
     pub semi_sync: bool,
 }
 
 pub(super) async fn promote(work: &mut OrderContext<'_>, promotion: &Promotion) -> Result<Answer, OrderError> {
     let globals = work.globals().await?;
-    if !globals.binlog_position.covers(&promotion.min) {
+    if !globals.binlog_position.covers(&promotion.required) {
         let message = format!(
             "the binary log ends at {}, the primary must have {}: let the member catch up first",
             Shown(&globals.binlog_position),
-            promotion.min
+            promotion.required
         );
         return Err(OrderError { reason: Reason::MissingTransactions, message });
     }
-    refuse_own_history(work, &globals.binlog_position, &promotion.min).await?;
+    refuse_own_history(work, &globals.binlog_position, &promotion.required).await?;
     repair::mend(work, None).await?;
     // From here on it never starts by itself again: its files may hold the tail.
     let server_id = promotion.server_id;

@@ -54,7 +54,7 @@ pub fn told_story() -> Story {
     timeline.carried_out(Ordinal(0), &serve, &serving, Millis(1_080)).unwrap();
     timeline.passed_over(&["member 2: it is held up".to_owned()]);
     timeline.recorded(&record(Some(Step::Promoting)), false, Millis(1_200), wall);
-    let promote = Order::Promote { min: at("0-10-5007"), server_id: 1, semi_sync: true };
+    let promote = Order::Promote { required: at("0-10-5007"), server_id: 1, semi_sync: true };
     let promoted = Answer::Promoted { position: at("0-10-5007") };
     timeline.carried_out(Ordinal(1), &promote, &promoted, Millis(1_371)).unwrap();
     timeline.routed(Millis(1_398)).unwrap();
