@@ -40,7 +40,7 @@ pub enum Effect {
     Show(Box<Gauges>),
     /// Count something.
     Count(Count),
-    /// The object is gone: the machine has ended.
+    /// The object is gone, or its record cannot be continued from: the machine has ended.
     End,
 }
 

@@ -41,6 +41,8 @@ pub enum EventReason {
     SecretIncomplete,
     /// The object is not one that this version can read.
     Unreadable,
+    /// The record in the status is not one that this version can continue from.
+    RecordUnreadable,
     /// Lines of myCnf have no effect.
     OptionIgnored,
     /// Somebody else wrote the status of a cluster.
@@ -71,6 +73,7 @@ impl EventReason {
             Self::ObjectRefused => "ObjectRefused",
             Self::SecretIncomplete => "SecretIncomplete",
             Self::Unreadable => "Unreadable",
+            Self::RecordUnreadable => "RecordUnreadable",
             Self::OptionIgnored => "OptionIgnored",
             Self::StatusOverwritten => "StatusOverwritten",
         }
@@ -91,6 +94,7 @@ impl EventReason {
             | Self::ObjectRefused
             | Self::SecretIncomplete
             | Self::Unreadable
+            | Self::RecordUnreadable
             | Self::StatusOverwritten => "Warning",
             _ => "Normal",
         }

@@ -29,7 +29,7 @@ use crate::api::ReplicationCluster;
 use crate::api::validate::{Cluster, Invalid};
 use crate::control::desired::Desired;
 use crate::control::event_reason::EventReason;
-use crate::control::record_codec::RecordError;
+use crate::control::record_codec::{self, RecordError};
 use crate::control::refusal::Refusal;
 use crate::control::status;
 use crate::orders::{Secret, Term};
@@ -160,14 +160,17 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     };
     let waits_for = key.clone();
     let Applying { probe, errors, anew } = apply(&context, &key, &object, &cluster).await;
-    let refusal = refusal::of(&errors);
+    let unreadable = record_codec::read(&key.1, object.status.as_ref()).err();
+    // A task that runs puts back what it wrote itself, or ends.
+    let stops = unreadable.as_ref().filter(|_| lock(&context.registry).desired(&key).is_none());
+    let refusal = refusal::of(&errors, stops);
     announce(&context, &key, &object, refusal.as_ref());
-    match probe {
+    // What was not applied now is as old as it was.
+    if let Some(probe) = probe.as_ref().filter(|_| errors.is_empty() && anew) {
+        lock(&context.applied).note(key.clone(), &object, probe.clone(), Instant::now());
+    }
+    match probe.filter(|_| stops.is_none()) {
         Some(probe) => {
-            // What was not applied now is as old as it was.
-            if errors.is_empty() && anew {
-                lock(&context.applied).note(key, &object, probe.clone(), Instant::now());
-            }
             let desired = Desired::new(object, cluster, &context.site.cluster_domain).refused(refusal);
             lock(&context.registry).pass(&context.leading, desired, probe)?;
         }
@@ -179,6 +182,7 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     }
     match errors.into_iter().next() {
         Some(error) => Err(error.into()),
+        None if unreadable.is_some() => Ok(Action::requeue(FAILED)),
         None => Ok(Action::requeue(lock(&context.applied).again(&waits_for).unwrap_or(AGAIN))),
     }
 }

@@ -1,12 +1,16 @@
-//! What applying a cluster's objects came to, as conditions and Events tell it.
+//! What applying a cluster's objects came to, and what keeps its task from running, as conditions and Events tell it.
 
 use super::apply::ApplyError;
+use crate::control::event_reason::EventReason;
+use crate::control::record_codec::RecordError;
 use crate::control::refusal::Refusal;
 
-/// None when everything was applied, or what failed passes by itself.
+/// None when everything was applied, or what failed passes by itself, and the record can be read.
 #[must_use]
-pub fn of(errors: &[ApplyError]) -> Option<Refusal> {
-    Refusal::of_all(errors.iter().filter_map(|error| Some((error.reason()?, error.to_string()))).collect())
+pub fn of(errors: &[ApplyError], record: Option<&RecordError>) -> Option<Refusal> {
+    let record = record.map(|error| (EventReason::RecordUnreadable, error.to_string()));
+    let refused = errors.iter().filter_map(|error| Some((error.reason()?, error.to_string())));
+    Refusal::of_all(record.into_iter().chain(refused).collect())
 }
 
 #[cfg(test)]
@@ -14,7 +18,7 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
-    use crate::control::event_reason::EventReason;
+    use crate::control::record_codec;
     use crate::operator::clients::CallError;
 
     fn refused(kind: &str, code: u16, message: &str) -> ApplyError {
@@ -29,7 +33,7 @@ mod tests {
             refused("StatefulSet", 422, "requests must be less than or equal to memory limit of 1Gi"),
             refused("PodDisruptionBudget", 403, "exceeded quota"),
         ];
-        let told = of(&errors).unwrap();
+        let told = of(&errors, None).unwrap();
         assert_eq!(told.reason, EventReason::ObjectRefused);
         for part in ["StatefulSet shop", "less than or equal", "PodDisruptionBudget shop", "exceeded quota", "correct"]
         {
@@ -39,11 +43,11 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_not_told() {
-        assert_eq!(of(&[refused("Service", 409, "changed"), refused("Service", 429, "later")]), None);
+        assert_eq!(of(&[refused("Service", 409, "changed"), refused("Service", 429, "later")], None), None);
         let timeout = CallError::Timeout(std::time::Duration::from_secs(3));
         let silent = ApplyError::Call { kind: "Service".to_owned(), name: "shop".to_owned(), source: timeout };
-        assert_eq!(of(&[silent]), None);
-        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[silent], None), None);
+        assert_eq!(of(&[], None), None);
     }
 
     #[test]
@@ -54,10 +58,21 @@ mod tests {
             whose: "it has no label".to_owned(),
             cluster: "shop".to_owned(),
         };
-        let told = of(&[taken]).unwrap();
+        let told = of(&[taken], None).unwrap();
         assert_eq!(told.reason, EventReason::NameTaken);
         assert!(told.message.contains("Service shop-primary") && told.message.contains("delete or rename"), "{told:?}");
         let keys = ApplyError::Keys { name: "shop-accounts".to_owned(), keys: vec!["probe".to_owned()] };
-        assert_eq!(of(&[keys]).unwrap().reason, EventReason::SecretIncomplete);
+        assert_eq!(of(&[keys], None).unwrap().reason, EventReason::SecretIncomplete);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_told_first() {
+        let status = serde_json::json!({"durability": "Quorum"});
+        let error = record_codec::read("shop", Some(&serde_json::from_value(status).unwrap())).unwrap_err();
+        let told = of(&[refused("StatefulSet", 403, "exceeded quota")], Some(&error)).unwrap();
+        assert_eq!(told.reason, EventReason::RecordUnreadable);
+        for part in ["status.durability is \"Quorum\"", "run that version", "exceeded quota"] {
+            assert!(told.message.contains(part), "{part}: {}", told.message);
+        }
     }
 }

@@ -72,11 +72,20 @@ impl Cluster {
             }
             Err(StoreError::Gone { name }) => {
                 info!(name, "the object is gone; its task ends");
-                self.ended = true;
-                self.effects.push(Effect::End);
+                self.end();
+            }
+            // Without a record nothing can be decided or told here: the controller tells it, and begins anew once it can be read.
+            Err(StoreError::Record(error)) => {
+                error!(cluster = %self.desired.cluster, %error, "the cluster's task ends");
+                self.end();
             }
             Err(error) => error!(cluster = %self.desired.cluster, %error, "the record cannot be read"),
         }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.effects.push(Effect::End);
     }
 
     pub(super) fn record_changed(&mut self, before: &Record) {

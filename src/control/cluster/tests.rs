@@ -68,6 +68,24 @@ fn what_is_told_to_people_is_written_once() {
 }
 
 #[test]
+fn it_ends_when_it_cannot_continue_from_what_another_leader_wrote() {
+    let (mut machine, object) = writing();
+    machine.handle(Input::StatusWritten(Err(lost())), at(10));
+    turn(&mut machine, 300);
+    let mut newer = object.clone();
+    let transition = serde_json::json!({
+        "kind": "Switchover", "step": "Draining", "term": 9, "startedAt": "2026-11-22T11:00:00.100000Z",
+    });
+    let status = newer.status.as_mut().unwrap();
+    (status.term, status.transition) =
+        (Some(crate::orders::Term(9)), Some(serde_json::from_value(transition).unwrap()));
+    machine.handle(Input::StatusRead(Ok(Some(newer))), at(310));
+    let effects = turn(&mut machine, 311);
+    assert!(matches!(effects[..], [Effect::End]), "no order and no write: {effects:?}");
+    assert!(turn(&mut machine, 900).is_empty());
+}
+
+#[test]
 fn it_ends_with_its_object() {
     let (mut machine, _) = writing();
     machine.handle(Input::StatusWritten(Err(lost())), at(10));

@@ -33,7 +33,7 @@ pub struct ClusterTask {
 }
 
 impl ClusterTask {
-    /// Works until the object is gone.
+    /// Works until the machine ends.
     pub async fn run(mut self) {
         loop {
             if !self.leadership.remaining().is_zero() {
