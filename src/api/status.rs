@@ -142,7 +142,7 @@ pub struct Transition {
     /// The primary after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// What the primary after must have before it is promoted.
+    /// At Promoting: what the primary after must have. At Decided: where the binary logs of the primary before ended, once read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_gtid: Option<String>,
     /// When it began.

@@ -10,16 +10,41 @@ use crate::api::status::{self, BeganAt, ClusterStatus};
 use crate::api::validate::{member_name, member_ordinal};
 use crate::gtid::GtidPosition;
 use crate::orders::{Ordinal, Term};
-use crate::topology::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
+use crate::topology::record::{Acker, Durability, Promotion, Record, Step, Transition, TransitionKind};
 
 /// A status that this operator cannot continue from.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("status.{field} is {value:?}, which this version does not know: a newer operator wrote it, run that version")]
-pub struct RecordError {
-    /// Where.
-    pub field: &'static str,
-    /// What stands there.
-    pub value: String,
+pub enum RecordError {
+    /// A word or a name of another version.
+    #[error(
+        "status.{field} is {value:?}, which this version does not know: a newer operator wrote it, run that version"
+    )]
+    Unknown {
+        /// Where.
+        field: &'static str,
+        /// What stands there.
+        value: String,
+    },
+    /// A transition without what its step needs: no operator wrote that.
+    #[error("status.{field} is missing, {what}: put back the status as the operator wrote it")]
+    Missing {
+        /// Where.
+        field: &'static str,
+        /// What stands there otherwise.
+        what: &'static str,
+    },
+    /// A promotion of another member than the recorded primary: no operator wrote that.
+    #[error(
+        "status.{field} is {value}, and status.currentPrimary is {primary}: put back the status as the operator wrote it"
+    )]
+    Contradiction {
+        /// Where.
+        field: &'static str,
+        /// What stands there.
+        value: String,
+        /// What must stand there.
+        primary: String,
+    },
 }
 
 /// Reads the record out of a status.
@@ -28,15 +53,17 @@ pub struct RecordError {
 /// When the status has words or names this version does not know: acting on a guess could lose data.
 pub fn read(cluster: &str, status: Option<&ClusterStatus>) -> Result<Record, RecordError> {
     let Some(status) = status else { return Ok(Record::default()) };
+    let primary = optional(cluster, "currentPrimary", status.current_primary.as_deref())?;
+    let transition = status.transition.as_ref();
     Ok(Record {
         data_uid: status.data_uid.clone(),
         term: status.term.unwrap_or_default(),
-        primary: optional(cluster, "currentPrimary", status.current_primary.as_deref())?,
+        primary,
         promoted_in: status.promoted_in.unwrap_or_default(),
         began: began(status)?,
         durability: status.durability.as_ref().map_or(Ok(Durability::default()), durability)?,
         ackers: status.ackers.iter().map(|acker| read_acker(cluster, acker)).collect::<Result<_, _>>()?,
-        transition: status.transition.as_ref().map(|transition| read_transition(cluster, transition)).transpose()?,
+        transition: transition.map(|transition| read_transition(cluster, primary, transition)).transpose()?,
     })
 }
 
@@ -56,7 +83,7 @@ pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Ti
     status.ackers = ackers.iter().map(|acker| write_acker(cluster, acker)).collect();
     let before = status.transition.take();
     status.transition = transition.as_ref().map(|transition| {
-        let same = before.filter(|before| before.kind == write_kind(transition.kind));
+        let same = before.filter(|before| before.kind == write_kind(transition.kind()));
         let started_at = same.map_or(MicroTime(now), |before| before.started_at);
         write_transition(cluster, record, transition, started_at)
     });
@@ -70,7 +97,7 @@ fn began(status: &ClusterStatus) -> Result<Option<GtidPosition>, RecordError> {
 }
 
 fn unknown(field: &'static str, value: &str) -> RecordError {
-    RecordError { field, value: value.to_owned() }
+    RecordError::Unknown { field, value: value.to_owned() }
 }
 
 fn ordinal(cluster: &str, field: &'static str, name: &str) -> Result<Ordinal, RecordError> {
@@ -120,16 +147,44 @@ fn write_acker(cluster: &str, acker: &Acker) -> status::Acker {
     }
 }
 
-fn read_transition(cluster: &str, transition: &status::Transition) -> Result<Transition, RecordError> {
-    let target = transition.target_gtid.as_deref().map(str::parse).transpose();
-    Ok(Transition {
-        kind: kind(&transition.kind)?,
-        step: step(&transition.step)?,
-        from: optional(cluster, "transition.from", transition.from.as_deref())?,
-        to: optional(cluster, "transition.to", transition.to.as_deref())?,
-        target: target
-            .map_err(|_| unknown("transition.targetGtid", transition.target_gtid.as_deref().unwrap_or("")))?,
+fn read_transition(
+    cluster: &str,
+    primary: Option<Ordinal>,
+    transition: &status::Transition,
+) -> Result<Transition, RecordError> {
+    let status::Transition { kind, step, from, to, target_gtid, .. } = transition;
+    let (kind, step) = (read_kind(kind)?, read_step(step)?);
+    let from = optional(cluster, "transition.from", from.as_deref())?;
+    let to = optional(cluster, "transition.to", to.as_deref())?;
+    let position = target_gtid.as_deref().map(|gtid| gtid.parse().map_err(|_| unknown("transition.targetGtid", gtid)));
+    let position: Option<GtidPosition> = position.transpose()?;
+    let from = || from.ok_or(missing("transition.from", "the primary before"));
+    let to = || to.ok_or(missing("transition.to", "the member to be promoted"));
+    if step == Step::Promoting {
+        let required = position.ok_or(missing("transition.targetGtid", "the position that the new primary must have"));
+        let promoted = primary.ok_or(missing("currentPrimary", "the member that is being promoted"))?;
+        let name = |ordinal| member_name(cluster, ordinal);
+        let is_promoted = |field, ordinal| {
+            let differs = || RecordError::Contradiction { field, value: name(ordinal), primary: name(promoted) };
+            (ordinal == promoted).then_some(()).ok_or_else(differs)
+        };
+        is_promoted("transition.to", to()?)?;
+        let what = match kind {
+            TransitionKind::Initialise => Promotion::Initialise,
+            TransitionKind::Failover => Promotion::Failover { from: from()? },
+            TransitionKind::Resume => is_promoted("transition.from", from()?).map(|()| Promotion::Resume)?,
+        };
+        return Ok(Transition::Promoting { what, to: promoted, required: required? });
+    }
+    Ok(match kind {
+        TransitionKind::Initialise => Transition::Initialise { first: to()? },
+        TransitionKind::Failover => Transition::Failover { from: from()?, logs_end: position },
+        TransitionKind::Resume => Transition::Resume { from: from()?, logs_end: position },
     })
+}
+
+fn missing(field: &'static str, what: &'static str) -> RecordError {
+    RecordError::Missing { field, what }
 }
 
 fn write_transition(
@@ -138,21 +193,26 @@ fn write_transition(
     transition: &Transition,
     started_at: MicroTime,
 ) -> status::Transition {
-    let Transition { kind, step, from, to, target } = transition;
-    let name = |ordinal: &Option<Ordinal>| ordinal.map(|ordinal| member_name(cluster, ordinal));
+    let kind = transition.kind();
+    let name = |ordinal: Option<Ordinal>| ordinal.map(|ordinal| member_name(cluster, ordinal));
+    let position = match transition {
+        Transition::Initialise { .. } => None,
+        Transition::Failover { logs_end, .. } | Transition::Resume { logs_end, .. } => logs_end.as_ref(),
+        Transition::Promoting { required, .. } => Some(required),
+    };
     status::Transition {
-        kind: write_kind(*kind),
-        name: (*kind == TransitionKind::Failover).then(|| record_name(cluster, promotion_term(record))),
+        kind: write_kind(kind),
+        name: (kind == TransitionKind::Failover).then(|| record_name(cluster, promotion_term(record))),
         term: record.term,
-        step: step_word(*step).to_owned(),
-        from: name(from),
-        to: name(to),
-        target_gtid: target.as_ref().map(ToString::to_string),
+        step: step_word(transition.step()).to_owned(),
+        from: name(transition.from()),
+        to: name(transition.to()),
+        target_gtid: position.map(ToString::to_string),
         started_at,
     }
 }
 
-fn kind(word: &status::TransitionKind) -> Result<TransitionKind, RecordError> {
+fn read_kind(word: &status::TransitionKind) -> Result<TransitionKind, RecordError> {
     Ok(match word {
         status::TransitionKind::Initialise => TransitionKind::Initialise,
         status::TransitionKind::Failover => TransitionKind::Failover,
@@ -169,11 +229,8 @@ fn write_kind(kind: TransitionKind) -> status::TransitionKind {
     }
 }
 
-fn step(word: &str) -> Result<Step, RecordError> {
-    [Step::Decided, Step::Promoting]
-        .into_iter()
-        .find(|step| step_word(*step) == word)
-        .ok_or_else(|| unknown("transition.step", word))
+fn read_step(word: &str) -> Result<Step, RecordError> {
+    Step::ALL.into_iter().find(|step| step_word(*step) == word).ok_or_else(|| unknown("transition.step", word))
 }
 
 fn step_word(step: Step) -> &'static str {

@@ -294,5 +294,5 @@ impl Telemetry {
 /// True until there is data and a primary for it.
 fn is_first_start(record: &Record) -> bool {
     let transition = record.transition.as_ref();
-    record.data_uid.is_none() || transition.is_some_and(|transition| transition.kind == TransitionKind::Initialise)
+    record.data_uid.is_none() || transition.is_some_and(|transition| transition.kind() == TransitionKind::Initialise)
 }

@@ -95,8 +95,8 @@ impl Story {
         Self {
             kind,
             term: record.term,
-            from: transition.and_then(|transition| transition.from),
-            to: transition.and_then(|transition| transition.to),
+            from: transition.and_then(|transition| transition.from()),
+            to: transition.and_then(|transition| transition.to()),
             started_at,
             points: BTreeMap::new(),
             end: None,
@@ -155,7 +155,7 @@ impl Story {
 #[must_use]
 pub fn promotion_term(record: &Record) -> Term {
     match &record.transition {
-        Some(transition) if transition.step == Step::Decided => record.term,
+        Some(transition) if transition.step() == Step::Decided => record.term,
         _ => record.promoted_in,
     }
 }
@@ -242,19 +242,19 @@ impl Timeline {
         };
         let mut milestones = Vec::new();
         let same =
-            self.story.as_ref().is_some_and(|story| story.kind == transition.kind && story.from == transition.from);
+            self.story.as_ref().is_some_and(|story| story.kind == transition.kind() && story.from == transition.from());
         if !same {
             let trouble = self.trouble.as_ref().filter(|_| !resumed);
             let (began, started_at) = trouble.map_or((now, wall), Trouble::began);
-            self.story = Some(Story::new(record, transition.kind, began, started_at, resumed));
+            self.story = Some(Story::new(record, transition.kind(), began, started_at, resumed));
             milestones.push(Milestone::Began);
         }
         let Some(story) = &mut self.story else { return milestones };
-        let passed = match transition.step {
+        let passed = match transition.step() {
             Step::Decided => Point::Decided,
             Step::Promoting => Point::Committed,
         };
-        story.to = transition.to;
+        story.to = transition.to();
         story.term = promotion_term(record);
         let known = story.points.contains_key(&passed) || resumed && same;
         if !known {

@@ -2,7 +2,7 @@
 
 use super::decision::{Act, Case, Decision, order};
 use super::observation::MemberView;
-use super::record::{Record, Step, Transition, TransitionKind};
+use super::record::{Record, Transition};
 use super::safety;
 use crate::gtid::GtidPosition;
 use crate::orders::{Order, Ordinal};
@@ -14,19 +14,32 @@ pub(super) fn start_idle(case: &Case<'_>, from: Ordinal) -> Vec<Act> {
     case.others(from).filter(idle).filter_map(|member| order(member, Order::Start)).collect()
 }
 
-/// Announces a transition away from `from`: term+1, before any order of it. What its binary logs are known to have held stays
-/// known.
-pub(super) fn announce(case: &Case<'_>, kind: TransitionKind, from: Ordinal, why: String) -> Decision {
-    let same = |transition: &&Transition| transition.step == Step::Decided && transition.from == Some(from);
-    let target = case.record.transition.as_ref().filter(same).and_then(|transition| {
-        transition.target.clone().or_else(|| case.seen.member(from).and_then(|old| read_end(case, old)))
-    });
-    let record = Record {
-        term: case.record.term.next(),
-        transition: Some(Transition::decided(kind, from, target)),
-        ..case.record.clone()
-    };
+/// Announces that another member is to take the place of `from`.
+pub(super) fn failover(case: &Case<'_>, from: Ordinal, why: String) -> Decision {
+    announce(case, Transition::Failover { from, logs_end: known_end(case, from) }, why)
+}
+
+/// Announces that `from` is to be started and promoted again.
+pub(super) fn resume(case: &Case<'_>, from: Ordinal, why: String) -> Decision {
+    announce(case, Transition::Resume { from, logs_end: known_end(case, from) }, why)
+}
+
+/// Term+1, before any order of the transition.
+fn announce(case: &Case<'_>, transition: Transition, why: String) -> Decision {
+    let record = Record { term: case.record.term.next(), transition: Some(transition), ..case.record.clone() };
     Decision::write(record, why)
+}
+
+/// What the binary logs of `from` are known to have held stays known.
+fn known_end(case: &Case<'_>, from: Ordinal) -> Option<GtidPosition> {
+    match case.record.transition.as_ref()? {
+        Transition::Failover { from: before, logs_end } | Transition::Resume { from: before, logs_end }
+            if *before == from =>
+        {
+            logs_end.clone().or_else(|| case.seen.member(from).and_then(|old| read_end(case, old)))
+        }
+        _ => None,
+    }
 }
 
 pub(super) fn is_fenceable(old: &MemberView) -> bool {

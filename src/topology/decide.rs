@@ -7,7 +7,7 @@ use super::decision::Case;
 pub use super::decision::{Act, Decision};
 use super::observation::Observation;
 use super::policy::Policy;
-use super::record::{Record, Step, TransitionKind};
+use super::record::{Record, Transition};
 use super::safety::Rules;
 use super::{failover, initialise, outdated, promoting, resume, steady, strays};
 
@@ -40,11 +40,11 @@ pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observ
     if let Some(decision) = strays::first(&case) {
         return decision;
     }
-    let decision = match (transition.step, transition.kind) {
-        (Step::Promoting, _) => promoting::decide(&case),
-        (Step::Decided, TransitionKind::Initialise) => return initialise::decide(&case),
-        (Step::Decided, TransitionKind::Failover) => failover::decide(&case, transition),
-        (Step::Decided, TransitionKind::Resume) => resume::decide(&case, transition),
+    let decision = match transition {
+        Transition::Initialise { first } => return initialise::decide(&case, *first),
+        Transition::Failover { from, logs_end } => failover::decide(&case, *from, logs_end.as_ref()),
+        Transition::Resume { from, logs_end } => resume::decide(&case, *from, logs_end.as_ref()),
+        Transition::Promoting { required, .. } => promoting::decide(&case, required),
     };
     strays::fenced(&case, decision)
 }

@@ -2,7 +2,7 @@
 //! to that point.
 
 use super::ackers;
-use super::announce::{announce, is_fenceable, read_end, start_idle};
+use super::announce::{self, is_fenceable, read_end, start_idle};
 use super::candidate::{Ranking, rank, received};
 use super::catch_up::CatchUp;
 use super::decision::{Act, Case, Decision, order};
@@ -10,7 +10,7 @@ use super::held;
 use super::member::volume_trouble;
 use super::observation::{AgentSight, MemberView};
 use super::policy::Mode;
-use super::record::{Acker, Durability, Record, Step, Transition, TransitionKind};
+use super::record::{Acker, Durability, Promotion, Record, Transition};
 use super::resume;
 use super::safety::{self, Basis};
 use crate::gtid::GtidPosition;
@@ -41,14 +41,14 @@ pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decisio
     let safe = safety::feasible(case.rules, case.record, case.seen, primary.ordinal);
     if allowed && safe.is_ok() && ranking.best().is_some() {
         let why = format!("member {} is dead: {how}", primary.ordinal);
-        return announce(case, TransitionKind::Failover, primary.ordinal, why).rejecting(ranking.rejected);
+        return announce::failover(case, primary.ordinal, why).rejecting(ranking.rejected);
     }
     if let Some(awaited) = awaited(case, primary.ordinal) {
         return Decision::blocked(awaited).rejecting(ranking.rejected);
     }
     if resume::is_possible(case, primary) {
         let why = format!("member {} is dead: {how}, and nobody else can be promoted", primary.ordinal);
-        return announce(case, TransitionKind::Resume, primary.ordinal, why).rejecting(ranking.rejected);
+        return announce::resume(case, primary.ordinal, why).rejecting(ranking.rejected);
     }
     let why = case.unless_disabled(safe.err().unwrap_or_else(|| nobody(&ranking)));
     Decision { acts: start_idle(case, primary.ordinal), ..Decision::blocked(why) }.rejecting(ranking.rejected)
@@ -67,8 +67,7 @@ pub(super) fn after_promotion_failed(case: &Case<'_>, primary: &MemberView) -> D
 }
 
 /// The next step of an announced failover.
-pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
-    let Some(from) = transition.from else { return Decision::blocked("the transition names no old primary") };
+pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosition>) -> Decision {
     let acts: Vec<Act> = gather(case, from);
     if !acts.is_empty() || is_gathering(case, from) {
         return Decision { acts, blocked: failures(case), ..Decision::default() };
@@ -84,14 +83,14 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     let Some(best) = ranking.best() else { return without_candidate(case, from, &ranking) };
     if let Some(other) = already_moved(case, from, best) {
         let why = format!("member {other} cannot be promoted any more: member {best} is the next candidate");
-        return announce(case, TransitionKind::Failover, from, why).rejecting(ranking.rejected);
+        return announce::failover(case, from, why).rejecting(ranking.rejected);
     }
     let frozen = frozen_members(case, from, &ranking);
     let acknowledged = match basis {
         // Also what those have that cannot be candidates: it may have been acknowledged.
         Basis::Ackers => safety::received_by_ackers(case.rules, case.record, case.seen).unwrap_or_default(),
         // Also what those logs held when they were read before: since then mariadbd may have begun new ones.
-        Basis::Salvage { .. } | Basis::Received { .. } => transition.target.clone().unwrap_or_default(),
+        Basis::Salvage { .. } | Basis::Received { .. } => logs_end.cloned().unwrap_or_default(),
     };
     let target = safety::target(&basis, &frozen).union(&acknowledged);
     let Some(candidate) = case.seen.member(best) else {
@@ -104,7 +103,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
         && let Some(held) = held::all_of_them(case, &ranking)
     {
         let why = format!("nobody can apply what it has received ({held}): the old primary is started again instead");
-        return announce(case, TransitionKind::Resume, from, why).rejecting(ranking.rejected);
+        return announce::resume(case, from, why).rejecting(ranking.rejected);
     }
     let mut decision = equalise(case, from, candidate, &basis, &target);
     if let Some(held) = &candidate.progress.held {
@@ -228,12 +227,12 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
     match case.seen.member(from) {
         // What it would have lost otherwise nobody knows: either its logs are read after all, or the ackers come back.
         Some(old) if resume::is_possible(case, old) && read_end(case, old).is_some() => {
-            announce(case, TransitionKind::Resume, from, format!("{missing}: the old primary is started again instead"))
+            announce::resume(case, from, format!("{missing}: the old primary is started again instead"))
         }
         old => {
             if let Some(failure) = case.others(from).find_map(|member| tired(case, member)) {
                 let why = format!("{missing}; asked again, because {failure}");
-                return announce(case, TransitionKind::Failover, from, why);
+                return announce::failover(case, from, why);
             }
             let again = old.and_then(|old| resume::read_again(case, old)).into_iter();
             Decision { acts: again.chain(start_idle(case, from)).collect(), ..Decision::blocked(missing) }
@@ -367,12 +366,10 @@ fn point_of_no_return(case: &Case<'_>, from: Ordinal, candidate: &MemberView, ta
         began: Some(target.clone()),
         durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
         ackers: if semi_sync { next_ackers(case, from, candidate.ordinal) } else { vec![] },
-        transition: Some(Transition {
-            kind: TransitionKind::Failover,
-            step: Step::Promoting,
-            from: Some(from),
-            to: Some(candidate.ordinal),
-            target: Some(target.clone()),
+        transition: Some(Transition::Promoting {
+            what: Promotion::Failover { from },
+            to: candidate.ordinal,
+            required: target.clone(),
         }),
         ..case.record.clone()
     };

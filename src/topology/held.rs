@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn when_all_are_held_up_for_long_the_old_primary_is_started_again() {
-        let transition = Transition::decided(TransitionKind::Failover, Ordinal(0), None);
+        let transition = Transition::Failover { from: Ordinal(0), logs_end: None };
         let record = Record { transition: Some(transition), ..record() };
         let mut old = dead(0);
         old.progress.fenced = Some(LogEvidence::Readable { end: "0-17-10".parse().unwrap(), torn: None });
@@ -81,7 +81,7 @@ mod tests {
             decide(&policy(3), &record, &Observation { now: Millis(11_000), ..cluster(members) }).acts
         };
         assert!(matches!(&told(1_000, &old)[..], [Act::Write { record, why }]
-            if record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Resume)
+            if record.transition.as_ref().is_some_and(|transition| transition.kind() == TransitionKind::Resume)
                 && why.contains("c-1: a backup")));
         let waits =
             |acts: Vec<Act>| acts.iter().all(|act| matches!(act, Act::Order { order: Order::Await { .. }, .. }));

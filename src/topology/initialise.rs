@@ -7,7 +7,7 @@ use super::decision::{Act, Case, Decision, order};
 use super::member::volume_trouble;
 use super::observation::MemberView;
 use super::policy::Mode;
-use super::record::{Durability, Record, Step, Transition, TransitionKind};
+use super::record::{Durability, Promotion, Record, Transition};
 use crate::gtid::GtidPosition;
 use crate::orders::{Identity, Mariadbd, Order, Ordinal, Volume};
 
@@ -27,20 +27,14 @@ pub(super) fn begin(case: &Case<'_>) -> Decision {
         data_uid: Some(case.seen.fresh_uid.clone()),
         // A Service of an earlier cluster of this name may carry a term.
         term: case.record.term.max(case.seen.routed_in.unwrap_or_default()).next(),
-        transition: Some(Transition {
-            kind: TransitionKind::Initialise,
-            step: Step::Decided,
-            from: None,
-            to: Some(first),
-            target: None,
-        }),
+        transition: Some(Transition::Initialise { first }),
         ..Record::default()
     };
     Decision::write(record, "all volumes are blank: the cluster is initialised")
 }
 
-/// Initialises every member, then promotes the first primary.
-pub(super) fn decide(case: &Case<'_>) -> Decision {
+/// Initialises every member, then promotes `first`.
+pub(super) fn decide(case: &Case<'_>, first: Ordinal) -> Decision {
     let (mut acts, mut waiting, mut ready) = (Vec::new(), Vec::new(), true);
     for member in &case.seen.members {
         match next(case, member) {
@@ -54,7 +48,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
         ready = false;
     }
     if ready {
-        return point_of_no_return(case);
+        return point_of_no_return(case, first);
     }
     Decision { acts, blocked: (!waiting.is_empty()).then(|| waiting.join("; ")), ..Decision::default() }
 }
@@ -97,25 +91,23 @@ fn next(case: &Case<'_>, member: &MemberView) -> Next {
     }
 }
 
-fn point_of_no_return(case: &Case<'_>) -> Decision {
-    let chosen = case.record.transition.as_ref().and_then(|transition| transition.to);
-    let to = chosen.filter(|to| case.seen.member(*to).is_some()).or_else(|| first_primary(case));
-    let Some(primary) = to.and_then(|to| case.seen.member(to)) else {
+fn point_of_no_return(case: &Case<'_>, first: Ordinal) -> Decision {
+    let chosen = case.seen.member(first).or_else(|| case.seen.member(first_primary(case)?));
+    let Some(primary) = chosen else {
         return Decision::blocked("the member to be promoted first is no member any more");
     };
     let semi_sync = case.policy.mode == Mode::SemiSync;
     let ackers = case.others(primary.ordinal).filter_map(ackers::entry_of).take(ackers::WANTED);
     let record = Record {
-        primary: to,
+        primary: Some(primary.ordinal),
         promoted_in: case.record.term,
         began: Some(GtidPosition::empty()),
         durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
         ackers: if semi_sync { ackers.collect() } else { vec![] },
-        transition: case.record.transition.clone().map(|transition| Transition {
-            step: Step::Promoting,
-            to,
-            target: Some(GtidPosition::empty()),
-            ..transition
+        transition: Some(Transition::Promoting {
+            what: Promotion::Initialise,
+            to: primary.ordinal,
+            required: GtidPosition::empty(),
         }),
         ..case.record.clone()
     };

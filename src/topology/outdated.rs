@@ -9,7 +9,7 @@ use super::ackers;
 use super::decision::{Case, Decision};
 use super::observation::{MemberView, Observation};
 use super::policy::{Mode, Policy};
-use super::record::{Acker, Durability, Record, Transition, TransitionKind, member_of, reign_of};
+use super::record::{Acker, Durability, Record, Transition, member_of, reign_of};
 use crate::gtid::Gtid;
 use crate::orders::{Incarnation, MemberRole, Ordinal, Term};
 
@@ -104,7 +104,7 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     // The last promotion may not have come to its end: a primary that runs and takes no writes becomes primary once more, as after
     // a crash, with its logs read and compared first.
     if primary.view().is_some_and(|view| view.read_only) {
-        next.transition = Some(Transition::decided(TransitionKind::Resume, primary.ordinal, None));
+        next.transition = Some(Transition::Resume { from: primary.ordinal, logs_end: None });
     }
     Ok(next)
 }
@@ -149,7 +149,7 @@ fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[
         began: None,
         durability: Durability::Enforced,
         ackers: others.into_iter().filter_map(ackers::entry_of).collect(),
-        transition: Some(Transition::decided(TransitionKind::Failover, from, None)),
+        transition: Some(Transition::Failover { from, logs_end: None }),
     })
 }
 

@@ -7,19 +7,20 @@ use super::decision::{Act, Case, Decision, order};
 use super::failover;
 use super::member::sql_or_volume_trouble;
 use super::observation::MemberView;
-use super::record::{Record, TransitionKind, server_id};
+use super::record::{Record, server_id};
 use crate::gtid::GtidPosition;
 use crate::layout::MARIADB_PORT;
 use crate::orders::{Order, Source};
 
-pub(super) fn decide(case: &Case<'_>) -> Decision {
+/// `required` is what the new primary must have.
+pub(super) fn decide(case: &Case<'_>, required: &GtidPosition) -> Decision {
     let Some(primary) = case.primary() else {
         return Decision::blocked("the member being promoted is no member any more: raise spec.members again");
     };
     if primary.is_proven_dead() {
         return failover::after_promotion_failed(case, primary);
     }
-    if let Some(decision) = without_source(case, primary) {
+    if let Some(decision) = without_source(case, primary, required) {
         return decision;
     }
     let routed = case.seen.leads_to(primary.ordinal);
@@ -31,17 +32,17 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     if !routed {
         acts.push(Act::Route { member: primary.ordinal });
     }
-    acts.extend(promote(case, primary));
+    acts.extend(promote(case, primary, required));
     acts.extend(case.others(primary.ordinal).filter_map(|member| follow(case, member, primary)));
     let failure = primary.progress.failure();
     let failed =
         failure.map(|failure| format!("member {}: {} failed: {}", primary.ordinal, failure.order, failure.error));
-    Decision { blocked: failed.or_else(|| no_target(case)), acts, ..Decision::default() }
+    Decision { blocked: failed, acts, ..Decision::default() }
 }
 
 /// The member crashed on its way, and what that left half done only a source can mend: it gives what it has to another one and
 /// follows that.
-fn without_source(case: &Case<'_>, primary: &MemberView) -> Option<Decision> {
+fn without_source(case: &Case<'_>, primary: &MemberView, required: &GtidPosition) -> Option<Decision> {
     let stuck = primary.progress.needs_a_source && primary.progress.given_up().is_some();
     if !stuck || !case.may_fail_over() {
         return None;
@@ -50,39 +51,30 @@ fn without_source(case: &Case<'_>, primary: &MemberView) -> Option<Decision> {
     let why = primary.progress.failure().map(|failure| failure.error.to_string()).unwrap_or_default();
     let why = format!("member {} cannot be promoted: {why}", primary.ordinal);
     let decision = match ranking.best() {
-        Some(_) => announce::announce(case, TransitionKind::Failover, primary.ordinal, why),
+        Some(_) => announce::failover(case, primary.ordinal, why),
         // One that is down may do; meanwhile it is tried again.
         None => Decision {
-            acts: announce::start_idle(case, primary.ordinal).into_iter().chain(promote(case, primary)).collect(),
+            acts: announce::start_idle(case, primary.ordinal)
+                .into_iter()
+                .chain(promote(case, primary, required))
+                .collect(),
             ..Decision::blocked(why)
         },
     };
     Some(decision.rejecting(ranking.rejected))
 }
 
-fn target<'a>(case: &Case<'a>) -> Option<&'a GtidPosition> {
-    case.record.transition.as_ref()?.target.as_ref()
-}
-
-fn no_target(case: &Case<'_>) -> Option<String> {
-    let words = "status.transition names no targetGtid, the position that the new primary must have: put back the status as the \
-                 operator wrote it";
-    target(case).is_none().then(|| words.to_owned())
-}
-
-fn promote(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
+fn promote(case: &Case<'_>, primary: &MemberView, required: &GtidPosition) -> Option<Act> {
     if primary.progress.promoted.is_some() || primary.state().is_none() {
         return None;
     }
     if let Some(ordinal) = ackers::to_shut_out(case.record, case.seen, primary) {
         return order(primary, Order::EvictAcker { ordinal });
     }
-    // Nothing to compare it with is no minimum: somebody has edited the record.
-    let required = target(case)?.clone();
     order(
         primary,
         Order::Promote {
-            required,
+            required: required.clone(),
             server_id: server_id(case.record.promoted_in, primary.ordinal),
             semi_sync: waits(case.record.durability),
         },

@@ -1,7 +1,5 @@
 //! What the status records: the only memory that outlives the operator, and the only thing safety believes.
 
-use serde::{Deserialize, Serialize};
-
 pub use crate::api::owned::boot_server_id;
 use crate::gtid::{Gtid, GtidPosition};
 use crate::orders::{DataUid, Incarnation, Ordinal, Term};
@@ -14,7 +12,7 @@ const LAST_TERM: Term = Term(0x07ff_ffff);
 const MEMBER_BITS: u32 = 4;
 
 /// What an acknowledged commit means now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Durability {
     /// An acker of the list has received it.
     Enforced,
@@ -33,8 +31,7 @@ impl Durability {
 }
 
 /// One run of one member that may acknowledge commits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Acker {
     /// The member.
     pub member: Ordinal,
@@ -47,7 +44,7 @@ pub struct Acker {
 }
 
 /// Kind of a transition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransitionKind {
     /// The one creation of the data.
     Initialise,
@@ -63,7 +60,7 @@ impl TransitionKind {
 }
 
 /// Step of a transition as recorded. Each step between them may be repeated by whoever continues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Announced. Nothing is promoted; everything may still be given up.
     Decided,
@@ -76,33 +73,99 @@ impl Step {
     pub const ALL: [Self; 2] = [Self::Decided, Self::Promoting];
 }
 
-/// A transition under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Transition {
-    /// What is being done.
-    pub kind: TransitionKind,
-    /// How far it has come.
-    pub step: Step,
-    /// The primary that is being replaced.
-    pub from: Option<Ordinal>,
-    /// The member to be promoted; known at the latest at [`Step::Promoting`].
-    pub to: Option<Ordinal>,
-    /// What the promoted member must have at least.
-    pub target: Option<GtidPosition>,
+/// A transition under way. Each state has what its next step needs, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transition {
+    /// Announced: every volume is initialised, then `first` is promoted, or another one when that is no member any more.
+    Initialise {
+        /// The member chosen.
+        first: Ordinal,
+    },
+    /// Announced: another member is to be promoted in the place of `from`.
+    Failover {
+        /// The primary that is being replaced.
+        from: Ordinal,
+        /// Where its binary logs ended, once they were read: what is missing later was lost since.
+        logs_end: Option<GtidPosition>,
+    },
+    /// Announced: `from` is to be promoted again.
+    Resume {
+        /// The primary that stopped.
+        from: Ordinal,
+        /// Where its binary logs ended before its mariadbd was started: it must come up with all of that.
+        logs_end: Option<GtidPosition>,
+    },
+    /// The point of no return is passed: `to` is the recorded primary.
+    Promoting {
+        /// What the promotion is for.
+        what: Promotion,
+        /// The member that is promoted.
+        to: Ordinal,
+        /// What it must have: less would lose what was acknowledged.
+        required: GtidPosition,
+    },
+}
+
+/// What a promotion is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promotion {
+    /// The first reign: nobody was primary before.
+    Initialise,
+    /// The member takes the place of another one.
+    Failover {
+        /// The primary that is being replaced.
+        from: Ordinal,
+    },
+    /// The old primary becomes primary again.
+    Resume,
 }
 
 impl Transition {
-    /// One that is announced, away from `from`.
+    /// What is being done.
     #[must_use]
-    pub fn decided(kind: TransitionKind, from: Ordinal, target: Option<GtidPosition>) -> Self {
-        Self { kind, step: Step::Decided, from: Some(from), to: None, target }
+    pub fn kind(&self) -> TransitionKind {
+        match self {
+            Self::Initialise { .. } | Self::Promoting { what: Promotion::Initialise, .. } => TransitionKind::Initialise,
+            Self::Failover { .. } | Self::Promoting { what: Promotion::Failover { .. }, .. } => {
+                TransitionKind::Failover
+            }
+            Self::Resume { .. } | Self::Promoting { what: Promotion::Resume, .. } => TransitionKind::Resume,
+        }
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        match self {
+            Self::Initialise { .. } | Self::Failover { .. } | Self::Resume { .. } => Step::Decided,
+            Self::Promoting { .. } => Step::Promoting,
+        }
+    }
+
+    /// The primary before; none in an initialisation.
+    #[must_use]
+    pub fn from(&self) -> Option<Ordinal> {
+        match self {
+            Self::Initialise { .. } | Self::Promoting { what: Promotion::Initialise, .. } => None,
+            Self::Failover { from, .. }
+            | Self::Resume { from, .. }
+            | Self::Promoting { what: Promotion::Failover { from }, .. }
+            | Self::Promoting { what: Promotion::Resume, to: from, .. } => Some(*from),
+        }
+    }
+
+    /// The primary after, once it is chosen.
+    #[must_use]
+    pub fn to(&self) -> Option<Ordinal> {
+        match self {
+            Self::Initialise { first: to } | Self::Promoting { to, .. } => Some(*to),
+            Self::Failover { .. } | Self::Resume { .. } => None,
+        }
     }
 }
 
 /// The recorded state of a cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// Identity of the data; none before the initialisation.
     pub data_uid: Option<DataUid>,
@@ -114,7 +177,6 @@ pub struct Record {
     pub promoted_in: Term,
     /// What that primary had when its reign began: nothing that was acknowledged in an earlier reign lies beyond. None in a
     /// status that an earlier release wrote.
-    #[serde(default)]
     pub began: Option<GtidPosition>,
     /// What an acknowledgement means.
     pub durability: Durability,

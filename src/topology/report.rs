@@ -94,7 +94,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         return not(Reason::RecordOutdated, outdated::words(policy, record, proof));
     }
     if let Some(transition) = &record.transition {
-        let what = format!("{:?} is under way", transition.kind);
+        let what = format!("{:?} is under way", transition.kind());
         return not(Reason::InTransition, decision.blocked.clone().unwrap_or(what));
     }
     let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) else {
@@ -204,8 +204,8 @@ fn reconciling(record: &Record, decision: &Decision) -> Condition {
         Some(transition) => {
             let progress = decision.progress.map(|progress| progress.to_string());
             let message = decision.blocked.clone().or(progress);
-            let message = message.unwrap_or_else(|| format!("step {:?}", transition.step));
-            let reason = match transition.kind {
+            let message = message.unwrap_or_else(|| format!("step {:?}", transition.step()));
+            let reason = match transition.kind() {
                 TransitionKind::Initialise => Reason::Initialise,
                 TransitionKind::Failover => Reason::Failover,
                 TransitionKind::Resume => Reason::Resume,
@@ -274,7 +274,7 @@ fn state_of(policy: &Policy, record: &Record, member: &MemberView, primary: Opti
         );
     };
     let initialising =
-        record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Initialise);
+        record.transition.as_ref().is_some_and(|transition| transition.kind() == TransitionKind::Initialise);
     if initialising && state.volume == Volume::Blank {
         let message = "its datadir is being created".to_owned();
         return (MemberState::Starting, Some(MemberReason::NotStarted), Some(message));

@@ -7,10 +7,10 @@ use super::member::volume_trouble;
 use super::observation::MemberView;
 use super::policy::Mode;
 use super::record::written_outside_reigns;
-use super::record::{Durability, Record, Step, Transition, TransitionKind};
+use super::record::{Durability, Promotion, Record, Transition};
 use super::safety;
 use crate::gtid::{GtidPosition, Shown};
-use crate::orders::{LogEvidence, Mariadbd, Order};
+use crate::orders::{LogEvidence, Mariadbd, Order, Ordinal};
 
 /// After this many failed starts another member is preferred, should one have appeared.
 const STARTS_TO_GIVE_UP: u32 = 2;
@@ -23,7 +23,7 @@ pub(super) fn is_possible(case: &Case<'_>, old: &MemberView) -> bool {
     case.record.primary == Some(old.ordinal) && case.is_ours(old)
 }
 
-pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
+pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosition>) -> Decision {
     let Some(old) = case.primary() else {
         return Decision::blocked("the primary is no member any more: raise spec.members again");
     };
@@ -33,7 +33,7 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
     if !case.is_ours(old) {
         return without_data(case, old);
     }
-    let Some(end) = &transition.target else { return find_end(case, old, transition) };
+    let Some(end) = logs_end else { return find_end(case, old, from) };
     if !old.is_running() {
         return start(case, old, end);
     }
@@ -61,18 +61,18 @@ pub(super) fn decide(case: &Case<'_>, transition: &Transition) -> Decision {
 
 /// Where its binary logs end is read before mariadbd touches them, and recorded: a mariadbd that does not find them begins a
 /// new history from nothing, as if none had been written.
-fn find_end(case: &Case<'_>, old: &MemberView, transition: &Transition) -> Decision {
+fn find_end(case: &Case<'_>, old: &MemberView, from: Ordinal) -> Decision {
+    let found = |end: GtidPosition, why: String| {
+        let transition = Transition::Resume { from, logs_end: Some(end) };
+        Decision::write(Record { transition: Some(transition), ..case.record.clone() }, why)
+    };
     match old.progress.fenced.as_ref().map(|evidence| safety::logs_end(case.record, evidence)) {
         Some(Ok(end)) => {
             let why = format!("the binary logs of member {} end at {}", old.ordinal, Shown(&end));
-            let transition = Transition { target: Some(end), ..transition.clone() };
-            Decision::write(Record { transition: Some(transition), ..case.record.clone() }, why)
+            found(end, why)
         }
         Some(Err(message)) if !case.rules.resumes_unread => unreadable(case, old, &message),
-        Some(Err(_)) => {
-            let transition = Transition { target: Some(GtidPosition::empty()), ..transition.clone() };
-            Decision::write(Record { transition: Some(transition), ..case.record.clone() }, "unread")
-        }
+        Some(Err(_)) => found(GtidPosition::empty(), "unread".to_owned()),
         None => Decision {
             acts: order(old, Order::Fence).into_iter().collect(),
             blocked: old
@@ -93,7 +93,7 @@ fn unreadable(case: &Case<'_>, old: &MemberView, message: &str) -> Decision {
         Err(missing) => missing,
         Ok(()) if case.may_fail_over() && ranking.best().is_some() => {
             let why = format!("the binary logs of member {} cannot be read: {message}", old.ordinal);
-            return announce::announce(case, TransitionKind::Failover, old.ordinal, why).rejecting(ranking.rejected);
+            return announce::failover(case, old.ordinal, why).rejecting(ranking.rejected);
         }
         Ok(()) => case.unless_disabled("nobody else can be promoted".to_owned()),
     };
@@ -123,7 +123,7 @@ fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision
     let has_all = |member: &MemberView| ranking.candidates.contains(&member.ordinal) && received(member).covers(end);
     let proven = || ranking.best().is_some() && safety::feasible_by_ackers(case.rules, case.record, case.seen).is_ok();
     if case.may_fail_over() && (case.others(old.ordinal).any(has_all) || proven()) {
-        return announce::announce(case, TransitionKind::Failover, old.ordinal, why);
+        return announce::failover(case, old.ordinal, why);
     }
     let remedy = format!("{why}: put back what is missing in its datadir, then delete its pod");
     Decision { acts: announce::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(remedy)) }
@@ -133,7 +133,7 @@ fn start(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
     if let Some(failure) = old.progress.failure() {
         if failure.count >= STARTS_TO_GIVE_UP && can_fail_over(case, old) && !is_better_waited_for(case, old, end) {
             let why = format!("member {} does not start: {}", old.ordinal, failure.error);
-            return announce::announce(case, TransitionKind::Failover, old.ordinal, why);
+            return announce::failover(case, old.ordinal, why);
         }
         let why = case.unless_disabled(format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error));
         let acts = order(old, Order::Start).into_iter().chain(announce::start_idle(case, old.ordinal)).collect();
@@ -157,7 +157,7 @@ fn without_data(case: &Case<'_>, old: &MemberView) -> Decision {
     let trouble = volume_trouble(case.record, &case.policy.cluster, old);
     let why = format!("member {}: {}", old.ordinal, trouble.map(|trouble| trouble.message()).unwrap_or_default());
     if can_fail_over(case, old) {
-        return announce::announce(case, TransitionKind::Failover, old.ordinal, why);
+        return announce::failover(case, old.ordinal, why);
     }
     Decision { acts: announce::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(why)) }
 }
@@ -178,7 +178,7 @@ fn someone_is_ahead(case: &Case<'_>, old: &MemberView, ahead: &MemberView) -> De
     }
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
     if case.may_fail_over() && ranking.best().is_some() {
-        return announce::announce(case, TransitionKind::Failover, old.ordinal, missing).rejecting(ranking.rejected);
+        return announce::failover(case, old.ordinal, missing).rejecting(ranking.rejected);
     }
     Decision { acts: announce::start_idle(case, old.ordinal), ..Decision::blocked(case.unless_disabled(missing)) }
         .rejecting(ranking.rejected)
@@ -190,12 +190,10 @@ fn point_of_no_return(case: &Case<'_>, old: &MemberView, view: &super::observati
         promoted_in: case.record.term,
         began: Some(view.binlog_position.clone()),
         durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
-        transition: Some(Transition {
-            kind: TransitionKind::Resume,
-            step: Step::Promoting,
-            from: Some(old.ordinal),
-            to: Some(old.ordinal),
-            target: Some(view.binlog_position.clone()),
+        transition: Some(Transition::Promoting {
+            what: Promotion::Resume,
+            to: old.ordinal,
+            required: view.binlog_position.clone(),
         }),
         ..case.record.clone()
     };

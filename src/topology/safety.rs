@@ -3,7 +3,7 @@
 
 use super::observation::{MemberView, Observation};
 use super::record::written_outside_reigns;
-use super::record::{Acker, Durability, Record, Step};
+use super::record::{Acker, Durability, Record, Transition};
 use crate::gtid::{GtidPosition, Shown};
 use crate::orders::{Frozen, LogEvidence, Ordinal};
 
@@ -164,8 +164,12 @@ pub fn logs_end(record: &Record, evidence: &LogEvidence) -> Result<GtidPosition,
 
 /// What the old primary's binary logs held when they were read earlier in this transition or in the resume that it replaces.
 pub(super) fn held_before(record: &Record) -> Option<&GtidPosition> {
-    let announced = record.transition.as_ref().filter(|transition| transition.step == Step::Decided)?;
-    announced.target.as_ref().filter(|_| announced.from == record.primary)
+    match record.transition.as_ref()? {
+        Transition::Failover { from, logs_end } | Transition::Resume { from, logs_end } => {
+            logs_end.as_ref().filter(|_| record.primary == Some(*from))
+        }
+        Transition::Initialise { .. } | Transition::Promoting { .. } => None,
+    }
 }
 
 fn all_ackers(record: &Record, holds: impl Fn(&Acker) -> bool) -> Result<(), String> {

@@ -3,14 +3,15 @@
 
 use super::decision::{Act, Case, Decision};
 use super::observation::{MemberView, ServerView};
-use super::record::{Step, Transition, TransitionKind, reign_of};
+use super::record::{Transition, reign_of};
 use crate::orders::{Order, Reason};
 
 /// What has to be done about them before anything else of a transition that has not passed the point of no return: clients are
 /// led to a candidate before it is promoted, and one that is killed is none for now.
 pub(super) fn first(case: &Case<'_>) -> Option<Decision> {
-    let transition = case.record.transition.as_ref().filter(|transition| transition.step == Step::Decided)?;
-    transition.from?;
+    let (Transition::Failover { .. } | Transition::Resume { .. }) = case.record.transition.as_ref()? else {
+        return None;
+    };
     // A fence that failed is repeated, and waited for no longer.
     let awaited = |member: &&MemberView| !member.progress.has_failed(&Order::Fence);
     let strays: Vec<&MemberView> = strays(case).filter(awaited).collect();
@@ -47,9 +48,8 @@ fn strays<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a MemberView> {
         let unread = refused && member.view().is_none() && member.is_running() && member.progress.fenced.is_none();
         unread || member.current_view().is_some_and(|view| !view.read_only && !newer(view))
     };
-    let decided =
-        |transition: &Transition| (transition.kind, transition.step) == (TransitionKind::Resume, Step::Decided);
-    let primary = case.record.primary.filter(|_| !case.record.transition.as_ref().is_some_and(decided));
+    let resumes = |transition: &Transition| matches!(transition, Transition::Resume { .. });
+    let primary = case.record.primary.filter(|_| !case.record.transition.as_ref().is_some_and(resumes));
     let members = case.seen.members.iter().filter(move |member| Some(member.ordinal) != primary);
     members.filter(move |member| !case.rules.ignore_strays && case.is_ours(member) && takes_writes(member))
 }

@@ -183,7 +183,7 @@ impl World {
             let announced = self.store.past.iter().any(|record| {
                 record.term == order.token.term
                     && record.primary.is_some_and(|primary| usize::from(primary.0) == member)
-                    && record.transition.as_ref().is_some_and(|transition| transition.step == Step::Promoting)
+                    && record.transition.as_ref().is_some_and(|transition| transition.step() == Step::Promoting)
             });
             if !announced {
                 self.broken(format!("invariant 4: promote of {member} in term {} was not announced", order.token.term));
@@ -207,7 +207,7 @@ impl World {
         let recorded = self.store.past.iter().any(|record| {
             record.term == order.token.term
                 && record.data_uid.as_ref() == Some(&order.token.data_uid)
-                && record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Initialise)
+                && record.transition.as_ref().is_some_and(|transition| transition.kind() == TransitionKind::Initialise)
         });
         if !recorded || !self.acked.is_empty() {
             self.broken(format!("invariant 9: host {host} makes a datadir outside the initialisation"));
@@ -224,7 +224,7 @@ impl World {
                 run.order.token.term, missing.gtid
             ));
         }
-        match self.store.record.transition.as_ref().map(|transition| transition.kind) {
+        match self.store.record.transition.as_ref().map(|transition| transition.kind()) {
             Some(TransitionKind::Failover) => self.stats.failovers += 1,
             Some(TransitionKind::Resume) => self.stats.resumes += 1,
             _ => {}
@@ -290,7 +290,7 @@ impl World {
     fn missing(&self) -> Option<String> {
         let record = &self.store.record;
         if let Some(transition) = &record.transition {
-            return Some(format!("transition {:?} is not over", transition.kind));
+            return Some(format!("transition {:?} is not over", transition.kind()));
         }
         let Some(primary) = record.primary.and_then(|primary| self.host_of(primary)) else {
             return Some("no primary".to_owned());

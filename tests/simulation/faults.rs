@@ -69,8 +69,8 @@ impl World {
     fn who(&self, who: Who) -> Option<HostId> {
         let record = &self.store.record;
         let ordinal = match who {
-            Who::Primary => record.transition.as_ref().and_then(|it| it.from).or(record.primary)?,
-            Who::Candidate => record.transition.as_ref().and_then(|it| it.to).or(record.primary)?,
+            Who::Primary => record.transition.as_ref().and_then(|it| it.from()).or(record.primary)?,
+            Who::Candidate => record.transition.as_ref().and_then(|it| it.to()).or(record.primary)?,
             Who::Any(ordinal) => Ordinal(ordinal),
         };
         self.host_of(ordinal)

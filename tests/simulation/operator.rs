@@ -308,7 +308,7 @@ fn is_of_a_watch(input: &Input) -> bool {
 }
 
 fn is_failover(record: &Record) -> bool {
-    record.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Failover)
+    record.transition.as_ref().is_some_and(|transition| transition.kind() == TransitionKind::Failover)
 }
 
 /// A record on one line.
@@ -316,7 +316,7 @@ pub fn short(record: &Record) -> String {
     let ackers: Vec<String> =
         record.ackers.iter().map(|acker| format!("{}i{}", acker.member, acker.incarnation)).collect();
     let transition = record.transition.as_ref().map(|transition| {
-        format!("{:?}/{:?} {:?}->{:?}", transition.kind, transition.step, transition.from, transition.to)
+        format!("{:?}/{:?} {:?}->{:?}", transition.kind(), transition.step(), transition.from(), transition.to())
     });
     format!(
         "term {} primary {:?} {:?} ackers [{}] {}",

@@ -47,7 +47,7 @@ impl Cluster {
                 self.people_at = Some(at.now);
                 self.telemetry.written(&before, &next, &why);
                 self.record_changed(&before);
-                if next.transition.as_ref().is_some_and(|transition| transition.step == Step::Promoting) {
+                if next.transition.as_ref().is_some_and(|transition| transition.step() == Step::Promoting) {
                     self.telemetry.passed_over(next.term, &rejected);
                     self.timeline.passed_over(&rejected);
                 }

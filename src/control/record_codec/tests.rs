@@ -15,12 +15,10 @@ fn full() -> Record {
             Acker { member: Ordinal(0), pod_uid: "p".to_owned(), boot_id: "b".to_owned(), incarnation: Incarnation(4) },
             Acker { member: Ordinal(0), pod_uid: "p".to_owned(), boot_id: "b".to_owned(), incarnation: Incarnation(5) },
         ],
-        transition: Some(Transition {
-            kind: TransitionKind::Failover,
-            step: Step::Promoting,
-            from: Some(Ordinal(1)),
-            to: Some(Ordinal(2)),
-            target: Some("0-17-4711,1-2-3".parse().unwrap()),
+        transition: Some(Transition::Promoting {
+            what: Promotion::Failover { from: Ordinal(2) },
+            to: Ordinal(1),
+            required: "0-17-4711,1-2-3".parse().unwrap(),
         }),
     }
 }
@@ -36,14 +34,9 @@ fn there_and_back(record: &Record) -> Record {
 fn nothing_is_lost_between_record_and_status() {
     assert_eq!(there_and_back(&full()), full());
     assert_eq!(there_and_back(&Record::default()), Record::default());
-    for durability in [Durability::Enforced, Durability::CatchingUp, Durability::Degraded, Durability::Async] {
-        for kind in [TransitionKind::Initialise, TransitionKind::Failover, TransitionKind::Resume] {
-            for step in [Step::Decided, Step::Promoting] {
-                let transition = Transition { kind, step, from: None, to: None, target: None };
-                let record = Record { durability, transition: Some(transition), ..full() };
-                assert_eq!(there_and_back(&record), record);
-            }
-        }
+    for durability in Durability::ALL {
+        let record = Record { durability, transition: None, ..full() };
+        assert_eq!(there_and_back(&record), record);
     }
     assert_eq!(read("shop", None).unwrap(), Record::default());
 }
@@ -61,7 +54,8 @@ fn what_a_newer_operator_wrote_is_not_guessed_at() {
     let mut status = ClusterStatus::default();
     write("shop", &full(), &mut status, Timestamp::UNIX_EPOCH);
     status.durability = Some(status::Durability::Unknown("Quorum".to_owned()));
-    assert_eq!(read("shop", Some(&status)).unwrap_err().field, "durability");
+    let error = read("shop", Some(&status)).unwrap_err();
+    assert_eq!(error, unknown("durability", "Quorum"));
     status.durability = None;
     status.current_primary = Some("other-1".to_owned());
     assert!(read("shop", Some(&status)).unwrap_err().to_string().contains("other-1"));
@@ -82,15 +76,10 @@ fn times_tell_since_when() {
 
 /// What is announced or under way, and the status that tells it, word for word as the release before wrote it.
 fn golden() -> Vec<(Record, serde_json::Value)> {
-    let transition = |kind, step, from: Option<u8>, to: Option<u8>, target: Option<&str>| Transition {
-        kind,
-        step,
-        from: from.map(Ordinal),
-        to: to.map(Ordinal),
-        target: target.map(|target| target.parse().unwrap()),
-    };
-    let (initialise, failover, resume) = (TransitionKind::Initialise, TransitionKind::Failover, TransitionKind::Resume);
-    let (decided, promoting) = (Step::Decided, Step::Promoting);
+    let end = |gtid: &str| Some(gtid.parse().unwrap());
+    let promoting =
+        |what, to, required: &str| Transition::Promoting { what, to: Ordinal(to), required: required.parse().unwrap() };
+    let from = Ordinal(0);
     let record = |primary: Option<u8>, transition| Record {
         data_uid: Some(DataUid("0b6f".to_owned())),
         term: Term(9),
@@ -114,29 +103,29 @@ fn golden() -> Vec<(Record, serde_json::Value)> {
     };
     vec![
         (
-            record(None, transition(initialise, decided, None, Some(1), None)),
+            record(None, Transition::Initialise { first: Ordinal(1) }),
             status(None, json!({"kind": "Initialise", "step": "Decided", "to": "shop-1"})),
         ),
         (
-            record(Some(1), transition(initialise, promoting, None, Some(1), Some(""))),
+            record(Some(1), promoting(Promotion::Initialise, 1, "")),
             status(
                 Some("shop-1"),
                 json!({"kind": "Initialise", "step": "Promoting", "to": "shop-1", "targetGtid": ""}),
             ),
         ),
         (
-            record(Some(0), transition(failover, decided, Some(0), None, None)),
+            record(Some(0), Transition::Failover { from, logs_end: None }),
             status(Some("shop-0"), json!({"kind": "Failover", "name": "shop-9", "step": "Decided", "from": "shop-0"})),
         ),
         (
-            record(Some(0), transition(failover, decided, Some(0), None, Some("0-17-12"))),
+            record(Some(0), Transition::Failover { from, logs_end: end("0-17-12") }),
             status(
                 Some("shop-0"),
                 json!({"kind": "Failover", "name": "shop-9", "step": "Decided", "from": "shop-0", "targetGtid": "0-17-12"}),
             ),
         ),
         (
-            record(Some(2), transition(failover, promoting, Some(0), Some(2), Some("0-17-12,1-2-3"))),
+            record(Some(2), promoting(Promotion::Failover { from }, 2, "0-17-12,1-2-3")),
             status(
                 Some("shop-2"),
                 json!({"kind": "Failover", "name": "shop-7", "step": "Promoting", "from": "shop-0", "to": "shop-2",
@@ -144,15 +133,15 @@ fn golden() -> Vec<(Record, serde_json::Value)> {
             ),
         ),
         (
-            record(Some(0), transition(resume, decided, Some(0), None, None)),
+            record(Some(0), Transition::Resume { from, logs_end: None }),
             status(Some("shop-0"), json!({"kind": "Resume", "step": "Decided", "from": "shop-0"})),
         ),
         (
-            record(Some(0), transition(resume, decided, Some(0), None, Some(""))),
+            record(Some(0), Transition::Resume { from, logs_end: end("") }),
             status(Some("shop-0"), json!({"kind": "Resume", "step": "Decided", "from": "shop-0", "targetGtid": ""})),
         ),
         (
-            record(Some(0), transition(resume, promoting, Some(0), Some(0), Some("0-17-12"))),
+            record(Some(0), promoting(Promotion::Resume, 0, "0-17-12")),
             status(
                 Some("shop-0"),
                 json!({"kind": "Resume", "step": "Promoting", "from": "shop-0", "to": "shop-0", "targetGtid": "0-17-12"}),
@@ -170,4 +159,63 @@ fn every_state_of_a_transition_has_the_words_of_the_release_before() {
         let told: ClusterStatus = serde_json::from_value(words).unwrap();
         assert_eq!(read("shop", Some(&told)).unwrap(), record);
     }
+}
+
+/// The golden status of `kind` and `step`, changed by `edit`, is refused because of `field`, and the remedy is told.
+#[track_caller]
+fn is_refused((kind, step): (&str, &str), edit: impl Fn(&mut serde_json::Value), field: &str, remedy: &str) {
+    let mut edited = 0;
+    for (_, mut words) in golden() {
+        if words["transition"]["kind"] == kind && words["transition"]["step"] == step {
+            edit(&mut words);
+            let error = read("shop", Some(&serde_json::from_value(words).unwrap())).unwrap_err().to_string();
+            assert!(error.contains(&format!("status.{field} is ")) && error.contains(remedy), "{error}");
+            edited += 1;
+        }
+    }
+    assert!(edited > 0, "no golden status is {kind} {step}");
+}
+
+const PUT_BACK: &str = "put back the status as the operator wrote it";
+
+fn without(field: &str) -> impl Fn(&mut serde_json::Value) {
+    let pointer = field.rsplit_once('.').map_or(String::new(), |(parent, _)| format!("/{parent}"));
+    let name = field.rsplit('.').next().unwrap().to_owned();
+    move |words| assert!(words.pointer_mut(&pointer).unwrap().as_object_mut().unwrap().remove(&name).is_some())
+}
+
+#[test]
+fn words_of_a_transition_that_this_version_does_not_know_are_refused() {
+    for state in [("Failover", "Decided"), ("Failover", "Promoting"), ("Resume", "Decided"), ("Initialise", "Decided")]
+    {
+        let kind = |words: &mut serde_json::Value| words["transition"]["kind"] = json!("Switchover");
+        is_refused(state, kind, "transition.kind", "\"Switchover\", which this version does not know");
+        let step = |words: &mut serde_json::Value| words["transition"]["step"] = json!("Draining");
+        is_refused(state, step, "transition.step", "run that version");
+        let gtid = |words: &mut serde_json::Value| words["transition"]["targetGtid"] = json!("all");
+        is_refused(state, gtid, "transition.targetGtid", "run that version");
+    }
+}
+
+#[test]
+fn a_transition_without_what_its_step_needs_is_refused() {
+    for kind in ["Initialise", "Failover", "Resume"] {
+        for field in ["transition.targetGtid", "transition.to", "currentPrimary"] {
+            is_refused((kind, "Promoting"), without(field), field, PUT_BACK);
+        }
+    }
+    for state in [("Failover", "Decided"), ("Failover", "Promoting"), ("Resume", "Decided"), ("Resume", "Promoting")] {
+        is_refused(state, without("transition.from"), "transition.from", PUT_BACK);
+    }
+    is_refused(("Initialise", "Decided"), without("transition.to"), "transition.to", PUT_BACK);
+}
+
+#[test]
+fn a_transition_that_contradicts_the_primary_is_refused() {
+    for kind in ["Initialise", "Failover", "Resume"] {
+        let to = |words: &mut serde_json::Value| words["transition"]["to"] = json!("shop-3");
+        is_refused((kind, "Promoting"), to, "transition.to", "status.currentPrimary is shop-");
+    }
+    let from = |words: &mut serde_json::Value| words["transition"]["from"] = json!("shop-3");
+    is_refused(("Resume", "Promoting"), from, "transition.from", PUT_BACK);
 }

@@ -97,3 +97,59 @@ fn another_object_of_that_name_is_none() {
     other.metadata.uid = Some("u-2".to_owned());
     assert!(matches!(store.read(Ok(Some(Box::new(other))), Millis(6)), Err(StoreError::Gone { .. })));
 }
+
+/// Transitions that no operator of this release writes.
+fn unreadable() -> Vec<serde_json::Value> {
+    let started = "2026-11-22T11:00:00.100000Z";
+    let transition =
+        |kind: &str, step: &str| serde_json::json!({"kind": kind, "step": step, "term": 7, "startedAt": started});
+    let mut without_position = transition("Failover", "Promoting");
+    (without_position["from"], without_position["to"]) = ("shop-1".into(), "shop-0".into());
+    vec![
+        transition("Switchover", "Decided"),
+        transition("Failover", "Draining"),
+        transition("Failover", "Decided"),
+        transition("Resume", "Decided"),
+        transition("Failover", "Promoting"),
+        without_position,
+    ]
+}
+
+fn edited(term: u64, transition: &serde_json::Value) -> ReplicationCluster {
+    let mut edited = object(&at(term), "12");
+    edited.status.as_mut().unwrap().transition = Some(serde_json::from_value(transition.clone()).unwrap());
+    edited
+}
+
+#[test]
+fn a_transition_that_cannot_be_read_is_overwritten_by_the_leader_that_wrote_the_record() {
+    for transition in unreadable() {
+        for term in [4, 7] {
+            let mut store = leading();
+            store.shown(&edited(term, &transition));
+            assert!(!store.is_certain());
+            store.poll(Millis(5)).unwrap();
+            let read = store.read(Ok(Some(Box::new(edited(term, &transition)))), Millis(6));
+            assert_eq!(read, Ok(Found::Overwritten), "{transition}");
+            assert_eq!((store.record(), store.my_term()), (&at(7), None), "to be written under a new term");
+        }
+    }
+}
+
+#[test]
+fn a_transition_that_cannot_be_read_is_nothing_to_go_on_from() {
+    for transition in unreadable() {
+        assert!(StatusStore::open(edited(7, &transition)).is_err(), "{transition}");
+        let mut another_leaders = leading();
+        another_leaders.doubt();
+        another_leaders.poll(Millis(5)).unwrap();
+        let mut not_begun = StatusStore::open(object(&at(7), "11")).unwrap();
+        not_begun.doubt();
+        not_begun.poll(Millis(5)).unwrap();
+        for (mut store, term) in [(another_leaders, 8), (not_begun, 7)] {
+            let read = store.read(Ok(Some(Box::new(edited(term, &transition)))), Millis(6));
+            assert!(matches!(read, Err(StoreError::Record(_))), "{read:?}");
+            assert_eq!((store.record(), store.is_certain()), (&at(7), false), "nothing is decided");
+        }
+    }
+}

@@ -1,19 +1,20 @@
 use super::*;
 use crate::gtid::GtidPosition;
 use crate::orders::{Incarnation, Secret};
-use crate::topology::record::Transition;
+use crate::topology::record::{Promotion, Transition};
 
 fn at(text: &str) -> GtidPosition {
     text.parse().unwrap()
 }
 
 fn record(step: Option<Step>) -> Record {
-    let transition = step.map(|step| Transition {
-        kind: TransitionKind::Failover,
-        step,
-        from: Some(Ordinal(0)),
-        to: Some(Ordinal(1)),
-        target: None,
+    let transition = step.map(|step| match step {
+        Step::Decided => Transition::Failover { from: Ordinal(0), logs_end: None },
+        Step::Promoting => Transition::Promoting {
+            what: Promotion::Failover { from: Ordinal(0) },
+            to: Ordinal(1),
+            required: at("0-10-5007"),
+        },
     });
     let primary = if step == Some(Step::Decided) { 0 } else { 1 };
     Record { term: Term(8), promoted_in: Term(8), primary: Some(Ordinal(primary)), transition, ..Record::default() }

@@ -3,19 +3,12 @@
 use super::super::decide::{Act, decide};
 use super::super::member::samples::{cluster, dead, policy, record, running};
 use super::super::observation::{AgentSight, MemberView, Observation};
-use super::super::record::{Record, Step, Transition, TransitionKind};
+use super::super::record::{Record, Transition};
 use super::super::report::report;
 use crate::orders::{Mariadbd, Order, OrderError, Ordinal, Reason, Volume};
 
 fn under_way() -> Record {
-    let transition = Transition {
-        kind: TransitionKind::Initialise,
-        step: Step::Decided,
-        from: None,
-        to: Some(Ordinal(0)),
-        target: None,
-    };
-    Record { primary: None, transition: Some(transition), ..record() }
+    Record { primary: None, transition: Some(Transition::Initialise { first: Ordinal(0) }), ..record() }
 }
 
 fn initialised(mut member: MemberView) -> MemberView {
@@ -55,8 +48,7 @@ fn a_member_that_ends_after_its_init_is_started_again() {
 
 #[test]
 fn the_first_primary_is_chosen_again_when_it_is_no_member_any_more() {
-    let mut record = under_way();
-    record.transition.as_mut().unwrap().to = Some(Ordinal(4));
+    let record = Record { transition: Some(Transition::Initialise { first: Ordinal(4) }), ..under_way() };
     let seen = cluster(vec![initialised(running(0)), initialised(running(1))]);
     let decision = decide(&policy(2), &record, &seen);
     assert!(matches!(&decision.acts[..], [Act::Write { record, .. }] if record.primary == Some(Ordinal(0))));

@@ -2,7 +2,6 @@ use super::super::decide::{Act, decide};
 use super::super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record, replica, running};
 use super::super::observation::AgentSight;
 use super::super::policy::GivenUp;
-use super::super::record::Step;
 use super::*;
 use crate::orders::Volume;
 
@@ -116,9 +115,8 @@ fn a_primary_that_is_given_up_is_replaced_by_what_the_others_have() {
     let seen = cluster(vec![promoted(dead(0), Some(17)), ahead, away(2)]);
     assert!(written(&policy(3), &seen).unwrap_err().contains("missing: c-2"));
     let next = written(&wish, &seen).unwrap();
-    let transition = next.transition.clone().unwrap();
-    assert_eq!((transition.kind, transition.step), (TransitionKind::Failover, Step::Decided));
-    assert_eq!((transition.from, next.primary), (Some(Ordinal(2)), Some(Ordinal(2))));
+    assert_eq!(next.transition, Some(Transition::Failover { from: Ordinal(2), logs_end: None }));
+    assert_eq!(next.primary, Some(Ordinal(2)));
     assert_eq!((next.durability, next.ackers), (Durability::Enforced, vec![acker(1, 1)]));
     let down = cluster(vec![dead(0), acking(1), away(2)]);
     let told = written(&wish, &down).unwrap_err();
@@ -160,7 +158,5 @@ fn a_promotion_that_did_not_end_is_repeated_with_the_logs_read_first() {
     let mut half = promoted(primary(), Some(17));
     edit(&mut half, |view| view.read_only = true);
     let next = written(&policy(2), &cluster(vec![half, acking(1)])).unwrap();
-    let transition = next.transition.unwrap();
-    assert_eq!((transition.kind, transition.step), (TransitionKind::Resume, Step::Decided));
-    assert_eq!((transition.from, transition.target), (Some(Ordinal(0)), None));
+    assert_eq!(next.transition, Some(Transition::Resume { from: Ordinal(0), logs_end: None }));
 }

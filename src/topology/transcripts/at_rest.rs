@@ -83,5 +83,5 @@ fn a_new_leader_raises_the_term_before_anything_else() {
     story.written();
     assert_eq!((story.record.term, &story.record.transition), (Term(4), &None));
     story.written();
-    assert_eq!(story.record.transition.as_ref().unwrap().step, Step::Decided);
+    assert_eq!(story.record.transition.as_ref().unwrap().step(), Step::Decided);
 }

@@ -18,7 +18,7 @@ fn the_old_primary_is_not_started_again_while_a_candidate_may_still_turn_up() {
         member.agent = agent;
     }
     story.written();
-    assert_eq!(story.record.transition.map(|transition| transition.kind), Some(TransitionKind::Failover));
+    assert_eq!(story.record.transition.map(|transition| transition.kind()), Some(TransitionKind::Failover));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_primary_whose_logs_cannot_be_read_is_not_resumed_before_somebody_knows_what
     }
     story.seen.now = Millis(60_000);
     story.written();
-    assert_eq!(story.record.transition.as_ref().map(|transition| transition.kind), Some(TransitionKind::Resume));
+    assert_eq!(story.record.transition.as_ref().map(|transition| transition.kind()), Some(TransitionKind::Resume));
     story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "bin.index: not found".to_owned() });
     story.member(0).answered_at = Some(Millis(59_000));
     let decision = story.next();
@@ -63,7 +63,7 @@ fn a_primary_whose_logs_cannot_be_read_is_not_resumed_before_somebody_knows_what
     let back = Story::at_rest();
     story.seen.members[1..].clone_from_slice(&back.seen.members[1..]);
     assert!(story.written().contains("cannot be read"));
-    assert_eq!(story.record.transition.as_ref().map(|transition| transition.kind), Some(TransitionKind::Failover));
+    assert_eq!(story.record.transition.as_ref().map(|transition| transition.kind()), Some(TransitionKind::Failover));
     story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "bin.index: not found".to_owned() });
     story.freeze(1, "0-17-10", "0-17-10");
     story.freeze(2, "0-17-10", "0-17-10");
@@ -87,8 +87,8 @@ fn a_primary_that_starts_with_less_than_its_logs_held_is_not_promoted_again() {
 /// Member 0 is resumed, and its mariadbd has started with nothing of what its binary logs held.
 fn resumed_without_its_logs(began: Option<&str>) -> Story {
     let mut story = Story::at_rest().primary_dies();
-    let target = Some("0-17-12".parse().unwrap());
-    story.record.transition = Some(Transition::decided(TransitionKind::Resume, Ordinal(0), target));
+    let logs_end = Some("0-17-12".parse().unwrap());
+    story.record.transition = Some(Transition::Resume { from: Ordinal(0), logs_end });
     story.record.began = began.map(|began| began.parse().unwrap());
     *story.member(0) = running(0);
     story
@@ -107,7 +107,10 @@ fn a_primary_that_lost_its_logs_is_left_when_the_ackers_prove_everything() {
         assert!(story.next().blocked.unwrap().contains("put back what is missing in its datadir"));
         *story.member(2) = acking(2);
         assert!(story.written().contains("started without all that its binary logs held up to 0-17-12"));
-        assert_eq!(story.record.transition.as_ref().map(|transition| transition.kind), Some(TransitionKind::Failover));
+        assert_eq!(
+            story.record.transition.as_ref().map(|transition| transition.kind()),
+            Some(TransitionKind::Failover)
+        );
         story.fence("");
         story.freeze(1, "0-17-11", "0-17-11");
         story.freeze(2, "0-17-10", "0-17-10");
@@ -141,9 +144,8 @@ fn logs_that_were_put_back_are_read_again() {
 /// The old primary is started again because all others were held up, and has failed to start in time twice.
 fn resumed_because_all_were_held() -> Story {
     let mut story = Story::at_rest().primary_dies();
-    let (kind, from) = (TransitionKind::Resume, Ordinal(0));
-    let target = Some("0-17-20".parse().unwrap());
-    story.record.transition = Some(Transition::decided(kind, from, target));
+    let logs_end = Some("0-17-20".parse().unwrap());
+    story.record.transition = Some(Transition::Resume { from: Ordinal(0), logs_end });
     for member in &mut story.seen.members[1..] {
         member.stumbled = true;
         edit(member, |view| view.slave.as_mut().unwrap().io_position = "0-17-20".parse().unwrap());
@@ -171,7 +173,7 @@ fn a_recovery_is_waited_for_as_long_as_everybody_else_is_held_up() {
     );
     edit(story.member(2), |view| view.binlog_position = "0-17-20".parse().unwrap());
     assert!(story.written().contains("member 0 does not start"), "member 2 came free");
-    assert_eq!(story.record.transition.as_ref().unwrap().kind, TransitionKind::Failover);
+    assert_eq!(story.record.transition.as_ref().unwrap().kind(), TransitionKind::Failover);
 }
 
 #[test]
@@ -187,7 +189,7 @@ fn a_member_that_is_ahead_of_a_resumed_primary_is_waited_for_while_its_agent_is_
     assert!(blocked.contains("member 1 has transactions that member 0 lost") && blocked.contains("c-1"), "{blocked}");
     story.member(1).agent = Story::at_rest().member(1).agent.clone();
     assert!(story.written().contains("member 1 has transactions"), "now it can be frozen");
-    assert_eq!(story.record.transition.as_ref().unwrap().kind, TransitionKind::Failover);
+    assert_eq!(story.record.transition.as_ref().unwrap().kind(), TransitionKind::Failover);
 }
 
 #[test]
