@@ -1,11 +1,18 @@
-//! What the operator records about a cluster. Written when state changes, not when positions do.
+//! What the operator records about a cluster. Written when state changes, not when positions do. What this version does not
+//! know in it, words and keys, is written back as it was read.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::words::words;
 use crate::orders::{DataUid, Incarnation, Term};
+
+/// Keys that this version does not know.
+pub type UnknownKeys = BTreeMap<String, Value>;
 
 /// What the operator recorded about the cluster. It is the truth after a crash of the operator: do not edit it.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -66,6 +73,9 @@ pub struct ClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
+    /// Keys of a newer operator: they are kept as long as what they belong to.
+    #[serde(flatten)]
+    pub unknown: UnknownKeys,
 }
 
 words! {
@@ -120,6 +130,9 @@ pub struct Acker {
     /// Number of its mariadbd's run, as counted on its volume.
     #[schemars(with = "i64")]
     pub incarnation: Incarnation,
+    /// Keys of a newer operator: they are kept as long as what they belong to.
+    #[serde(flatten)]
+    pub unknown: UnknownKeys,
 }
 
 /// A transition in progress.
@@ -147,6 +160,9 @@ pub struct Transition {
     pub target_gtid: Option<String>,
     /// When it began.
     pub started_at: MicroTime,
+    /// Keys of a newer operator: they are kept as long as what they belong to.
+    #[serde(flatten)]
+    pub unknown: UnknownKeys,
 }
 
 /// One member.
@@ -178,6 +194,9 @@ pub struct MemberStatus {
     /// Version of its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// Keys of a newer operator: they are kept as long as what they belong to.
+    #[serde(flatten)]
+    pub unknown: UnknownKeys,
 }
 
 /// The conditions of a ReplicationCluster.
@@ -242,6 +261,7 @@ mod tests {
                 pod_uid: "7d3e".to_owned(),
                 boot_id: "91ac".to_owned(),
                 incarnation: Incarnation(4),
+                unknown: UnknownKeys::new(),
             }],
             ..ClusterStatus::default()
         };

@@ -120,6 +120,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_api_server_keeps_keys_of_a_newer_operator() {
+        let crds = definitions();
+        let clusters = crds.iter().find(|crd| crd.spec.names.kind == "ReplicationCluster").unwrap();
+        let schema = serde_json::to_value(&clusters.spec.versions[0].schema).unwrap();
+        let status = &schema["openAPIV3Schema"]["properties"]["status"];
+        let fields = &status["properties"];
+        for place in [status, &fields["transition"], &fields["ackers"]["items"], &fields["members"]["items"]] {
+            assert_eq!(place["x-kubernetes-preserve-unknown-fields"], true, "{place}");
+        }
+    }
+
     fn find_silent_fields(schema: &Value, path: &str, silent: &mut Vec<String>) {
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");

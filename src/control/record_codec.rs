@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::timeline::promotion_term;
 use crate::api::failover::record_name;
-use crate::api::status::{self, BeganAt, ClusterStatus};
+use crate::api::status::{self, BeganAt, ClusterStatus, UnknownKeys};
 use crate::api::validate::{member_name, member_ordinal};
 use crate::gtid::GtidPosition;
 use crate::orders::{Ordinal, Term};
@@ -80,13 +80,24 @@ pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Ti
     status.promoted_in = (*promoted_in != Term::default()).then_some(*promoted_in);
     status.began_at_gtid = began.as_ref().map(|position| BeganAt { term: *promoted_in, gtid: position.to_string() });
     status.durability = Some(write_durability(*durability));
-    status.ackers = ackers.iter().map(|acker| write_acker(cluster, acker)).collect();
+    let before = std::mem::take(&mut status.ackers);
+    status.ackers = ackers.iter().map(|acker| write_acker(cluster, acker, &before)).collect();
     let before = status.transition.take();
     status.transition = transition.as_ref().map(|transition| {
-        let same = before.filter(|before| before.kind == write_kind(transition.kind()));
-        let started_at = same.map_or(MicroTime(now), |before| before.started_at);
-        write_transition(cluster, record, transition, started_at)
+        let mut next = write_transition(cluster, record, transition, MicroTime(now));
+        let same_kind = before.filter(|before| before.kind == next.kind);
+        next.started_at = same_kind.as_ref().map_or(next.started_at, |before| before.started_at.clone());
+        next.unknown =
+            same_kind.filter(|before| goes_on(before, &next)).map(|before| before.unknown).unwrap_or_default();
+        next
     });
+}
+
+/// True when `next` is the transition of `before`, of the same kind, and not a new one: away from the same primary, and not behind
+/// the point of no return again.
+fn goes_on(before: &status::Transition, next: &status::Transition) -> bool {
+    let promoting = step_word(Step::Promoting);
+    before.from == next.from && (before.step != promoting || next.step == promoting)
 }
 
 /// An earlier release keeps what it does not know and writes a new `promotedIn` beside it: then it says nothing.
@@ -128,7 +139,7 @@ fn write_durability(durability: Durability) -> status::Durability {
 }
 
 fn read_acker(cluster: &str, acker: &status::Acker) -> Result<Acker, RecordError> {
-    let status::Acker { member, pod_uid, boot_id, incarnation } = acker;
+    let status::Acker { member, pod_uid, boot_id, incarnation, unknown: _ } = acker;
     Ok(Acker {
         member: ordinal(cluster, "ackers", member)?,
         pod_uid: pod_uid.clone(),
@@ -137,13 +148,16 @@ fn read_acker(cluster: &str, acker: &status::Acker) -> Result<Acker, RecordError
     })
 }
 
-fn write_acker(cluster: &str, acker: &Acker) -> status::Acker {
+/// An entry as it stands in `before`, or a new one.
+fn write_acker(cluster: &str, acker: &Acker, before: &[status::Acker]) -> status::Acker {
+    let same = before.iter().find(|before| read_acker(cluster, before).as_ref() == Ok(acker));
     let Acker { member, pod_uid, boot_id, incarnation } = acker;
     status::Acker {
         member: member_name(cluster, *member),
         pod_uid: pod_uid.clone(),
         boot_id: boot_id.clone(),
         incarnation: *incarnation,
+        unknown: same.map(|same| same.unknown.clone()).unwrap_or_default(),
     }
 }
 
@@ -209,6 +223,7 @@ fn write_transition(
         to: name(transition.to()),
         target_gtid: position.map(ToString::to_string),
         started_at,
+        unknown: UnknownKeys::new(),
     }
 }
 

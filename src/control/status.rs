@@ -41,20 +41,24 @@ pub fn compose(status: &mut ClusterStatus, report: &Report, scene: &Scene<'_>) {
     status.managed_by = Some(scene.manager.to_owned());
     status.member_count = Some(cluster.spec.members.into());
     status.selector = Some(labels::selector_text(&cluster.name));
-    status.members = report.members.iter().map(|member| self::member(member, scene)).collect();
+    let before = std::mem::take(&mut status.members);
+    status.members = report.members.iter().map(|member| self::member(member, scene, &before)).collect();
     let ready = report.members.iter().filter(|member| member.state == MemberState::Ready).count();
     status.ready_members = i32::try_from(ready).ok();
     let conditions = report.conditions.iter().map(|wanted| self::condition(wanted, status, scene)).collect();
     status.conditions = conditions;
 }
 
-fn member(report: &MemberReport, scene: &Scene<'_>) -> MemberStatus {
+fn member(report: &MemberReport, scene: &Scene<'_>, before: &[MemberStatus]) -> MemberStatus {
     let MemberReport { ordinal, role, state, reason, message, lag_s } = report;
     let index = usize::from(ordinal.0);
     let pod = scene.pods.get(index).copied().flatten();
     let agent = scene.members.get(index).and_then(MemberView::state);
+    let name = member_name(&scene.desired.cluster.name, *ordinal);
+    let same = before.iter().find(|before| before.name == name);
     let mut told = MemberStatus {
-        name: member_name(&scene.desired.cluster.name, *ordinal),
+        unknown: same.map(|same| same.unknown.clone()).unwrap_or_default(),
+        name,
         role: Some(role_word(*role).to_owned()),
         state: state.to_string(),
         reason: reason.map(|reason| reason.to_string()),

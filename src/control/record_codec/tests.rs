@@ -219,3 +219,52 @@ fn a_transition_that_contradicts_the_primary_is_refused() {
     let from = |words: &mut serde_json::Value| words["transition"]["from"] = json!("shop-3");
     is_refused(("Resume", "Promoting"), from, "transition.from", PUT_BACK);
 }
+
+/// A status as a newer release may write it: with a key of its own in every place.
+fn newer() -> ClusterStatus {
+    let mut status = ClusterStatus::default();
+    write("shop", &full(), &mut status, Timestamp::UNIX_EPOCH);
+    let mut words = serde_json::to_value(&status).unwrap();
+    words["quorum"] = json!({"wanted": 2});
+    words["transition"]["deadline"] = json!("12s");
+    words["ackers"][0]["slot"] = json!("a");
+    words["ackers"][1]["slot"] = json!("b");
+    serde_json::from_value(words).unwrap()
+}
+
+fn rewritten(record: &Record) -> serde_json::Value {
+    let mut status = newer();
+    write("shop", record, &mut status, Timestamp::UNIX_EPOCH);
+    serde_json::to_value(&status).unwrap()
+}
+
+#[test]
+fn keys_of_a_newer_release_are_written_back() {
+    assert_eq!(read("shop", Some(&newer())).unwrap(), full());
+    let mut next = Record { term: Term(10), durability: Durability::Degraded, ..full() };
+    next.ackers.insert(0, Acker { incarnation: Incarnation(6), ..next.ackers[0].clone() });
+    let words = rewritten(&next);
+    assert_eq!((&words["term"], &words["quorum"]), (&json!(10), &json!({"wanted": 2})));
+    assert_eq!(words["transition"]["deadline"], "12s");
+    let slots: Vec<_> = words["ackers"].as_array().unwrap().iter().map(|acker| acker.get("slot")).collect();
+    assert_eq!(slots, [None, Some(&json!("a")), Some(&json!("b"))], "a new run has none");
+}
+
+#[test]
+fn keys_of_a_newer_release_go_with_what_they_belong_to() {
+    let mut next = Record { transition: None, ..full() };
+    next.ackers.remove(0);
+    let words = rewritten(&next);
+    assert_eq!(words.get("transition"), None);
+    assert_eq!(
+        words["ackers"],
+        json!([{"member": "shop-0", "podUID": "p", "bootID": "b", "incarnation": 5, "slot": "b"}])
+    );
+    assert_eq!(words["quorum"], json!({"wanted": 2}));
+    let from = |ordinal| Transition::Failover { from: Ordinal(ordinal), logs_end: None };
+    let resume = Transition::Resume { from: Ordinal(2), logs_end: None };
+    for another in [from(1), from(2), resume] {
+        let words = rewritten(&Record { transition: Some(another.clone()), ..full() });
+        assert_eq!(words["transition"].get("deadline"), None, "{another:?} is another transition");
+    }
+}

@@ -135,3 +135,24 @@ fn a_member_without_a_pod_says_who_refuses_it() {
     let message = told.message.as_deref().unwrap();
     assert!(message.contains("exceeded quota: small") && message.contains("quota, policy or webhook"), "{message}");
 }
+
+#[test]
+fn keys_of_a_newer_operator_stay_with_their_member() {
+    let desired = desired();
+    let words = serde_json::json!({
+        "zones": 3,
+        "members": [
+            {"name": "shop-1", "state": "Ready", "zone": "b"},
+            {"name": "shop-7", "state": "Ready", "zone": "z"},
+        ],
+    });
+    let mut status: ClusterStatus = serde_json::from_value(words).unwrap();
+    compose(&mut status, &report(None), &scene(&desired, vec![None; 3], 10));
+    let told = serde_json::to_value(&status).unwrap();
+    let zones: Vec<_> = told["members"].as_array().unwrap().iter().map(|member| member.get("zone")).collect();
+    assert_eq!(zones, [None, Some(&serde_json::json!("b")), None]);
+    assert_eq!(told["zones"], 3);
+    let refusal = Refusal { reason: EventReason::RecordUnreadable, message: "m".to_owned() };
+    stand_still(&mut status, &refusal, Some(5), Timestamp::UNIX_EPOCH);
+    assert_eq!(serde_json::to_value(&status).unwrap()["members"], told["members"]);
+}
