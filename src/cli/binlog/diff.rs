@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{Output, files, range_text, say};
+use super::files;
+use super::output::{Output, range_text, say};
 use crate::binlog::{End, GtidSet, Keys};
 
 /// Arguments of `beachmaster binlog diff`.

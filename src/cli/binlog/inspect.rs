@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::files;
-use super::{Output, grouped, range_text, say};
+use super::output::{Output, grouped, range_text, say};
 use crate::binlog::{End, Event, EventHeader, Group, Inspection};
 
 /// Arguments of `beachmaster binlog inspect`.
