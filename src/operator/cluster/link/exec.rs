@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
 
-use super::{Stream, Transport};
+use super::transport::{Stream, Transport};
 use crate::control::pod::PodTarget;
 use crate::layout;
 

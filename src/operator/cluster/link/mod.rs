@@ -3,24 +3,25 @@
 //! [`Transport`] opens a stream (today by exec through the API server), [`session`](mod@session) speaks the protocol over
 //! one stream, [`Link`] keeps one open for as long as the pod exists. What an answer means is not decided here.
 
+mod channels;
 mod exec;
 mod lines;
 mod session;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use exec::ExecTransport;
+pub use transport::{Stream, Transport};
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
+use self::channels::Channels;
 use crate::control::effect::Command;
 use crate::control::input::{Input, LinkEvent};
 use crate::control::pod::PodTarget;
@@ -35,22 +36,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Orders must work again within 3 s after an agent was killed, and the kubelet takes one or two of them.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// One open stream. Dropping it closes it.
-pub struct Stream {
-    /// What the agent says.
-    pub up: Box<dyn AsyncRead + Send + Unpin>,
-    /// What it is told.
-    pub down: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Whatever must live as long as the stream.
-    pub guard: Box<dyn Send>,
-}
-
-/// A way to reach agents.
-pub trait Transport: Send + Sync {
-    /// Opens a stream to the agent in a pod.
-    fn open<'a>(&'a self, pod: &'a PodTarget) -> BoxFuture<'a, io::Result<Stream>>;
-}
-
 /// What the cluster task holds of a link.
 pub struct LinkHandle {
     /// Where orders go. They are dropped while no stream is open.
@@ -63,12 +48,8 @@ pub struct LinkHandle {
 
 /// Keeps a stream to one member open.
 pub struct Link {
-    ordinal: Ordinal,
     transport: Arc<dyn Transport>,
-    inputs: mpsc::UnboundedSender<Input>,
-    orders: mpsc::UnboundedReceiver<Command>,
-    pod: watch::Receiver<Option<PodTarget>>,
-    doubt: watch::Receiver<bool>,
+    channels: Channels,
 }
 
 impl Link {
@@ -82,35 +63,35 @@ impl Link {
         let (orders, received) = mpsc::unbounded_channel();
         let (pod, target) = watch::channel(None);
         let (doubt, doubted) = watch::channel(false);
-        let link = Self { ordinal, transport, inputs, orders: received, pod: target, doubt: doubted };
-        (link, LinkHandle { orders, pod, doubt })
+        let channels = Channels { ordinal, inputs, orders: received, pod: target, doubt: doubted };
+        (Self { transport, channels }, LinkHandle { orders, pod, doubt })
     }
 
     /// Works until the handle is dropped.
     pub async fn run(mut self) {
         // Until the pods have been looked at once, nobody knows whether there is one.
-        if self.pod.changed().await.is_err() {
+        if self.channels.pod.changed().await.is_err() {
             return;
         }
         let mut pause = FIRST_PAUSE;
         loop {
-            let Some(pod) = self.pod.borrow_and_update().clone() else {
-                self.tell(LinkEvent::Away { why: "there is no pod".to_owned() });
-                if self.pod.changed().await.is_err() {
+            let Some(pod) = self.channels.pod.borrow_and_update().clone() else {
+                self.channels.tell(LinkEvent::Away { why: "there is no pod".to_owned() });
+                if self.channels.pod.changed().await.is_err() {
                     return;
                 }
                 continue;
             };
             let (greeted, why) = self.hold(&pod).await;
-            debug!(member = %self.ordinal, pod = pod.name, %why, "no stream to the agent");
-            self.tell(LinkEvent::Away { why });
+            debug!(member = %self.channels.ordinal, pod = pod.name, %why, "no stream to the agent");
+            self.channels.tell(LinkEvent::Away { why });
             if greeted {
                 pause = FIRST_PAUSE;
                 continue;
             }
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-                changed = self.pod.changed() => match changed {
+                changed = self.channels.pod.changed() => match changed {
                     Ok(()) => pause = FIRST_PAUSE,
                     Err(_) => return,
                 },
@@ -120,19 +101,14 @@ impl Link {
 
     /// Opens a stream and holds it to its end: whether the agent had greeted, and why it ended.
     async fn hold(&mut self, pod: &PodTarget) -> (bool, String) {
-        let limit = if *self.doubt.borrow() { DOUBT_OPEN_LIMIT } else { OPEN_LIMIT };
+        let limit = if *self.channels.doubt.borrow() { DOUBT_OPEN_LIMIT } else { OPEN_LIMIT };
         let stream = match timeout(limit, self.transport.open(pod)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return (false, error.to_string()),
             Err(_) => return (false, format!("not opened within {limit:?}")),
         };
         // Orders from before this stream were reported as unanswered already.
-        while self.orders.try_recv().is_ok() {}
-        session::hold(self, pod, stream).await
-    }
-
-    fn tell(&self, event: LinkEvent) {
-        // A cluster task that has ended needs no news.
-        let _ = self.inputs.send(Input::Link { ordinal: self.ordinal, event });
+        while self.channels.orders.try_recv().is_ok() {}
+        session::hold(&mut self.channels, pod, stream).await
     }
 }

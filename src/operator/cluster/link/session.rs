@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
+use super::channels::Channels;
 use super::lines::Lines;
-use super::{Link, Stream};
+use super::transport::Stream;
 use crate::control::effect::Command;
 use crate::control::input::LinkEvent;
 use crate::control::pod::PodTarget;
@@ -49,7 +50,7 @@ impl AgentClock {
 }
 
 /// Holds one stream until it ends: whether the agent had greeted, and why it ended.
-pub(super) async fn hold(link: &mut Link, pod: &PodTarget, stream: Stream) -> (bool, String) {
+pub(super) async fn hold(link: &mut Channels, pod: &PodTarget, stream: Stream) -> (bool, String) {
     let Stream { up, down, guard: _guard } = stream;
     let mut lines = Lines::new(up);
     let state = match greeting(&mut lines, pod).await {
@@ -85,7 +86,7 @@ async fn greeting(
 }
 
 async fn converse(
-    link: &mut Link,
+    link: &mut Channels,
     pod: &PodTarget,
     mut lines: Lines<Box<dyn tokio::io::AsyncRead + Send + Unpin>>,
     mut down: Box<dyn AsyncWrite + Send + Unpin>,

@@ -1,7 +1,9 @@
 //! The link against an agent of a few lines, over in-process pipes.
 
+use std::io;
 use std::sync::Mutex;
 
+use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex, split};
 
 use super::*;
