@@ -1,9 +1,17 @@
 //! What people are told: conditions and one line for each member, derived from the same values decisions are made from.
 
 mod failover_ready;
+mod locks;
 mod nodes;
+mod primary;
+mod shown;
 mod upkeep;
 
+pub use self::shown::{Condition, MemberReport, Report, Role};
+
+use self::locks::unlock;
+use self::primary::{judge, unhealthy};
+use self::shown::condition;
 use super::ackers;
 use super::complaint::of_exit;
 use super::decision::{Act, Decision};
@@ -13,60 +21,11 @@ use super::outdated;
 use super::policy::Policy;
 use super::reasons::{MemberReason, MemberState, Reason};
 use super::record::{Record, TransitionKind};
-use super::verdict::{Verdict, verdict};
-use crate::orders::{Mariadbd, Order, Ordinal, SqlNotes, Volume};
+use crate::orders::{Mariadbd, Order, SqlNotes, Volume};
 use crate::time::Millis;
 
 /// An agent that says for this long that it gets in has tried meanwhile, in milliseconds.
 const AGENT_KNOWS_MS: u64 = 5_000;
-
-/// One condition, without its times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    /// A condition of the API, such as `Ready`.
-    pub kind: &'static str,
-    /// True, False or Unknown.
-    pub status: bool,
-    /// Why.
-    pub reason: Reason,
-    /// What is so and what to do about it.
-    pub message: String,
-}
-
-/// Role of a member as shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It is the recorded primary.
-    Primary,
-    /// Any other.
-    Replica,
-}
-
-/// One member as shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberReport {
-    /// Its number.
-    pub ordinal: Ordinal,
-    /// Its role.
-    pub role: Role,
-    /// How it is.
-    pub state: MemberState,
-    /// Why, when not ready.
-    pub reason: Option<MemberReason>,
-    /// What is wrong and what to do.
-    pub message: Option<String>,
-    /// Seconds behind the primary.
-    pub lag_s: Option<u64>,
-}
-
-/// Everything shown in the status besides the record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// In a fixed order.
-    pub conditions: Vec<Condition>,
-    /// One for each member.
-    pub members: Vec<MemberReport>,
-}
 
 /// Puts the report together. `stalled` is a reason outside this module (a spec that does not validate).
 #[must_use]
@@ -82,10 +41,6 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
         upkeep::storage(policy, seen),
     ];
     Report { conditions, members }
-}
-
-fn condition(kind: &'static str, status: bool, reason: Reason, message: impl Into<String>) -> Condition {
-    Condition { kind, status, reason, message: message.into() }
 }
 
 fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decision) -> Condition {
@@ -162,34 +117,6 @@ fn may_have_acker(record: &Record, seen: &Observation, primary: &MemberView) -> 
     let waits = now.semi_sync.wait_sessions > 0 && before.semi_sync.wait_sessions > 0;
     let stands = waits && now.binlog_position == before.binlog_position;
     now.semi_sync.clients > 0 && !stands && ackers::live(record, seen).any(refuses)
-}
-
-/// How to end a lock that a session holds.
-fn unlock(name: &str) -> String {
-    format!(
-        "let a backup end; `kubectl exec {name} -c mariadb -- mariadb -e 'KILL ID'` ends a session \
-         that was forgotten (`SHOW PROCESSLIST` tells more)"
-    )
-}
-
-/// What became of the primary.
-fn judge(policy: &Policy, seen: &Observation, primary: &MemberView) -> Verdict {
-    let others: Vec<&MemberView> = seen.members.iter().filter(|member| member.ordinal != primary.ordinal).collect();
-    let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
-    verdict(primary, host, &others)
-}
-
-/// The reason a verdict gives; none for a healthy primary.
-fn unhealthy(verdict: &Verdict) -> Option<Reason> {
-    match verdict {
-        Verdict::Healthy => None,
-        Verdict::Wedged { .. } => Some(Reason::PrimaryWedged),
-        Verdict::Dead { .. } => Some(Reason::PrimaryDead),
-        Verdict::Sick { .. } => Some(Reason::PrimarySick),
-        Verdict::Denied { .. } => Some(Reason::ProbeDenied),
-        Verdict::PathBroken => Some(Reason::PathBroken),
-        Verdict::Suspect { .. } => Some(Reason::PrimarySuspect),
-    }
 }
 
 fn misdirected(policy: &Policy, seen: &Observation, primary: &MemberView) -> String {

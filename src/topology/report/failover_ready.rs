@@ -10,7 +10,10 @@ use super::super::policy::Policy;
 use super::super::reasons::{MemberState, Reason};
 use super::super::record::{Durability, Record};
 use super::super::safety::{self, Rules};
-use super::{Condition, MemberReport, condition as told, judge, nodes, unhealthy, unlock, upkeep};
+use super::locks::unlock;
+use super::primary::{judge, unhealthy};
+use super::shown::{Condition, MemberReport, condition as told};
+use super::{nodes, upkeep};
 use crate::orders::Ordinal;
 
 /// A member that has not answered for so long is not vouched for, in milliseconds.

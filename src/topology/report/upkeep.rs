@@ -5,7 +5,7 @@ use super::super::observation::{MemberView, Observation};
 use super::super::policy::Policy;
 use super::super::reasons::Reason;
 use super::super::upkeep::{FULL_PERCENT, RESTORE_EVERY_MS};
-use super::{Condition, condition};
+use super::shown::{Condition, condition};
 
 /// Owned settings of a member that somebody changed.
 pub(super) fn drift(policy: &Policy, seen: &Observation, member: &MemberView) -> Option<(Reason, String)> {

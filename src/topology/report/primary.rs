@@ -1,0 +1,26 @@
+//! Whether the primary is healthy.
+
+use super::super::observation::{MemberView, Observation};
+use super::super::policy::Policy;
+use super::super::reasons::Reason;
+use super::super::verdict::{Verdict, verdict};
+
+/// What became of the primary.
+pub(super) fn judge(policy: &Policy, seen: &Observation, primary: &MemberView) -> Verdict {
+    let others: Vec<&MemberView> = seen.members.iter().filter(|member| member.ordinal != primary.ordinal).collect();
+    let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
+    verdict(primary, host, &others)
+}
+
+/// The reason a verdict gives; none for a healthy primary.
+pub(super) fn unhealthy(verdict: &Verdict) -> Option<Reason> {
+    match verdict {
+        Verdict::Healthy => None,
+        Verdict::Wedged { .. } => Some(Reason::PrimaryWedged),
+        Verdict::Dead { .. } => Some(Reason::PrimaryDead),
+        Verdict::Sick { .. } => Some(Reason::PrimarySick),
+        Verdict::Denied { .. } => Some(Reason::ProbeDenied),
+        Verdict::PathBroken => Some(Reason::PathBroken),
+        Verdict::Suspect { .. } => Some(Reason::PrimarySuspect),
+    }
+}
