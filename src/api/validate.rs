@@ -1,6 +1,7 @@
 //! From the raw ReplicationCluster to values that mean what they say. What CEL refuses on the API server is refused here
 //! again, because objects may be older than a rule; and what CEL cannot see is refused here only.
 
+mod invalid;
 mod my_cnf;
 mod quantity;
 mod template;
@@ -10,8 +11,8 @@ use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
-use thiserror::Error;
 
+pub use self::invalid::Invalid;
 pub use self::my_cnf::MyCnf;
 pub use self::template::Template;
 use super::cluster::{
@@ -21,24 +22,6 @@ use super::cluster::{
 use super::duration::DurationText;
 use crate::layout::MAX_MEMBERS;
 use crate::orders::Ordinal;
-
-/// A spec that cannot be used: which field, what is wrong with it, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{field}: {problem}; {remedy}")]
-pub struct Invalid {
-    /// Path of the field.
-    pub field: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-impl Invalid {
-    fn new(field: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { field: field.into(), problem: problem.into(), remedy: remedy.into() }
-    }
-}
 
 /// A cluster whose spec can be used.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! `spec.myCnf`, line by line.
 
-use super::Invalid;
+use super::invalid::Invalid;
 use crate::api::owned::{self, Fate, Line};
 
 /// Options that users set, and lines of theirs that are not used.

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::Invalid;
+use super::invalid::Invalid;
 use crate::api::template::{PodMetadata, PodSettings, PodTemplate};
 use crate::layout;
 
