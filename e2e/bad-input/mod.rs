@@ -2,25 +2,21 @@
 //!
 //! What only shows when pods start is tried beside a healthy cluster that must not suffer.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::harness::cluster::{Cluster, Status};
+use crate::harness::cluster::Cluster;
 use crate::harness::failover::Watch;
 use crate::harness::pods::Load;
 use crate::harness::stage::Stage;
-use crate::harness::wait;
 
 mod objects;
 mod refusals;
+mod shown;
 mod volumes;
 
 use refusals::Refusal;
-
-/// The kubelet reports a failed pull after some seconds, an event of the provisioner likewise.
-const SHOWN_LIMIT: Duration = Duration::from_secs(60);
+use shown::shown;
 
 /// Runs it.
 ///
@@ -68,29 +64,6 @@ async fn secret_that_does_not_exist(stage: &Stage) -> Result<String> {
     let manifest = Cluster::manifest("no-secret", &stage.settings.mariadb_image, spec);
     let cluster = Cluster::apply(&stage.kube, &manifest).await?;
     shown(&cluster, &["SecretNotFound", "no-such-secret", "create the Secret"]).await
-}
-
-/// Waits until a condition or a member's line says all of these words; a reader of `kubectl describe` sees it there.
-async fn shown(cluster: &Cluster, words: &[&str]) -> Result<String> {
-    wait::until(&format!("{} says what is wrong", cluster.name), SHOWN_LIMIT, async || {
-        let status = cluster.status().await?;
-        find(&status, words)
-            .with_context(|| format!("conditions: {:?}, members: {:?}", status.conditions, status.members))
-    })
-    .await
-}
-
-fn find(status: &Status, words: &[&str]) -> Option<String> {
-    let conditions = status.conditions.iter().map(|told| format!("{} {}: {}", told.kind, told.reason, told.message));
-    let members = status.members.iter().map(|told| {
-        format!(
-            "{} {}: {}",
-            told.name,
-            told.reason.as_deref().unwrap_or_default(),
-            told.message.as_deref().unwrap_or_default()
-        )
-    });
-    conditions.chain(members).find(|text| words.iter().all(|word| text.contains(word)))
 }
 
 /// The healthy cluster survives the death of its primary while the broken ones are there.

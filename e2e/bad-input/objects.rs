@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::shown;
+use super::shown::shown;
 use crate::harness::cluster::Cluster;
 use crate::harness::stage::Stage;
 use crate::harness::wait;

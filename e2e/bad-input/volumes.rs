@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::shown;
+use super::shown::shown;
 use crate::harness::cluster::{API_VERSION, Cluster, KIND};
 use crate::harness::kube::Kube;
 use crate::harness::stage::Stage;
