@@ -30,7 +30,7 @@ use crate::topology::ackers;
 use crate::topology::decide::{Act, Decision, decide_with};
 use crate::topology::observation::{MemberView, Observation};
 use crate::topology::outdated;
-use crate::topology::record::Record;
+use crate::topology::record::{Durability, Record};
 use crate::topology::safety::Rules;
 
 /// A decision is taken at least this often, for what changes by the mere passing of time.
@@ -99,6 +99,8 @@ pub struct Cluster {
     no_acker_since: Option<Millis>,
     transition_seen: Option<Millis>,
     routed_at: Option<Millis>,
+    /// Why NAME-primary was not read or written last.
+    service_error: Option<ServiceError>,
     people_at: Option<Millis>,
     /// That write failed: the next one is not hurried.
     people_failed: bool,
@@ -134,6 +136,7 @@ impl Cluster {
             no_acker_since: None,
             transition_seen: None,
             routed_at: None,
+            service_error: None,
             people_at: None,
             people_failed: false,
             read_at: None,
@@ -248,8 +251,9 @@ impl Cluster {
 
     fn service_goes_on(&mut self, step: Result<ServiceStep, ServiceError>, now: Millis) {
         match step {
-            Ok(ServiceStep::Nothing) => {}
+            Ok(ServiceStep::Nothing) => self.service_error = None,
             Ok(ServiceStep::Leads) => {
+                self.service_error = None;
                 self.routed_at = Some(now);
                 if let Some(milestone) = self.timeline.routed(now) {
                     self.telemetry.milestone(self.store.record().term, &milestone, "");
@@ -259,8 +263,12 @@ impl Cluster {
         }
     }
 
-    fn not_led(&self, error: &ServiceError) {
-        warn!(cluster = %self.desired.cluster, %error, "NAME-primary was not written; it is tried again");
+    /// Said once, not at every try.
+    fn not_led(&mut self, error: &ServiceError) {
+        if self.service_error.as_ref() != Some(error) {
+            warn!(cluster = %self.desired.cluster, %error, "NAME-primary is not read or written; it is tried again");
+            self.service_error = Some(error.clone());
+        }
     }
 
     /// Takes up what an earlier leader left, once it is known where clients are led: the record as it stands.
@@ -286,6 +294,10 @@ impl Cluster {
             return;
         }
         let decision = decide_with(self.rules, &self.desired.policy, self.store.record(), &seen);
+        if self.store.record().durability != Durability::Enforced {
+            // What comes in from now on counts, also while the write that says `Enforced` is under way.
+            self.members.forget_weakness();
+        }
         self.telemetry.decided(self.store.record(), &decision, at.now);
         match decision.acts.first() {
             Some(Act::Write { record, why }) => self.write(record, why, &seen, &decision, at),
@@ -316,6 +328,7 @@ impl Cluster {
             routed_in: self.service.routed_in(record.term),
             now,
             no_acker_since: None,
+            status_since: self.store.since(),
             my_term: self.store.my_term(),
             fresh_uid: fresh.uid,
             fresh_login: self.login.get_or_insert(fresh.login).clone(),
@@ -332,7 +345,7 @@ impl Cluster {
             self.transition_seen = Some(now);
         }
         let eager = self.transition_seen.is_some_and(|at| now.since(at) < EAGER_AFTER_MS);
-        self.members.watch_closely(eager);
+        self.members.watch_closely(eager, !self.mistakes.never_in_doubt);
         seen
     }
 

@@ -8,6 +8,7 @@ use crate::orders::{
     AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
 };
 use crate::time::Millis;
+use crate::topology::ackers;
 use crate::topology::member_progress::{MemberProgress, is_fit_again};
 use crate::topology::observation::{AgentSight, Maintained, MemberView, NewConnection, PodView, ServerSight};
 
@@ -47,6 +48,8 @@ pub struct Member {
     runs: Option<(Incarnation, Millis)>,
     absent: Option<Trouble>,
     troubled_since: Option<Millis>,
+    weakened: Option<String>,
+    heard_at: Option<Millis>,
     answered_at: Option<Millis>,
     dead_since: Option<Millis>,
     died: Option<(Incarnation, Millis)>,
@@ -93,6 +96,8 @@ impl Member {
             new_connection: self.new_connection.clone(),
             running_since: self.runs.map(|(_, since)| since),
             dead_since: self.dead_since,
+            weakened: self.weakened.clone(),
+            heard_at: self.heard_at,
             answered_at: self.answered_at,
             busy: self.busy(now),
             resting: self.flight.is_none(),
@@ -282,6 +287,7 @@ impl Member {
             self.dead_since = None;
         }
         self.agent = AgentSight::Present(Box::new(state));
+        self.heard_at = Some(now);
         news
     }
 
@@ -351,6 +357,14 @@ impl Member {
             (Reading::Sick { message }, _) => ServerSight::Sick { message },
             (Reading::Denied { message }, _) => ServerSight::Denied { message },
         };
+        if let (None, ServerSight::Answers { view, before }) = (&self.weakened, &self.server) {
+            self.weakened = ackers::weakens(view, before.as_deref());
+        }
+    }
+
+    /// What its readings have shown of acknowledgements until now is recorded, or was not to be relied upon anyway.
+    pub fn forget_weakness(&mut self) {
+        self.weakened = None;
     }
 
     /// How a try to open a new connection ended that began at `begun`.

@@ -112,11 +112,11 @@ impl Members {
         }
     }
 
-    /// Looks often, or as usual. Streams to members in doubt are pinged often in any case.
-    pub fn watch_closely(&mut self, eager: bool) {
+    /// Looks often, or as usual. Streams to members in doubt are pinged often in any case, when `doubts`.
+    pub fn watch_closely(&mut self, eager: bool, doubts: bool) {
         for watched in &mut self.0 {
             watched.wanted.eager = eager;
-            watched.wanted.doubt = eager || watched.member.is_in_doubt();
+            watched.wanted.doubt = doubts && (eager || watched.member.is_in_doubt());
         }
     }
 
@@ -138,6 +138,11 @@ impl Members {
         let limit = limits::work_limit(&order);
         watched.member.ordered(id.clone(), order.clone(), now);
         Some(Effect::Order { ordinal, command: Command { id, token, order, limit } })
+    }
+
+    /// Nobody's acknowledgements are relied upon now.
+    pub fn forget_weakness(&mut self) {
+        self.0.iter_mut().for_each(|watched| watched.member.forget_weakness());
     }
 
     /// A new term began.
@@ -185,7 +190,7 @@ mod tests {
             .collect();
         assert_eq!(told, [(0, true, false, false), (1, true, true, true)], "that there is no pod is news, too");
         assert!(members.changes().is_empty());
-        members.watch_closely(true);
+        members.watch_closely(true, true);
         assert_eq!(members.changes().len(), 2);
     }
 }

@@ -13,4 +13,6 @@ pub struct Mistakes {
     pub service_unchecked: bool,
     /// Any answer is taken for that to the order that was given last.
     pub any_answer_taken: bool,
+    /// Streams are pinged as at rest while their members are in trouble.
+    pub never_in_doubt: bool,
 }

@@ -18,6 +18,7 @@ pub mod member;
 pub mod members;
 #[doc(hidden)]
 pub mod mistakes;
+pub mod pause;
 pub mod pod;
 pub mod primary_service;
 pub mod record_codec;

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::effect::{Effect, ServicePatch};
 use super::input::CallFailed;
+use super::pause::Pause;
 use crate::api::ClusterStatus;
 use crate::api::validate::{member_name, member_ordinal};
 use crate::orders::{Ordinal, Term};
@@ -22,9 +23,6 @@ const MOST_TERMS: u64 = 1 << 20;
 /// And so many none passes through in fifty years: however often somebody writes a higher one by hand, the record's term stays
 /// where a server id has room for it.
 const NO_TERM: u64 = 1 << 24;
-
-/// Pause before a read or write that failed is tried again.
-const PAUSE_MS: u64 = 200;
 
 /// Why the Service was not written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -112,16 +110,15 @@ pub struct PrimaryService {
     prepared: Option<Prepared>,
     /// It changed, or what became of a write is not known.
     look_again: bool,
-    /// After a failure nothing is tried before.
-    paused_until: Millis,
+    pause: Pause,
 }
 
 impl PrimaryService {
     /// Nothing is known yet: it is to be read first.
     #[must_use]
     pub fn new(cluster: String) -> Self {
-        let (call, paused_until) = (None, Millis::default());
-        Self { cluster, led: Led::default(), known: false, call, prepared: None, look_again: true, paused_until }
+        let (led, pause) = (Led::default(), Pause::default());
+        Self { cluster, led, known: false, call: None, prepared: None, look_again: true, pause }
     }
 
     /// True once it was read.
@@ -151,7 +148,7 @@ impl PrimaryService {
     /// When it may be tried again.
     #[must_use]
     pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
-        (self.call.is_none() && now < self.paused_until).then_some(self.paused_until)
+        self.pause.ends_at(now).filter(|_| self.call.is_none())
     }
 
     /// True while clients are being led somewhere: the next decision goes on with that.
@@ -161,7 +158,7 @@ impl PrimaryService {
     }
 
     fn is_idle(&self, now: Millis) -> bool {
-        self.call.is_none() && now >= self.paused_until
+        self.call.is_none() && self.pause.ends_at(now).is_none()
     }
 
     /// Reads it, when that is due.
@@ -216,7 +213,7 @@ impl PrimaryService {
             status.term == Some(lead.term) && status.current_primary.as_ref() == Some(&primary)
         };
         if status.filter(says).is_none() {
-            self.give_up(now);
+            self.useless(now);
             let (name, cluster) = (self.name(), self.cluster.clone());
             return Err(ServiceError::Outdated { name, cluster, ours: lead.term });
         }
@@ -255,7 +252,7 @@ impl PrimaryService {
         let service = match found {
             Ok(Some(service)) => service,
             Ok(None) => {
-                self.give_up(now);
+                self.useless(now);
                 return Err(ServiceError::Missing { name: self.name() });
             }
             Err(error) => return Err(self.failed(&error, now)),
@@ -267,7 +264,7 @@ impl PrimaryService {
             }
             Ok(None) => Ok(self.leads(lead)),
             Err(error) => {
-                self.give_up(now);
+                self.useless(now);
                 Err(error)
             }
         }
@@ -287,22 +284,21 @@ impl PrimaryService {
 
     fn leads(&mut self, lead: Lead) -> Step {
         self.call = None;
+        self.pause.done();
         self.led = Led { to: Some(lead.member), term: Some(lead.term) };
         Step::Leads
     }
 
-    /// After a conflict it is read at once; an API server in trouble gets a pause.
+    /// It is read again.
     fn failed(&mut self, error: &CallFailed, now: Millis) -> ServiceError {
-        self.give_up(now);
-        if error.conflict {
-            self.paused_until = now;
-        }
+        (self.call, self.look_again) = (None, true);
+        self.pause.failed(error, now);
         ServiceError::Call { name: self.name(), message: error.message.clone() }
     }
 
-    fn give_up(&mut self, now: Millis) {
+    fn useless(&mut self, now: Millis) {
         (self.call, self.look_again) = (None, true);
-        self.paused_until = Millis(now.0.saturating_add(PAUSE_MS));
+        self.pause.begin(now);
     }
 
     fn name(&self) -> String {

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::effect::Effect;
 use super::input::CallFailed;
+use super::pause::Pause;
 use super::record_codec::{self, RecordError};
 use crate::api::{ClusterStatus, ReplicationCluster};
 use crate::orders::Term;
@@ -51,8 +52,6 @@ pub enum Found {
 
 /// Versions of the object that are remembered as our own: a watch shows them late, one after the other.
 const VERSIONS: usize = 32;
-/// Pause after a read or write that failed.
-const PAUSE_MS: u64 = 200;
 
 /// The call under way: one at a time.
 #[derive(Debug)]
@@ -73,10 +72,14 @@ pub struct StatusStore {
     /// The status says something else than what this leader wrote last.
     overwritten: bool,
     versions: VecDeque<String>,
+    /// The version that this leader has read or written last.
+    ours: Option<String>,
+    /// When a version was read or written first that somebody else may have had a part in.
+    since: Option<Millis>,
     call: Option<Call>,
     /// The newest version that a watch has shown during the call.
     shown: Option<ReplicationCluster>,
-    paused_until: Millis,
+    pause: Pause,
 }
 
 impl StatusStore {
@@ -87,16 +90,18 @@ impl StatusStore {
     pub fn open(object: ReplicationCluster) -> Result<Self, RecordError> {
         let record = record_codec::read(name(&object), object.status.as_ref())?;
         let mut store = Self {
-            object,
-            record,
             attempt: None,
             my_term: None,
             certain: true,
             overwritten: false,
+            record,
             versions: VecDeque::with_capacity(VERSIONS),
+            ours: object.metadata.resource_version.clone(),
+            since: None,
             call: None,
             shown: None,
-            paused_until: Millis::default(),
+            pause: Pause::default(),
+            object,
         };
         store.note_version();
         Ok(store)
@@ -125,6 +130,19 @@ impl StatusStore {
         self.my_term.filter(|_| !self.overwritten)
     }
 
+    /// When the status was read first after somebody else may have written it; none before that.
+    #[must_use]
+    pub fn since(&self) -> Option<Millis> {
+        self.since
+    }
+
+    fn note_ours(&mut self, before: Option<&String>, now: Millis) {
+        if self.ours.as_ref() != before {
+            self.since = Some(now);
+        }
+        self.ours.clone_from(&self.object.metadata.resource_version);
+    }
+
     /// True when the record is known and nothing is under way: decisions may be made from it.
     #[must_use]
     pub fn is_certain(&self) -> bool {
@@ -134,7 +152,7 @@ impl StatusStore {
     /// When it may be tried again.
     #[must_use]
     pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
-        (self.call.is_none() && now < self.paused_until).then_some(self.paused_until)
+        self.pause.ends_at(now).filter(|_| self.call.is_none())
     }
 
     /// Takes over a newer version of the object that says the same: the next write then need not be repeated. Another status
@@ -164,7 +182,7 @@ impl StatusStore {
 
     /// Reads the object, when that is due.
     pub fn poll(&mut self, now: Millis) -> Option<Effect> {
-        if self.certain || self.call.is_some() || now < self.paused_until {
+        if self.certain || self.call.is_some() || self.pause.ends_at(now).is_some() {
             return None;
         }
         // The read shows what is newer than anything that a watch has shown before.
@@ -197,15 +215,16 @@ impl StatusStore {
         now: Millis,
     ) -> Result<(), StoreError> {
         let Some(Call::Write(next)) = self.call.take() else { return Ok(()) };
+        let before = self.object.metadata.resource_version.clone();
         self.object = match result {
             Ok(object) => *object,
             Err(failed) => {
-                if !failed.conflict {
-                    self.pause(now);
-                }
+                self.pause.failed(&failed, now);
                 return Err(StoreError::Call { name: name(&self.object).to_owned(), failed });
             }
         };
+        self.note_ours(before.as_ref(), now);
+        self.pause.done();
         if *next != self.record {
             self.my_term = Some(next.term);
         }
@@ -214,10 +233,6 @@ impl StatusStore {
         self.record = *next;
         self.settled(still);
         Ok(())
-    }
-
-    fn pause(&mut self, now: Millis) {
-        self.paused_until = Millis(now.0.saturating_add(PAUSE_MS));
     }
 
     /// What the object says is known again.
@@ -243,7 +258,7 @@ impl StatusStore {
         let found = match result {
             Ok(found) => found,
             Err(failed) => {
-                self.pause(now);
+                self.pause.failed(&failed, now);
                 return Err(StoreError::Call { name, failed });
             }
         };
@@ -256,19 +271,22 @@ impl StatusStore {
             // Words that no leader of this version wrote.
             Err(_) => term <= self.record.term,
         };
+        let version = found.metadata.resource_version.clone();
         if self.my_term.is_some() && overwritten {
             self.object = *found;
+            self.note_ours(version.as_ref(), now);
             self.settled(true);
             return Ok(Found::Overwritten);
         }
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                self.pause(now);
+                self.pause.begin(now);
                 return Err(error.into());
             }
         };
         self.object = *found;
+        self.note_ours(version.as_ref(), now);
         if record != self.record {
             // Another leader's write, or our own of unknown outcome: only a new term is surely ours.
             self.my_term = None;

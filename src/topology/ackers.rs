@@ -159,6 +159,10 @@ fn off_since(rules: Rules, seen: &Observation, primary: &MemberView, acker: &Ack
 /// or its own pod has seen it end and left that on the volume, for the pod that has the volume now.
 fn has_ended(rules: Rules, member: &MemberView, acker: &Acker) -> bool {
     let Some(state) = member.state() else { return false };
+    let later = member.incarnation().is_some_and(|now| now > acker.incarnation);
+    if rules.entries_stay {
+        return later && state.pod_uid == acker.pod_uid;
+    }
     let told = state.record().filter(|record| record.identity.ordinal == acker.member);
     let ends = |ended: &Ended| {
         (ended.pod_uid == acker.pod_uid || rules.any_pod_ends_a_run) && ended.incarnation >= acker.incarnation
@@ -166,7 +170,6 @@ fn has_ended(rules: Rules, member: &MemberView, acker: &Acker) -> bool {
     if told.is_some_and(|record| record.ended.iter().any(ends)) {
         return true;
     }
-    let later = member.incarnation().is_some_and(|now| now > acker.incarnation);
     (later || state.mariadbd.is_dead()) && (speaks_for(state, acker) || rules.any_pod_ends_a_run)
 }
 
@@ -236,17 +239,23 @@ pub fn has_heard(record: &Record, member: &MemberView) -> bool {
     token.is_some_and(|token| token.term >= record.term)
 }
 
-/// Why an acknowledgement no longer means what `Enforced` says, if so.
+/// Why an acknowledgement no longer means what `Enforced` says, if so: by the last readings, or by an earlier one that came
+/// in while nothing could be decided.
 #[must_use]
 pub fn weakened(primary: &MemberView) -> Option<String> {
-    let now = primary.current_view()?;
+    primary.weakened.clone().or_else(|| weakens(primary.current_view()?, primary.before()))
+}
+
+/// Why an acknowledgement of the server that shows `now`, and `before` one reading ago, does not mean what `Enforced` says.
+#[must_use]
+pub fn weakens(now: &ServerView, before: Option<&ServerView>) -> Option<String> {
     if !now.semi_sync.enabled || !now.semi_sync.wait_no_slave {
         return Some("semi-sync was switched off on the primary".to_owned());
     }
-    if primary.before().is_some_and(|before| now.semi_sync.no_tx > before.semi_sync.no_tx) {
+    if before.is_some_and(|before| now.semi_sync.no_tx > before.semi_sync.no_tx) {
         return Some("commits went through unacknowledged on the primary".to_owned());
     }
-    if primary.before().is_some_and(|before| !now.binlog_position.covers(&before.binlog_position)) {
+    if before.is_some_and(|before| !now.binlog_position.covers(&before.binlog_position)) {
         return Some("the primary's binary log position went backwards".to_owned());
     }
     let drift: Vec<&str> = now.drift.iter().filter(|drift| drift.durability).map(|drift| drift.text.as_str()).collect();
@@ -295,10 +304,13 @@ pub fn to_evict(
             None => true,
             Some(member) => {
                 is_elsewhere(member, acker) && !has_ended(rules, member, acker)
-                    || is_long_away(member, seen.now) && !is_seen_acknowledging(policy, record, seen, member)
+                    || is_long_away(member, seen.now)
+                        && (rules.away_is_gone || !is_seen_acknowledging(policy, record, seen, member))
             }
         };
-        let evict = gone && has_another(acker.member) && !primary.progress.evicted.contains_key(&acker.member);
+        let evict = gone
+            && (has_another(acker.member) || rules.away_is_gone)
+            && !primary.progress.evicted.contains_key(&acker.member);
         evict.then_some(acker.member)
     })
 }

@@ -1,9 +1,9 @@
 //! What a decision is made from, and what it says.
 
 use super::catch_up::CatchUp;
-use super::observation::{AgentSight, MemberView, Observation};
+use super::observation::{MemberView, Observation};
 use super::policy::Policy;
-use super::record::Record;
+use super::record::{Record, TransitionKind};
 use super::safety::Rules;
 use crate::orders::{Order, Ordinal};
 use crate::time::Millis;
@@ -78,17 +78,40 @@ impl<'a> Case<'a> {
     /// refused everywhere.
     ///
     /// A term that is written before the volumes were asked would hide that they have obeyed the same one before. As long as no
-    /// agent answers there is nothing to lead.
+    /// agent answers there is nothing to lead; and a volume without this cluster's data knows of no term.
     pub(super) fn take_over(&self) -> Decision {
         if !self.seen.members.iter().all(MemberView::is_sighted) {
             return Decision::default();
         }
-        let mut agents = self.seen.members.iter().map(|member| &member.agent);
-        if !agents.any(|agent| matches!(agent, AgentSight::Present(_))) {
+        if !self.seen.members.iter().any(|member| member.state().is_some()) {
             return Decision::blocked("no member's agent can be reached");
+        }
+        if let Some(waits) = self.waits_for_news() {
+            return Decision::blocked(waits);
+        }
+        let knows_terms = self.seen.members.iter().any(|member| self.is_ours(member));
+        if !knows_terms && !self.makes_volumes() && !self.rules.any_agent_will_do {
+            return Decision::blocked(
+                "no member that can be reached has data of this cluster on its volume: \
+                 bring back one that has its volume",
+            );
         }
         let record = Record { term: self.record.term.next(), ..self.record.clone() };
         Decision::write(record, "a new leader takes over")
+    }
+
+    /// That members have not told yet how they are since the status was read, when that is so. What they told before may be from
+    /// before the time of another leader, who was at work while this one stood still.
+    pub(super) fn waits_for_news(&self) -> Option<String> {
+        let since = self.seen.status_since.filter(|_| !self.rules.old_proofs)?;
+        let old = self.seen.members.iter().filter(|member| !member.is_newer_than(since));
+        let names: Vec<String> = old.map(|member| self.policy.name(member.ordinal)).collect();
+        (!names.is_empty()).then(|| format!("it goes on once {} has told again how it is", names.join(", ")))
+    }
+
+    /// True while volumes are rightly blank: the initialisation has not ended.
+    fn makes_volumes(&self) -> bool {
+        self.record.transition.as_ref().is_some_and(|transition| transition.kind() == TransitionKind::Initialise)
     }
 
     /// The recorded primary.
@@ -138,4 +161,53 @@ impl<'a> Case<'a> {
 /// An order for `member`, when no other one is in flight.
 pub(super) fn order(member: &MemberView, order: Order) -> Option<Act> {
     member.is_free().then_some(Act::Order { member: member.ordinal, order })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decide::decide;
+    use super::super::member::samples::{cluster, policy, record, replica, running};
+    use super::super::observation::AgentSight;
+    use super::super::record::Transition;
+    use super::*;
+    use crate::orders::Volume;
+
+    fn blank(ordinal: u8) -> MemberView {
+        let mut member = replica(ordinal, "p0");
+        if let AgentSight::Present(state) = &mut member.agent {
+            state.volume = Volume::Blank;
+        }
+        member
+    }
+
+    fn away(ordinal: u8) -> MemberView {
+        MemberView { agent: AgentSight::Away { since: Millis(1) }, ..running(ordinal) }
+    }
+
+    fn of_a_new_leader(record: &Record, members: Vec<MemberView>) -> Decision {
+        decide(&policy(members.len()), record, &Observation { my_term: None, ..cluster(members) })
+    }
+
+    #[test]
+    fn a_new_leader_waits_for_a_volume_that_knows_of_terms() {
+        let begins =
+            |decision: &Decision| matches!(&decision.acts[..], [Act::Write { record, .. }] if record.term.0 == 4);
+        assert!(begins(&of_a_new_leader(&record(), vec![away(0), replica(1, "p0")])));
+        assert!(begins(&of_a_new_leader(&record(), vec![blank(0), replica(1, "p0")])));
+        let empty = of_a_new_leader(&record(), vec![away(0), blank(1)]);
+        assert!(empty.acts.is_empty() && empty.blocked.is_some_and(|why| why.contains("bring back one")));
+        let seen = cluster(vec![away(0), replica(1, "p0")]);
+        let read_again = Observation { my_term: None, status_since: Some(Millis(1_000)), ..seen };
+        let waits = decide(&policy(2), &record(), &read_again);
+        assert!(waits.acts.is_empty() && waits.blocked.is_some_and(|why| why.contains("c-1 has told again")));
+        let nobody = of_a_new_leader(&record(), vec![away(0), away(1)]);
+        assert_eq!(nobody.blocked.as_deref(), Some("no member's agent can be reached"));
+    }
+
+    #[test]
+    fn volumes_are_blank_while_the_cluster_is_initialised() {
+        let transition = Transition::Initialise { first: Ordinal(0) };
+        let record = Record { primary: None, transition: Some(transition), ..record() };
+        assert_eq!(of_a_new_leader(&record, vec![blank(0), blank(1)]).acts.len(), 1);
+    }
 }

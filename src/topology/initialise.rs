@@ -78,6 +78,9 @@ fn next(case: &Case<'_>, member: &MemberView) -> Next {
                 return Next::Wait(format!("member {}: mariadbd is starting", member.ordinal));
             }
             Mariadbd::Unknown { message } => return Next::Wait(format!("member {}: {message}", member.ordinal)),
+            Mariadbd::NotStarted | Mariadbd::Exited { .. } if case.rules.init_waits => {
+                return Next::Wait(format!("member {}: mariadbd does not run", member.ordinal));
+            }
             // It ended after its `init`, which starts it again: before its first `follow` no member starts by itself.
             Mariadbd::NotStarted | Mariadbd::Exited { .. } => {}
         }

@@ -355,6 +355,7 @@ pub mod samples {
             routed_in: Some(Term(1)),
             now: Millis(100),
             no_acker_since: None,
+            status_since: None,
             my_term: Some(Term(3)),
             fresh_uid: DataUid("fresh".to_owned()),
             fresh_login: ("u".to_owned(), Secret("p".to_owned())),

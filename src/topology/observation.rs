@@ -113,6 +113,10 @@ pub struct MemberView {
     pub running_since: Option<Millis>,
     /// When this observer first heard that mariadbd does not run (from the agent), while it does not.
     pub dead_since: Option<Millis>,
+    /// Why its acknowledgements did not mean what `Enforced` says in some reading since that was recorded.
+    pub weakened: Option<String>,
+    /// When its agent told its state last.
+    pub heard_at: Option<Millis>,
     /// When the last answer to an order of it came in: readings begun before say nothing about what that order did.
     pub answered_at: Option<Millis>,
     /// An order is in flight, or a failed one waits for its next try.
@@ -193,6 +197,13 @@ impl MemberView {
             Some(applied) => self.progress.settled && applied.covers(target),
             None => frozen.settled && frozen.applied.covers(target),
         }
+    }
+
+    /// True when all that is known of it was told, or asked for, after `since`.
+    #[must_use]
+    pub fn is_newer_than(&self, since: Millis) -> bool {
+        let told = self.state().is_none() || self.heard_at.is_some_and(|at| at > since);
+        told && self.view().is_none_or(|view| view.begun > since)
     }
 
     /// The last reading over SQL, while it answers.
@@ -282,6 +293,9 @@ pub struct Observation {
     pub now: Millis,
     /// Since when no live acker has been connected ([`super::ackers::any_active`]), tracked by the observer.
     pub no_acker_since: Option<Millis>,
+    /// When the status was read first after somebody else may have written it; none before that. What was known before may be
+    /// from before that somebody's time.
+    pub status_since: Option<Millis>,
     /// The term this leader has written; none before its first write.
     pub my_term: Option<Term>,
     /// An unused identity for the data, should it be needed.

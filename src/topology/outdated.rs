@@ -19,14 +19,17 @@ const UNKNOWN: &str = "unknown";
 /// A term that the record should know and does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
-    /// The latest such term.
+    /// The latest such term; the record's own where only a promotion is missing in it.
     pub term: Term,
     /// The member that obeyed it, or was promoted in it; none when NAME-primary was written in it.
     pub by: Option<Ordinal>,
+    /// The term in which that member was promoted, when the record's term is as late.
+    pub promoted: Option<Term>,
 }
 
 /// The latest term above the record's that a volume has obeyed, that a server takes writes of, or that NAME-primary was written
-/// in.
+/// in; or a promotion that the record does not know. Each is recorded before it is ordered, but an order that was on its way
+/// when the status was put back arrives after the record was put together from the volumes.
 #[must_use]
 pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
     // A record that this leader has written itself is newer than any Service.
@@ -34,20 +37,35 @@ pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
     let obeyed = |member: &MemberView| {
         let token = member.state()?.record()?.token.as_ref()?;
         let ours = Some(&token.data_uid) == record.data_uid.as_ref();
-        ours.then_some(Proof { term: token.term, by: Some(member.ordinal) })
+        ours.then_some(Proof { term: token.term, by: Some(member.ordinal), promoted: None })
     };
-    let reigns = |member: &MemberView| Some(Proof { term: reign_of_running(member)?, by: Some(member.ordinal) });
-    let routed = seen.routed_in.filter(|_| !certain).map(|term| Proof { term, by: None });
+    let reigns =
+        |member: &MemberView| Some(Proof { term: reign_of_running(member)?, by: Some(member.ordinal), promoted: None });
+    let routed = seen.routed_in.filter(|_| !certain).map(|term| Proof { term, by: None, promoted: None });
     let members = seen.members.iter().flat_map(|member| [obeyed(member), reigns(member)]).flatten();
     let later = members.chain(routed).filter(|proof| proof.term > record.term);
-    later.max_by_key(|proof| (proof.term, proof.by.is_some()))
+    later.max_by_key(|proof| (proof.term, proof.by.is_some())).or_else(|| unknown_promotion(record, seen))
+}
+
+/// The latest promotion that a volume of this data knows and the record does not.
+fn unknown_promotion(record: &Record, seen: &Observation) -> Option<Proof> {
+    let ours = |member: &&MemberView| {
+        let volume = member.state().and_then(|state| state.record());
+        volume.is_some_and(|volume| Some(&volume.identity.data_uid) == record.data_uid.as_ref())
+    };
+    let promoted = seen.members.iter().filter(ours).filter_map(|member| Some((promoted_in(member)?, member.ordinal)));
+    let (reign, by) = promoted.max().filter(|(reign, _)| *reign > record.promoted_in)?;
+    Some(Proof { term: record.term.max(reign), by: Some(by), promoted: Some(reign) })
 }
 
 /// What is said about it.
 #[must_use]
 pub fn words(policy: &Policy, record: &Record, proof: Proof) -> String {
-    let Proof { term, by } = proof;
+    let Proof { term, by, promoted } = proof;
     let newer = match by {
+        Some(member) if let Some(reign) = promoted => {
+            format!("{} was promoted in term {reign}, of which it does not know", policy.name(member))
+        }
         Some(member) => format!("{} knows term {term}", policy.name(member)),
         None => format!("Service {}-primary was written in term {term}", policy.short_name()),
     };
@@ -70,6 +88,9 @@ pub(super) fn decide(case: &Case<'_>, proof: Proof) -> Decision {
 fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     if case.policy.paused {
         return Err("spec.paused is true: set it to false, and it goes on from what the volumes prove".to_owned());
+    }
+    if let Some(waits) = case.waits_for_news() {
+        return Err(waits);
     }
     let silent = silent(case);
     let given_up = case.policy.given_up.as_ref().filter(|wish| wish.term == term);
@@ -213,8 +234,8 @@ fn reign_of_running(member: &MemberView) -> Option<Term> {
     reign_of(view.server_id).filter(|_| member_of(view.server_id) == Some(member.ordinal))
 }
 
-/// Everything that may have acknowledged, or may still do so: the present run of every other member that has followed anybody
-/// since it was promoted, what the record says and is not proven over, and an unknown run of members that do not tell.
+/// Everything that may have acknowledged, or may still do so: the present run of every other member, because an order to follow
+/// may still be on its way, what the record says and is not proven over, and an unknown run of members that do not tell.
 fn possible_ackers(case: &Case<'_>, primary: Ordinal, silent: &[Ordinal]) -> Vec<Acker> {
     let unknown = |member: &Ordinal| Acker {
         member: *member,
@@ -222,8 +243,7 @@ fn possible_ackers(case: &Case<'_>, primary: Ordinal, silent: &[Ordinal]) -> Vec
         boot_id: UNKNOWN.to_owned(),
         incarnation: Incarnation(0),
     };
-    let followers = case.others(primary).filter(|member| !is_primary(member));
-    let mut possible: Vec<Acker> = followers.filter_map(ackers::entry_of).collect();
+    let mut possible: Vec<Acker> = case.others(primary).filter_map(ackers::entry_of).collect();
     let recorded = case.record.ackers.iter().filter(|acker| !ackers::is_over(case.rules, case.seen, acker));
     for acker in recorded.cloned().chain(silent.iter().map(unknown)) {
         if acker.member != primary && !possible.contains(&acker) {

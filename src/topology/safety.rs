@@ -27,6 +27,16 @@ pub struct Rules {
     pub past_acknowledgements: bool,
     /// Mutant: in a transition a member that takes writes and is not the primary is treated like any other.
     pub ignore_strays: bool,
+    /// Mutant: an agent with an empty volume is enough for a new leader to take over a cluster that has data.
+    pub any_agent_will_do: bool,
+    /// Mutant: what members have told before a status from the past was read proves what it lacks.
+    pub old_proofs: bool,
+    /// Mutant: an acker whose agent is away for long is shut out though it is seen to acknowledge and nobody else does.
+    pub away_is_gone: bool,
+    /// Mutant: only a later run in the same pod ends an acker's entry.
+    pub entries_stay: bool,
+    /// Mutant: a member whose mariadbd ends after its `init` is waited for.
+    pub init_waits: bool,
 }
 
 /// Why a promotion is safe.

@@ -22,6 +22,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     match verdict(primary, &case.host(primary.ordinal), &others) {
         Verdict::Healthy | Verdict::Wedged { .. } if case.rests_paused() => watch_only(case, primary),
         Verdict::Healthy => healthy(case, primary),
+        Verdict::Unpromoted => stop(case, primary),
         Verdict::Wedged { since } => wedged::waking(case, primary, since, healthy(case, primary)),
         Verdict::Dead { how } => failover::begin(case, primary, &how),
         Verdict::Sick { message } => Decision::blocked(format!(
@@ -46,6 +47,18 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
 fn watch_only(case: &Case<'_>, primary: &MemberView) -> Decision {
     let seen = weaken(case, primary).or_else(|| remove_ackers(case, primary)).or_else(|| enforce(case, primary));
     seen.map_or_else(Decision::default, |(record, why)| Decision::write(record, why))
+}
+
+/// It is stopped: after that it is a primary that died, for which there is a failover.
+fn stop(case: &Case<'_>, primary: &MemberView) -> Decision {
+    let why = format!("{} runs, and was not promoted since it was started", case.policy.name(primary.ordinal));
+    if case.rests_paused() {
+        return Decision::blocked(format!("{why}; spec.paused is true, so it is left alone: set it to false"));
+    }
+    Decision {
+        acts: order(primary, Order::Fence).into_iter().collect(),
+        ..Decision::blocked(format!("{why}: it is stopped, and then a failover decides who becomes primary"))
+    }
 }
 
 fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
@@ -211,7 +224,9 @@ mod tests {
     use super::super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
     use super::super::observation::Observation;
     use super::super::policy::Policy;
+    use super::super::record::boot_server_id;
     use super::*;
+    use crate::orders::Ordinal;
 
     fn paused() -> Policy {
         Policy { paused: true, ..policy(3) }
@@ -232,6 +247,21 @@ mod tests {
         let record = Record { durability: Durability::CatchingUp, ackers: vec![acker(1, 1)], ..record() };
         assert!(decide(&policy(3), &record, &neglected()).acts.len() > 2);
         assert_eq!(decide(&paused(), &record, &neglected()).acts, vec![]);
+    }
+
+    #[test]
+    fn a_primary_that_was_started_and_not_promoted_is_stopped() {
+        let mut started = running(0);
+        edit(&mut started, |view| (view.read_only, view.server_id) = (true, boot_server_id(Ordinal(0))));
+        let decision = decide(&policy(2), &record(), &cluster(vec![started.clone(), replica(1, "p0")]));
+        assert_eq!(decision.acts, [Act::Order { member: Ordinal(0), order: Order::Fence }]);
+        assert!(decision.blocked.is_some_and(|why| why.contains("was not promoted")));
+        let alone = decide(&paused(), &record(), &cluster(vec![started.clone(), replica(1, "p0")]));
+        assert!(alone.acts.is_empty() && alone.blocked.is_some_and(|why| why.contains("set it to false")));
+        let by_hand = |view: &mut ServerView| (view.read_only, view.server_id) = (true, 17);
+        edit(&mut started, by_hand);
+        let decision = decide(&policy(2), &record(), &cluster(vec![started, replica(1, "p0")]));
+        assert!(!decision.acts.contains(&Act::Order { member: Ordinal(0), order: Order::Fence }), "read_only by hand");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What became of the primary. Total: every observation has a verdict, and doubt never leads to action.
 
 use super::observation::{IoThread, MemberView, ServerSight};
+use super::record::boot_server_id;
 use crate::time::Millis;
 
 /// What became of the primary.
@@ -13,6 +14,9 @@ pub enum Verdict {
         /// Beginning of the first try to connect that hung.
         since: Millis,
     },
+    /// It answers in a run in which it was not promoted: an order that came late has started it after the record was put
+    /// together. It takes no writes, and nobody has compared its logs.
+    Unpromoted,
     /// Its agent proves that mariadbd does not run.
     Dead {
         /// How it ended, in the agent's words.
@@ -44,6 +48,7 @@ impl Verdict {
         match self {
             Self::Healthy => "Healthy",
             Self::Wedged { .. } => "Wedged",
+            Self::Unpromoted => "Unpromoted",
             Self::Dead { .. } => "Dead",
             Self::Sick { .. } => "Sick",
             Self::Denied { .. } => "Denied",
@@ -54,11 +59,12 @@ impl Verdict {
 
     /// One of each, for documentation tests.
     #[must_use]
-    pub fn all() -> [Self; 7] {
+    pub fn all() -> [Self; 8] {
         let message = String::new;
         [
             Self::Healthy,
             Self::Wedged { since: Millis(0) },
+            Self::Unpromoted,
             Self::Dead { how: message() },
             Self::Sick { message: message() },
             Self::Denied { message: message() },
@@ -71,6 +77,9 @@ impl Verdict {
 /// Judges `primary`; `host` is the name replicas know it by.
 #[must_use]
 pub fn verdict(primary: &MemberView, host: &str, others: &[&MemberView]) -> Verdict {
+    if was_only_started(primary) {
+        return Verdict::Unpromoted;
+    }
     if primary.view().is_some() {
         return primary.wedged_since().map_or(Verdict::Healthy, |since| Verdict::Wedged { since });
     }
@@ -86,6 +95,11 @@ pub fn verdict(primary: &MemberView, host: &str, others: &[&MemberView]) -> Verd
         return Verdict::PathBroken;
     }
     Verdict::Suspect { message: what_is_known(primary) }
+}
+
+/// True when its last reading certainly shows the id that it booted with: a promotion gives it another one.
+fn was_only_started(primary: &MemberView) -> bool {
+    primary.settled_view().is_some_and(|view| view.read_only && view.server_id == boot_server_id(primary.ordinal))
 }
 
 fn receives_from(member: &MemberView, host: &str) -> bool {
@@ -116,7 +130,7 @@ fn what_is_known(primary: &MemberView) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::member::samples::{dead, replica, running};
+    use super::super::member::samples::{dead, primary, replica, running};
     use super::super::observation::{AgentSight, NewConnection};
     use super::*;
 
@@ -165,12 +179,12 @@ mod tests {
     #[test]
     fn a_primary_that_answers_what_was_open_and_takes_nothing_new_is_wedged() {
         let hangs = |since| NewConnection::Hangs { since: Millis(since), tried: Millis(since) };
-        let judge = |new_connection| verdict(&MemberView { new_connection, ..running(0) }, "p0", &[]);
+        let judge = |new_connection| verdict(&MemberView { new_connection, ..primary() }, "p0", &[]);
         // The sample's reading began at 10.
         assert_eq!(judge(hangs(9)), Verdict::Wedged { since: Millis(9) });
         assert_eq!(judge(hangs(11)), Verdict::Healthy, "the held session has not answered since");
         assert_eq!(judge(NewConnection::Accepted), Verdict::Healthy);
-        let mut got_in = MemberView { new_connection: hangs(9), ..running(0) };
+        let mut got_in = MemberView { new_connection: hangs(9), ..primary() };
         if let AgentSight::Present(state) = &mut got_in.agent {
             state.takes_connections = Some(true);
         }

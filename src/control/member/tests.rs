@@ -287,3 +287,35 @@ fn the_time_of_death_is_that_of_its_parent_process() {
     member.heard(LinkEvent::Greeted { state: Box::new(later) }, Millis(2_530));
     assert_eq!(member.health().died, Some(Millis(460)), "the shortest way is the best guess");
 }
+
+fn answers(begun: u64, no_tx: u64) -> Reading {
+    let semi_sync = SemiSyncSource { enabled: true, wait_no_slave: true, no_tx, ..SemiSyncSource::default() };
+    Reading::Answers { view: Box::new(ServerView { semi_sync, ..*view_begun(begun) }), first: begun == 0 }
+}
+
+/// Readings that come in while a write of the status is under way replace each other.
+#[test]
+fn a_commit_that_went_through_unacknowledged_is_known_until_it_is_recorded() {
+    let mut member = greeted(0);
+    for (begun, no_tx) in [(0, 0), (50, 1), (100, 1)] {
+        member.probed(answers(begun, no_tx), Millis(begun + 1));
+    }
+    let weakened = member.view(Millis(101)).weakened;
+    assert!(weakened.is_some_and(|why| why.contains("unacknowledged")));
+    member.forget_weakness();
+    member.probed(answers(150, 1), Millis(151));
+    assert_eq!(member.view(Millis(152)).weakened, None);
+}
+
+#[test]
+fn when_its_agent_told_something_last_is_known() {
+    let mut member = greeted(10);
+    assert!(member.view(Millis(11)).is_newer_than(Millis(9)) && !member.view(Millis(11)).is_newer_than(Millis(10)));
+    member.heard(LinkEvent::Told { up: Box::new(Up::Pong { n: 1, state: running(4) }) }, Millis(20));
+    assert!(member.view(Millis(21)).is_newer_than(Millis(10)));
+    member.probed(answers(0, 0), Millis(22));
+    assert!(!member.view(Millis(23)).is_newer_than(Millis(10)), "a reading from before");
+    member.heard(away(), Millis(30));
+    member.probed(Reading::Silent, Millis(30));
+    assert!(member.view(Millis(31)).is_newer_than(Millis(30)), "nothing is known of it");
+}

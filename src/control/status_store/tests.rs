@@ -153,3 +153,42 @@ fn a_transition_that_cannot_be_read_is_nothing_to_go_on_from() {
         }
     }
 }
+
+#[test]
+fn since_when_the_status_is_known_is_when_it_was_read_after_somebody_else_may_have_written_it() {
+    let mut store = leading();
+    assert_eq!(store.since(), None, "nobody else has written it");
+    store.doubt();
+    store.poll(Millis(5)).unwrap();
+    store.read(Ok(Some(Box::new(object(&at(7), "11")))), Millis(6)).unwrap();
+    assert_eq!(store.since(), None);
+    // The same words in a version that is not ours: what was in between nobody knows.
+    store.shown(&object(&at(7), "13"));
+    assert_eq!(store.since(), None, "a watch shows what is old");
+    store.doubt();
+    store.poll(Millis(7)).unwrap();
+    store.read(Ok(Some(Box::new(object(&at(7), "13")))), Millis(8)).unwrap();
+    assert_eq!(store.since(), Some(Millis(8)));
+    store.shown(&object(&at(7), "15"));
+    let _ = store.write(at(8), status(&at(8)));
+    store.written(Ok(Box::new(object(&at(8), "16"))), Millis(9)).unwrap();
+    assert_eq!(store.since(), Some(Millis(9)));
+    let _ = store.write(at(9), status(&at(9)));
+    store.written(Ok(Box::new(object(&at(9), "17"))), Millis(10)).unwrap();
+    assert_eq!(store.since(), Some(Millis(9)), "its own writes follow each other");
+}
+
+#[test]
+fn conflicts_without_end_are_no_reason_to_hurry() {
+    let mut store = leading();
+    for now in 0..4 {
+        let _ = store.write(at(8), status(&at(8)));
+        let conflict = CallFailed { conflict: true, message: "changed".to_owned() };
+        store.written(Err(conflict), Millis(now)).unwrap_err();
+        assert_eq!(store.poll(Millis(now)).is_none(), now == 3);
+        if now < 3 {
+            store.read(Ok(Some(Box::new(object(&at(7), "12")))), Millis(now)).unwrap();
+        }
+    }
+    assert!(matches!(store.poll(Millis(203)), Some(Effect::ReadStatus)));
+}

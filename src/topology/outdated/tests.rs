@@ -4,6 +4,7 @@ use super::super::observation::AgentSight;
 use super::super::policy::GivenUp;
 use super::*;
 use crate::orders::Volume;
+use crate::time::Millis;
 
 /// Sets what a member's volume says of its promotion.
 fn promoted(mut member: MemberView, server_id: Option<u32>) -> MemberView {
@@ -44,7 +45,7 @@ fn a_record_as_new_as_the_members_is_none_of_the_past() {
     assert!(!decide(&policy(3), &now, &seen).acts.is_empty());
     assert_eq!(proof(&old(), &seen).map(|proof| proof.term), Some(Term(3)));
     let flipped = Observation { routed_in: Some(Term(5)), my_term: None, ..seen };
-    assert_eq!(proof(&now, &flipped), Some(Proof { term: Term(5), by: None }));
+    assert_eq!(proof(&now, &flipped), Some(Proof { term: Term(5), by: None, promoted: None }));
     let told = decide(&policy(3), &now, &flipped).blocked.unwrap();
     assert!(told.contains("Service c-primary was written in term 5"), "{told}");
     let edited = Observation { my_term: Some(now.term), ..flipped };
@@ -60,7 +61,7 @@ fn a_server_that_takes_writes_of_a_later_reign_is_proof_without_its_agent() {
     edit(&mut heir, |view| (view.server_id, view.read_only) = (5 << 4 | 2, false));
     let now = Record { ackers: vec![acker(1, 1)], ..record() };
     let seen = cluster(vec![dead(0), heir.clone(), replica(2, "p0")]);
-    assert_eq!(proof(&now, &seen), Some(Proof { term: Term(5), by: Some(Ordinal(1)) }));
+    assert_eq!(proof(&now, &seen), Some(Proof { term: Term(5), by: Some(Ordinal(1)), promoted: None }));
     edit(&mut heir, |view| view.server_id = 5 << 4 | 3);
     assert_eq!(proof(&now, &cluster(vec![dead(0), heir])), None, "an id that no operator gave this member");
 }
@@ -159,4 +160,35 @@ fn a_promotion_that_did_not_end_is_repeated_with_the_logs_read_first() {
     edit(&mut half, |view| view.read_only = true);
     let next = written(&policy(2), &cluster(vec![half, acking(1)])).unwrap();
     assert_eq!(next.transition, Some(Transition::Resume { from: Ordinal(0), logs_end: None }));
+}
+
+#[test]
+fn what_was_told_before_the_status_was_read_proves_nothing() {
+    let told_at = |mut member: MemberView, at: u64| {
+        member.heard_at = Some(Millis(at));
+        edit(&mut member, |view| view.begun = Millis(at));
+        MemberView { running_since: Some(Millis(1)), ..member }
+    };
+    let of = |times: [u64; 2]| {
+        let members = vec![told_at(promoted(primary(), Some(17)), times[0]), told_at(acking(1), times[1])];
+        written(&policy(2), &Observation { status_since: Some(Millis(50)), ..cluster(members) })
+    };
+    assert!(of([60, 50]).unwrap_err().contains("it goes on once c-1 has told again how it is"));
+    assert!(of([40, 50]).unwrap_err().contains("c-0, c-1"));
+    assert_eq!(of([60, 60]).unwrap().primary, Some(Ordinal(0)));
+}
+
+/// `promote` was on its way when the status was put back, and came after the record was put together from the volumes.
+#[test]
+fn a_promotion_that_the_record_does_not_know_is_proof() {
+    let late = Record { term: Term(6), ackers: vec![acker(1, 1)], ..record() };
+    let seen = cluster(vec![dead(0), promoted(replica(1, "p0"), Some(3 << 4 | 2)), acking(2)]);
+    let found = proof(&late, &seen).unwrap();
+    assert_eq!((found.term, found.by, found.promoted), (Term(6), Some(Ordinal(1)), Some(Term(3))));
+    assert!(words(&policy(3), &late, found).contains("c-1 was promoted in term 3, of which it does not know"));
+    let decision = decide(&policy(3), &late, &Observation { my_term: Some(Term(6)), ..seen.clone() });
+    let [Act::Write { record: next, .. }] = &decision.acts[..] else { panic!("{decision:?}") };
+    assert_eq!((next.term, next.primary, next.promoted_in), (Term(7), Some(Ordinal(1)), Term(3)));
+    let knows = Record { promoted_in: Term(3), ..late };
+    assert_eq!(proof(&knows, &seen), None);
 }

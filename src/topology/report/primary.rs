@@ -17,6 +17,7 @@ pub(super) fn unhealthy(verdict: &Verdict) -> Option<Reason> {
     match verdict {
         Verdict::Healthy => None,
         Verdict::Wedged { .. } => Some(Reason::PrimaryWedged),
+        Verdict::Unpromoted => Some(Reason::PrimaryReadOnly),
         Verdict::Dead { .. } => Some(Reason::PrimaryDead),
         Verdict::Sick { .. } => Some(Reason::PrimarySick),
         Verdict::Denied { .. } => Some(Reason::ProbeDenied),
