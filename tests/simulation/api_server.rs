@@ -83,6 +83,11 @@ impl World {
         self.after(delay, Event::Leader(id, ToLeader::Input(Box::new(input))));
     }
 
+    /// True when an operator's calls are not answered.
+    pub fn is_without_api(&self, id: usize) -> bool {
+        self.leaders[id].side != 0 || self.now < self.api_away_until
+    }
+
     /// The object as it stands.
     pub fn object(&self) -> ReplicationCluster {
         let mut object = self.desired.object.clone();
@@ -117,7 +122,7 @@ impl World {
 
     /// A status write reaches the API server, or does not.
     pub fn store_write(&mut self, id: usize, object: Box<ReplicationCluster>, record: Record, awaited: bool) {
-        if self.leaders[id].side != 0 {
+        if self.is_without_api(id) {
             if awaited {
                 self.answer_call(id, CALL_LIMIT_MS, Input::StatusWritten(Err(timed_out())));
             }
@@ -164,11 +169,11 @@ impl World {
     /// A read of the object reaches the API server.
     pub fn store_read(&mut self, id: usize, check: bool) {
         let end = if check { Input::StatusChecked } else { Input::StatusRead };
-        if self.leaders[id].side != 0 {
+        if self.is_without_api(id) {
             return self.answer_call(id, CALL_LIMIT_MS, end(Err(timed_out())));
         }
-        // Its Lease has run out for it. One whose clock was stopped with its machine does not know (docs/known-gaps.md).
-        if self.leaders[id].deposed && !(self.with_known_gaps && self.dice.chance(50)) {
+        // Its Lease has run out for it; but one whose clock was stopped with its machine does not know.
+        if self.leaders[id].deposed && !(self.two_readers && self.dice.chance(50)) {
             self.say(|| format!("leader {id}: a read shows that it is deposed"));
             self.leaders[id].alive = false;
             return;
@@ -230,7 +235,7 @@ impl World {
 
     /// A read of the primary Service reaches the API server.
     pub fn service_read(&mut self, id: usize) {
-        if self.leaders[id].side != 0 {
+        if self.is_without_api(id) {
             return self.answer_call(id, CALL_LIMIT_MS, Input::ServiceRead(Err(timed_out())));
         }
         let delay = self.dice.range(1, 4);
@@ -260,7 +265,7 @@ impl World {
 
     /// A new selector reaches the API server, or does not.
     pub fn service_written(&mut self, id: usize, patch: ServicePatch, awaited: bool) {
-        if self.leaders[id].side != 0 {
+        if self.is_without_api(id) {
             if awaited {
                 self.answer_call(id, CALL_LIMIT_MS, Input::ServiceWritten(Err(timed_out())));
             }

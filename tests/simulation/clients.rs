@@ -78,6 +78,9 @@ impl World {
             self.clients[client].host = None;
             return self.wake(client, RETRY_MS * 4);
         }
+        if self.hosts[host].is_hung(self.now) {
+            return self.wake(client, RETRY_MS * 4);
+        }
         if !self.hosts[host].is_writable() {
             let answers = self.hosts[host].answering().is_some();
             let keeps = answers && self.clients[client].sticky && !self.dice.chance(10);

@@ -3,7 +3,7 @@
 use beachmaster::orders::Ordinal;
 
 use crate::member::{Agent, At, Host, HostId, Volume};
-use crate::plan::{Fault, Heal, Who};
+use crate::plan::{Edit, Fault, Heal, Who};
 use crate::world::{Event, World};
 
 /// An agent has looked twice, and its state has come in, after this time.
@@ -57,6 +57,7 @@ impl World {
             link_ms: 1,
             locked_until: 0,
             lock_told_from: At::MAX,
+            hung_until: 0,
             side: 0,
             detached: false,
         });
@@ -137,6 +138,20 @@ impl World {
                 (world.hosts[host].apply_ms, world.hosts[host].link_ms) = (pace, pace / 2 + 1);
                 world.later(pace * 20, Heal::Pace(host));
             }),
+            Fault::Hang(who, lasts) => self.on(who, |world, host| world.hang(host, lasts)),
+            Fault::SemiSyncOff(who, lasts) => self.on(who, |world, host| {
+                world.switch_semi_sync(host, false);
+                world.later(lasts, Heal::SemiSync(host));
+            }),
+            Fault::HalfOpen(who) => self.on(who, |world, host| world.half_open(host)),
+            Fault::ApiAway(lasts) => {
+                self.stats.api_away += 1;
+                self.api_away_until = self.now + lasts;
+            }
+            Fault::SpecEdited(edit) => {
+                self.stats.edits += 1;
+                self.spec_edited(edit);
+            }
             Fault::StatusRolledBack { writes, crash } => {
                 if crash {
                     self.crash_leader();
@@ -184,6 +199,12 @@ impl World {
                 }
             }
             Heal::Pace(host) => (self.hosts[host].apply_ms, self.hosts[host].link_ms) = (1, 1),
+            Heal::SemiSync(host) => {
+                if self.hosts[host].is_writable() {
+                    self.switch_semi_sync(host, true);
+                }
+            }
+            Heal::Hung(host) => self.goes_on(host),
             Heal::Reap(host) => self.end_pod(host),
             Heal::Service => self.service_made(),
         }
@@ -201,6 +222,40 @@ impl World {
             self.note_end(host);
             self.auto_start(host);
         }
+    }
+
+    fn hang(&mut self, host: HostId, lasts: u64) {
+        if self.hosts[host].server.is_some() {
+            self.stats.hangs += 1;
+            let until = self.now + lasts;
+            self.partitioned(|world| world.hosts[host].hung_until = until);
+            self.later(lasts, Heal::Hung(host));
+        }
+    }
+
+    /// mariadbd goes on where it was, unless it was killed or hangs once more.
+    fn goes_on(&mut self, host: HostId) {
+        if self.hosts[host].server.is_some() && !self.hosts[host].is_hung(self.now) {
+            self.commit(host);
+            self.wake_dumps(host);
+        }
+    }
+
+    fn half_open(&mut self, host: HostId) {
+        for leader in &mut self.leaders {
+            self.stats.half_open += leader.roads.iter_mut().filter_map(|road| road.goes_deaf(host)).count() as u64;
+        }
+    }
+
+    fn spec_edited(&mut self, edit: Edit) {
+        match edit {
+            Edit::Paused(paused) => self.policy.paused = paused,
+            Edit::FailoverEnabled(enabled) => self.policy.failover_enabled = enabled,
+            Edit::Mode(mode) => self.policy.mode = mode,
+            Edit::WhenNoAcker(wish) => self.policy.when_no_acker = wish,
+            Edit::Priority { member, priority } => self.policy.members[usize::from(member)].priority = priority,
+        }
+        self.object_touched();
     }
 
     fn end_pod(&mut self, host: HostId) {
@@ -315,7 +370,12 @@ impl World {
         self.say(|| "CALM".to_owned());
         self.calm = Some(self.now);
         self.mend_network();
+        self.api_away_until = self.now;
+        self.spec_edited(Edit::Paused(false));
+        self.spec_edited(Edit::FailoverEnabled(true));
         for host in 0..self.hosts.len() {
+            self.hosts[host].hung_until = self.now;
+            self.goes_on(host);
             (self.hosts[host].apply_ms, self.hosts[host].link_ms) = (1, 1);
             self.agent_back(host);
             if self.plan.volumes_heal {

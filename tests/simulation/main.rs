@@ -1,4 +1,4 @@
-//! Simulation: the real `decide` against a model of members, replication, semi-sync and clients, in virtual time.
+//! Simulation: the operator's real machine against a model of members, replication, semi-sync and clients, in virtual time.
 //!
 //! One seed chooses everything: policy, timing, faults. The model is made of values; the rules it keeps are those of
 //! `src/orders/`, docs/contract.md and what was measured on real servers. After every event the invariants of the
@@ -16,47 +16,32 @@ mod agent;
 mod api_server;
 mod checks;
 mod clients;
+mod convergence;
+mod dice;
 mod faults;
 mod member;
+mod mutants;
 mod operator;
 mod plan;
+mod probes;
+mod replica_steps;
 mod replication;
 mod roads;
+mod special_plans;
 mod steps;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use beachmaster::topology::policy::{MemberPolicy, Mode, WhenNoAcker};
-
 use crate::plan::Plan;
-use crate::world::{Dice, LoopMutant, Mutant, Stats, World};
+use crate::special_plans::{
+    of_a_half_open_stream, of_a_lost_donor, of_a_status_rolled_back, of_an_empty_volume, of_replicas_made_writable,
+    of_three,
+};
+use crate::world::{LoopMutant, Mutant, Stats, World};
 
 /// Histories of a full run.
 const HISTORIES: u64 = 20_000;
-/// Within so many histories a mutant must be found.
-const MUTANT_HISTORIES: u64 = 5_000;
-/// Plans in which the member being promoted has two pods.
-const SECOND_CANDIDATES: u64 = 1_000;
-
-/// Plans in which the old primary's agent goes away while it serves.
-const LOST_DONORS: u64 = 600;
-
-/// Plans in which somebody puts the status back.
-const ROLLED_BACK: u64 = 1_500;
-/// Histories in which replicas are made writable.
-const MADE_WRITABLE: u64 = 1_500;
-
-/// Plans in which the replica of two members is drained.
-const DRAINED: u64 = 200;
-
-/// Plans in which the preferred candidate is held up by a lock.
-const LOCKED_CANDIDATES: u64 = 200;
-/// Two seconds for it to be seen, four for a freeze that ends in a kill, the rest for the failover.
-const YIELDS_WITHIN_MS: u64 = 12_000;
-/// A failover without the two seconds in which a candidate is seen to be held up.
-const PASSED_OVER_WITHIN_MS: u64 = 1_500;
-
 struct Broken {
     seed: u64,
     violation: String,
@@ -66,15 +51,21 @@ fn history(seed: u64, mutant: Option<Mutant>) -> Result<Stats, Broken> {
     let mut world = World::new(seed, mutant, false);
     world.run();
     match world.violation {
-        // A mutant is found by what it breaks, not by a cluster that does not heal; but for the one whose fault that is.
         Some(violation) if mutant.is_none_or(|mutant| is_of(mutant, &violation)) => Err(Broken { seed, violation }),
         _ => Ok(world.stats),
     }
 }
 
+/// True when `violation` is what this mistake leads to: a broken invariant, or that the cluster does not heal where that is
+/// the fault.
 fn is_of(mutant: Mutant, violation: &str) -> bool {
-    let heals_not = mutant == Mutant::Loop(LoopMutant::ServiceUnchecked);
-    violation.contains(if heals_not { "the Service leads elsewhere" } else { "invariant" })
+    violation.contains(match mutant {
+        Mutant::Loop(LoopMutant::ServiceUnchecked) => "the Service leads elsewhere",
+        Mutant::AwayIsGone => "its last acker, which works",
+        Mutant::EntriesStay => "is over",
+        Mutant::InitWaits => "transition Initialise is not over",
+        _ => "invariant",
+    })
 }
 
 /// Runs seeds on all processors until one breaks an invariant.
@@ -146,6 +137,16 @@ fn histories_keep_every_invariant() {
     );
     assert!(sum(|stats| stats.mended) > 0, "no history leaves anything half done");
     assert!(sum(|stats| stats.lost_answers) > 0, "the API server always answers");
+    assert!(sum(|stats| stats.late_writes) > 0, "every write is done at once");
+    for (fault, count) in [
+        ("hangs", sum(|stats| stats.hangs)),
+        ("half-open streams", sum(|stats| stats.half_open)),
+        ("outages of the API server", sum(|stats| stats.api_away)),
+        ("edits of the spec", sum(|stats| stats.edits)),
+    ] {
+        println!("{count} {fault}");
+        assert!(count > 0, "no {fault}");
+    }
     assert!(sum(|stats| stats.recovered) > 0, "no history lets an acker apply its kept relay logs");
     assert!(crashed * 2 >= count, "only {crashed} of {count} histories have an operator crash inside a failover");
 }
@@ -163,11 +164,17 @@ fn replay() {
         Ok("pods") => Some(Mutant::AnyPodEndsARun),
         Ok("past") => Some(Mutant::PastBelieved),
         Ok("acknowledgements") => Some(Mutant::PastAcknowledgements),
+        Ok("any-agent") => Some(Mutant::AnyAgentWillDo),
+        Ok("old-proofs") => Some(Mutant::OldProofs),
+        Ok("away") => Some(Mutant::AwayIsGone),
+        Ok("entries") => Some(Mutant::EntriesStay),
+        Ok("init") => Some(Mutant::InitWaits),
         Ok("strays") => Some(Mutant::StraysIgnored),
         Ok("stale-reading") => Some(Mutant::Loop(LoopMutant::StaleReadingBelieved)),
         Ok("lost-write") => Some(Mutant::Loop(LoopMutant::LostWriteBelieved)),
         Ok("busy") => Some(Mutant::Loop(LoopMutant::OrdersWhileBusy)),
         Ok("service") => Some(Mutant::Loop(LoopMutant::ServiceUnchecked)),
+        Ok("doubt") => Some(Mutant::Loop(LoopMutant::NeverInDoubt)),
         Ok("any-answer") => Some(Mutant::Loop(LoopMutant::AnyAnswerTaken)),
         _ => None,
     };
@@ -175,6 +182,10 @@ fn replay() {
         Ok("donor") => of_a_lost_donor(seed, mutant, true),
         Ok("rollback") => of_a_status_rolled_back(seed, mutant, true),
         Ok("writable") => of_replicas_made_writable(seed, mutant, true),
+        Ok("semi-sync") => of_three(seed, Plan::of_semi_sync_switched_off(seed, 3), (mutant, true)),
+        Ok("branch") => of_three(seed, Plan::of_a_branch(seed), (mutant, true)),
+        Ok("empty") => of_an_empty_volume(seed, mutant, true),
+        Ok("half-open") => of_a_half_open_stream(seed, mutant, true),
         _ => World::new(seed, mutant, true),
     };
     world.with_known_gaps = number("GAPS").is_some();
@@ -186,175 +197,6 @@ fn replay() {
     println!("{:?}", world.violation);
 }
 
-/// A late `promote` reaches the pod whose volume has moved to its successor: it cannot store the token and refuses.
-#[test]
-fn a_second_pod_of_the_member_being_promoted_does_no_harm() {
-    let mut refused = 0;
-    for seed in 0..SECOND_CANDIDATES {
-        let mut dice = Dice::new(seed);
-        let policy = plan::policy(&mut dice);
-        let mut world = World::planned(dice, policy, Plan::of_a_second_candidate(seed), (None, false));
-        world.run();
-        assert_eq!(world.violation, None, "plan {seed}");
-        refused += world.stats.without_volume;
-    }
-    println!("{refused} orders were refused by a pod without its volume");
-    assert!(refused > 0);
-}
-
-fn of_a_lost_donor(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
-    let mut dice = Dice::new(seed);
-    let policy = plan::policy(&mut dice);
-    let plan = Plan::of_a_lost_donor(seed, policy.members.len());
-    World::planned(dice, policy, plan, (mutant, trace))
-}
-
-/// The donor is lost when the candidate has thrown away what it acknowledged, and has not fetched it again.
-fn of_lost_donors(mutant: Option<Mutant>) -> (Vec<Stats>, Option<String>) {
-    let mut all = Vec::new();
-    for seed in 0..LOST_DONORS {
-        let mut world = of_a_lost_donor(seed, mutant, false);
-        world.run();
-        if let Some(violation) = world.violation {
-            return (all, Some(format!("plan {seed}: {violation}")));
-        }
-        all.push(world.stats);
-    }
-    (all, None)
-}
-
-#[test]
-fn a_donor_that_is_lost_takes_nothing_along() {
-    let (stats, violation) = of_lost_donors(None);
-    assert_eq!(violation, None);
-    let recovered: u64 = stats.iter().map(|stats| stats.recovered).sum();
-    println!("{recovered} times relay logs were recovered that the candidate had thrown away");
-    assert!(recovered > 0);
-    let (_, violation) = of_lost_donors(Some(Mutant::DroppedIgnored));
-    println!("{:?} found by {}", Mutant::DroppedIgnored, violation.as_deref().unwrap_or("none"));
-    assert!(violation.is_some_and(|violation| violation.contains("invariant")), "what was thrown away is of no use");
-}
-
-fn of_a_status_rolled_back(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
-    let mut dice = Dice::new(seed);
-    let policy = plan::policy(&mut dice);
-    let plan = plan::with_a_status_rolled_back(&mut dice, policy.members.len());
-    World::planned(dice, policy, plan, (mutant, trace))
-}
-
-/// The first of these plans in which something breaks.
-fn of_statuses_rolled_back(plans: u64, mutant: Option<Mutant>) -> Option<String> {
-    (0..plans).find_map(|seed| {
-        let mut world = of_a_status_rolled_back(seed, mutant, false);
-        world.run();
-        let broken = world.violation.filter(|broken| mutant.is_none() || broken.contains("invariant"));
-        broken.map(|broken| format!("plan {seed}: {broken}"))
-    })
-}
-
-/// Nothing is lost by a status from the past, and the cluster goes on.
-#[test]
-fn a_status_that_was_rolled_back_does_no_harm() {
-    assert_eq!(of_statuses_rolled_back(number("HISTORIES").unwrap_or(ROLLED_BACK), None), None);
-}
-
-#[test]
-fn finds_that_the_past_is_believed() {
-    for mutant in [Mutant::PastBelieved, Mutant::PastAcknowledgements] {
-        let found = of_statuses_rolled_back(MUTANT_HISTORIES, Some(mutant));
-        println!("{mutant:?} found by {}", found.as_deref().unwrap_or("none"));
-        assert!(found.is_some(), "{mutant:?}");
-    }
-}
-
-fn of_replicas_made_writable(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
-    let mut dice = Dice::new(seed);
-    let policy = plan::policy(&mut dice);
-    let plan = plan::with_replicas_made_writable(&mut dice, policy.members.len());
-    World::planned(dice, policy, plan, (mutant, trace))
-}
-
-fn all_made_writable(plans: u64, mutant: Option<Mutant>) -> (Stats, Option<String>) {
-    let mut stats = Stats::default();
-    for seed in 0..plans {
-        let mut world = of_replicas_made_writable(seed, mutant, false);
-        world.run();
-        stats.by_strays += world.stats.by_strays;
-        stats.failovers += world.stats.failovers;
-        let broken = world.violation.filter(|broken| mutant.is_none() || broken.contains("invariant"));
-        if let Some(broken) = broken {
-            return (stats, Some(format!("plan {seed}: {broken}")));
-        }
-    }
-    (stats, None)
-}
-
-/// A script that makes every member it finds writable does not get clients led to them.
-#[test]
-fn a_replica_that_is_made_writable_does_no_harm() {
-    let (stats, broken) = all_made_writable(number("HISTORIES").unwrap_or(MADE_WRITABLE), None);
-    println!("{} failovers, {} commits of replicas", stats.failovers, stats.by_strays);
-    assert_eq!(broken, None);
-}
-
-#[test]
-fn finds_that_replicas_made_writable_are_ignored() {
-    let (_, found) = all_made_writable(MUTANT_HISTORIES, Some(Mutant::StraysIgnored));
-    println!("found by {}", found.as_deref().unwrap_or("none"));
-    assert!(found.is_some());
-}
-
-/// Whoever is held up by a lock yields: a new reign acknowledges long before the lock is lifted.
-#[test]
-fn a_locked_candidate_yields_to_the_next() {
-    locked_candidates(500);
-}
-
-/// Whoever is known to be held up is not asked first, so that mostly nobody waits for it to yield.
-#[test]
-fn a_candidate_that_is_known_to_be_locked_is_passed_over() {
-    let median = locked_candidates(6_000);
-    assert!(median < PASSED_OVER_WITHIN_MS, "{median} ms");
-}
-
-/// The preferred candidate is locked so many milliseconds before the primary is killed. The median of the times without a primary.
-fn locked_candidates(before: u64) -> u64 {
-    let mut times: Vec<u64> = (0..LOCKED_CANDIDATES).map(|seed| locked_candidate(seed, before)).collect();
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn locked_candidate(seed: u64, before: u64) -> u64 {
-    let mut dice = Dice::new(seed);
-    let mut policy = plan::policy(&mut dice);
-    policy.members = (0..3_u32).map(|rank| MemberPolicy { priority: 2 - rank, never_primary: false }).collect();
-    policy.hosts = (0..3).map(|member| format!("m{member}")).collect();
-    (policy.mode, policy.when_no_acker) = (Mode::SemiSync, WhenNoAcker::Wait);
-    let mut world = World::planned(dice, policy, Plan::of_a_locked_candidate(seed, 1, before), (None, false));
-    world.run();
-    assert_eq!(world.violation, None, "plan {seed}");
-    let begins = world.first_ack.values().nth(1).copied().expect("a second reign");
-    let took = begins.saturating_sub(plan::LOCKED_KILL_MS + seed);
-    assert!(took < YIELDS_WITHIN_MS, "plan {seed}: {took} ms");
-    took
-}
-
-/// The run on the node that was drained is over, says its volume: there is no failover that could clean the list of ackers.
-#[test]
-fn a_replica_of_two_that_was_drained_leaves_the_list_of_ackers() {
-    for seed in 0..DRAINED {
-        let mut dice = Dice::new(seed);
-        let mut policy = plan::policy(&mut dice);
-        policy.members = vec![MemberPolicy { priority: 0, never_primary: false }; 2];
-        policy.hosts = (0..2).map(|member| format!("m{member}")).collect();
-        (policy.mode, policy.when_no_acker) = (Mode::SemiSync, WhenNoAcker::Wait);
-        let mut world = World::planned(dice, policy, Plan::of_a_drained_replica(seed), (None, false));
-        world.run();
-        assert_eq!(world.violation, None, "plan {seed}");
-        assert_eq!(world.store.record.ackers.len(), 1, "plan {seed}: {:?}", world.store.record.ackers);
-    }
-}
-
 #[test]
 fn the_same_seed_gives_the_same_history() {
     let trace = |seed| {
@@ -364,67 +206,4 @@ fn the_same_seed_gives_the_same_history() {
     };
     assert_eq!(trace(7), trace(7));
     assert_ne!(trace(7), trace(8));
-}
-
-fn is_found(mutant: Mutant) {
-    let (_, broken) = histories(0..MUTANT_HISTORIES, Some(mutant));
-    let Broken { seed, violation } = broken.unwrap_or_else(|| panic!("{mutant:?} was not found"));
-    println!("{mutant:?} found by seed {seed}: {violation}");
-}
-
-#[test]
-fn finds_that_an_acker_leaves_at_once() {
-    is_found(Mutant::AckerLeavesAtOnce);
-}
-
-#[test]
-fn finds_that_incarnations_are_ignored() {
-    is_found(Mutant::IncarnationsIgnored);
-}
-
-#[test]
-fn finds_that_a_primary_is_resumed_unread() {
-    is_found(Mutant::ResumedUnread);
-}
-
-#[test]
-fn finds_that_any_pod_ends_a_run() {
-    is_found(Mutant::AnyPodEndsARun);
-}
-
-#[test]
-fn finds_an_agent_that_takes_lower_tokens() {
-    is_found(Mutant::AgentTakesLowerTokens);
-}
-
-#[test]
-fn finds_the_mistakes_of_the_loop() {
-    for mutant in [
-        LoopMutant::LostWriteBelieved,
-        LoopMutant::OrdersWhileBusy,
-        LoopMutant::ServiceUnchecked,
-        LoopMutant::AnyAnswerTaken,
-    ] {
-        is_found(Mutant::Loop(mutant));
-    }
-}
-
-/// What is read is confirmed by orders before it is acted upon, so that this one does harm only where many readings are late.
-#[test]
-fn finds_that_a_stale_reading_is_believed() {
-    let history = |seed, mutant| {
-        let mut world = of_replicas_made_writable(seed, mutant, false);
-        world.plan.late_readings_percent = 60;
-        world.run();
-        world.violation
-    };
-    let found = (0..MUTANT_HISTORIES).find_map(|seed| {
-        let mutant = Mutant::Loop(LoopMutant::StaleReadingBelieved);
-        let broken = history(seed, Some(mutant)).filter(|broken| is_of(mutant, broken))?;
-        // What breaks without the mistake, too, proves nothing.
-        assert_eq!(history(seed, None), None, "plan {seed}");
-        Some(format!("plan {seed}: {broken}"))
-    });
-    println!("found by {}", found.as_deref().unwrap_or("none"));
-    assert!(found.is_some());
 }

@@ -233,6 +233,8 @@ pub struct Host {
     pub locked_until: At,
     /// From then on the agent tells of it.
     pub lock_told_from: At,
+    /// mariadbd stands still until then.
+    pub hung_until: At,
     /// Side of the network partition it is on.
     pub side: u8,
     /// Its volume was attached elsewhere: it can write nothing more, but still receive and acknowledge.
@@ -261,6 +263,11 @@ impl Host {
         }
         let relayed = self.server.as_ref().and_then(|server| server.relay.get(index - applied));
         relayed.is_some_and(|tx| tx.gtid == gtid)
+    }
+
+    /// True while mariadbd stands still.
+    pub fn is_hung(&self, now: At) -> bool {
+        self.hung_until > now
     }
 
     pub fn answering(&self) -> Option<&Server> {

@@ -70,6 +70,9 @@ pub struct Operator {
 impl World {
     /// A new process takes the Lease; whoever had it is deposed and may not know.
     pub fn elect(&mut self) {
+        if self.now < self.api_away_until {
+            return self.after(self.api_away_until - self.now, Event::Elect);
+        }
         for leader in &mut self.leaders {
             leader.deposed = true;
         }
@@ -116,8 +119,8 @@ impl World {
             }
             ToLeader::Perform(effects) => self.perform_all(id, effects),
             // A watch shows nothing through a partition.
-            ToLeader::Pods if self.leaders[id].side != 0 => self.after(300, Event::Leader(id, ToLeader::Pods)),
-            ToLeader::Input(input) if self.leaders[id].side != 0 && is_of_a_watch(&input) => {
+            ToLeader::Pods if self.is_without_api(id) => self.after(300, Event::Leader(id, ToLeader::Pods)),
+            ToLeader::Input(input) if self.is_without_api(id) && is_of_a_watch(&input) => {
                 self.after(300, Event::Leader(id, ToLeader::Input(input)));
             }
             ToLeader::Input(input) => self.hears(id, *input),
@@ -265,6 +268,11 @@ impl World {
             believes_the_past: self.mutant == Some(Mutant::PastBelieved),
             past_acknowledgements: self.mutant == Some(Mutant::PastAcknowledgements),
             ignore_strays: self.mutant == Some(Mutant::StraysIgnored),
+            any_agent_will_do: self.mutant == Some(Mutant::AnyAgentWillDo),
+            old_proofs: self.mutant == Some(Mutant::OldProofs),
+            away_is_gone: self.mutant == Some(Mutant::AwayIsGone),
+            entries_stay: self.mutant == Some(Mutant::EntriesStay),
+            init_waits: self.mutant == Some(Mutant::InitWaits),
         }
     }
 
@@ -276,6 +284,7 @@ impl World {
             orders_while_busy: makes(LoopMutant::OrdersWhileBusy),
             service_unchecked: makes(LoopMutant::ServiceUnchecked),
             any_answer_taken: makes(LoopMutant::AnyAnswerTaken),
+            never_in_doubt: makes(LoopMutant::NeverInDoubt),
         }
     }
 

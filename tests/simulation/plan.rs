@@ -3,10 +3,10 @@
 use beachmaster::orders::Ordinal;
 use beachmaster::topology::policy::{MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
 
+use crate::dice::Dice;
 use crate::member::{At, HostId, Volume};
-use crate::world::Dice;
 
-/// When the primary of [`Plan::of_a_locked_candidate`] is killed, at the earliest.
+/// When the primary of [`Plan::of_a_locked_candidate`] or [`Plan::of_a_half_open_stream`] is killed, at the earliest.
 pub const LOCKED_KILL_MS: u64 = 9_000;
 /// How long faults may begin.
 const FAULTS_FOR_MS: u64 = 12_000;
@@ -57,6 +57,16 @@ pub enum Fault {
         elects: u64,
     },
     SlowMember(Who, u64),
+    /// mariadbd stands still: it answers nobody, and goes on where it was.
+    Hang(Who, u64),
+    /// Somebody switches semi-sync off on a primary, and on again.
+    SemiSyncOff(Who, u64),
+    /// Every operator's stream to an agent carries nothing any more, and nobody is told.
+    HalfOpen(Who),
+    /// The API server answers nobody.
+    ApiAway(u64),
+    /// The user changes the object.
+    SpecEdited(Edit),
     /// Somebody switches `read_only` off on a replica.
     MadeWritable(Who),
     /// Somebody edits NAME-primary.
@@ -70,6 +80,16 @@ pub enum Fault {
         writes: u64,
         crash: bool,
     },
+}
+
+/// What a user changes in the object, again and again.
+#[derive(Debug, Clone, Copy)]
+pub enum Edit {
+    Paused(bool),
+    FailoverEnabled(bool),
+    Mode(Mode),
+    WhenNoAcker(WhenNoAcker),
+    Priority { member: u8, priority: u32 },
 }
 
 /// Everything that will go wrong in a history.
@@ -118,6 +138,43 @@ impl Plan {
         }
     }
 
+    /// While no operator runs and no replica goes on, semi-sync is off for a moment; then the primary is lost (docs/known-gaps.md).
+    pub fn of_semi_sync_switched_off(seed: u64, members: usize) -> Self {
+        let at = 6_000 + seed % 1_000;
+        let hang = |member| (at, Fault::Hang(Who::Any(member), 4_000));
+        let members = u8::try_from(members).expect("at most 9 members");
+        let last = [
+            (at, Fault::CrashLeader),
+            (at + 100, Fault::SemiSyncOff(Who::Primary, 300)),
+            (at + 3_000 + seed % 700, Fault::IndexLost(Who::Primary, 60_000)),
+        ];
+        Self { timed: (1..members).map(hang).chain(last).collect(), ..Self::default() }
+    }
+
+    /// The old primary has a branch of its own when it comes back; it is started once more, and then the new one is lost
+    /// (docs/known-gaps.md).
+    pub fn of_a_branch(seed: u64) -> Self {
+        let lost = 4_000 + seed % 1_000;
+        let again = lost + 8_000 + seed % 300;
+        Self {
+            timed: vec![
+                (lost, Fault::Unreadable(Who::Primary, 3_000)),
+                (again, Fault::Kill(Who::Any(0))),
+                (again + seed % 400, Fault::Unreadable(Who::Primary, 60_000)),
+                (again + 1_000, Fault::Kill(Who::Any(0))),
+            ],
+            volumes_heal: true,
+            ..Self::default()
+        }
+    }
+
+    /// The stream to the primary's agent carries nothing, and a second later the primary is killed.
+    pub fn of_a_half_open_stream(seed: u64) -> Self {
+        let killed = LOCKED_KILL_MS + seed;
+        let timed = vec![(killed - 1_000, Fault::HalfOpen(Who::Primary)), (killed, Fault::Kill(Who::Primary))];
+        Self { timed, ..Self::default() }
+    }
+
     /// Every pod of a replica is drained, again and again.
     pub fn of_a_drained_replica(seed: u64) -> Self {
         let drained = [3_000, 12_000, 14_000].map(|at| (at + seed, Fault::Drained(Who::Any(1))));
@@ -155,6 +212,21 @@ pub fn with_a_status_rolled_back(dice: &mut Dice, members: usize) -> Plan {
     plan
 }
 
+/// A status that is put back while no operator runs, and the first agent that answers the next one has an empty volume.
+pub fn with_an_empty_volume(dice: &mut Dice, members: usize) -> Plan {
+    let mut plan = plan(dice, members);
+    let unknowable = |fault: &Fault| matches!(fault, Fault::IndexLost(..) | Fault::SecondPod { .. });
+    plan.timed.retain(|(_, fault)| !unknowable(fault));
+    plan.at_act.retain(|(_, fault)| !unknowable(fault));
+    let at = dice.range(4_000, 12_000);
+    let blank = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+    plan.timed.push((at, Fault::PodBlank(blank)));
+    let cut = at + dice.range(100, 4_500);
+    plan.timed.push((cut, Fault::PowerCutAll));
+    plan.timed.push((cut + dice.range(0, 100), Fault::StatusRolledBack { writes: dice.range(1, 20), crash: true }));
+    plan
+}
+
 /// The faults of a history, and replicas that somebody makes writable, also right after the primary has died.
 pub fn with_replicas_made_writable(dice: &mut Dice, members: usize) -> Plan {
     let mut plan = plan(dice, members);
@@ -183,6 +255,8 @@ pub enum Heal {
     Network,
     Pod { ordinal: Ordinal, volume: Box<Volume>, boot: Option<(String, At)> },
     Pace(HostId),
+    Hung(HostId),
+    SemiSync(HostId),
     Reap(HostId),
     Service,
 }
@@ -255,6 +329,20 @@ pub fn plan(dice: &mut Dice, members: usize) -> Plan {
     plan
 }
 
+fn edit(dice: &mut Dice, members: usize) -> Edit {
+    match dice.range(0, 4) {
+        0 => Edit::Paused(dice.chance(60)),
+        1 => Edit::FailoverEnabled(dice.chance(40)),
+        2 if members > 1 => Edit::Mode(if dice.chance(50) { Mode::Async } else { Mode::SemiSync }),
+        3 if dice.chance(50) => Edit::WhenNoAcker(WhenNoAcker::Wait),
+        2 | 3 => Edit::WhenNoAcker(WhenNoAcker::Degrade { after_ms: dice.range(300, 4_000) }),
+        _ => {
+            let member = u8::try_from(dice.index(members)).unwrap_or(0);
+            Edit::Priority { member, priority: u32::try_from(dice.range(0, 2)).unwrap_or(0) }
+        }
+    }
+}
+
 fn fault(dice: &mut Dice, members: usize) -> Fault {
     let who = match dice.range(0, 3) {
         0 | 1 => Who::Primary,
@@ -263,7 +351,7 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
     };
     let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
     let short = dice.range(50, 6_000);
-    match dice.range(0, 34) {
+    match dice.range(0, 42) {
         0..=3 => Fault::Kill(who),
         4..=7 => Fault::Kill(any),
         8 => Fault::KillAll,
@@ -297,6 +385,12 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
         30 => Fault::SlowMember(any, dice.range(20, 400)),
         31 => Fault::ServiceDeleted,
         32 | 33 => Fault::ObjectTouched,
+        34 => Fault::Hang(who, dice.range(200, 15_000)),
+        35 => Fault::Hang(any, dice.range(200, 15_000)),
+        36 => Fault::HalfOpen(who),
+        37 => Fault::HalfOpen(any),
+        38 => Fault::ApiAway(dice.range(100, 9_000)),
+        39..=41 => Fault::SpecEdited(edit(dice, members)),
         _ => Fault::ServiceEdited(dice.chance(50).then(|| u8::try_from(dice.index(members)).unwrap_or(0))),
     }
 }

@@ -56,6 +56,9 @@ impl World {
 
     /// An IO thread tries to connect.
     pub fn io_retry(&mut self, host: HostId, incarnation: Incarnation) {
+        if let Some(wait) = self.hung_for(host) {
+            return self.after(wait, Event::IoRetry(host, incarnation));
+        }
         let Some(from) = self.wants_to_connect(host, incarnation) else { return };
         let source = match self.source_of(host, from) {
             Ok(source) => source,
@@ -77,6 +80,11 @@ impl World {
             return;
         }
         self.connect(host, source, matches!(from, From::Donor(_)), start);
+    }
+
+    /// How long mariadbd still stands still.
+    fn hung_for(&self, host: HostId) -> Option<u64> {
+        Some(self.hosts[host].hung_until.saturating_sub(self.now)).filter(|wait| *wait > 0)
     }
 
     fn wants_to_connect(&self, host: HostId, incarnation: Incarnation) -> Option<From> {
@@ -101,7 +109,7 @@ impl World {
             source.filter(|source| *source != host && self.hosts_reach(host, *source)).ok_or(CONNECT_FAILED)?;
         let there = &self.hosts[source];
         let open = match from {
-            From::Member(_) => there.answering().is_some(),
+            From::Member(_) => there.answering().is_some() && !there.is_hung(self.now),
             From::Donor(_) => there.alive && there.agent.up && there.agent.serving,
         };
         let deleted = !self.current.contains(&Some(host)) && !self.with_known_gaps;
@@ -129,7 +137,11 @@ impl World {
     /// Sends what the source has.
     pub fn pump(&mut self, id: u64) {
         let Some(conn) = self.conns.get(&id).cloned() else { return };
-        if !self.hosts_reach(conn.replica, conn.source) {
+        if let Some(wait) = self.hung_for(conn.replica) {
+            // What is on its way stays there.
+            return self.after(wait, Event::Pump(id));
+        }
+        if self.is_cut(conn.replica, conn.source) {
             self.pump_into_the_void(id, &conn);
             return;
         }
@@ -191,7 +203,8 @@ impl World {
         if self.hosts[host].detached {
             return;
         }
-        let locked = self.hosts[host].locked_until.saturating_sub(self.now);
+        let until = self.hosts[host].locked_until.max(self.hosts[host].hung_until);
+        let locked = until.saturating_sub(self.now);
         if locked > 0 {
             return self.after(locked, Event::Apply(host, incarnation));
         }
@@ -226,7 +239,7 @@ impl World {
 
     /// Moves commits into the binary log as far as waiting ones let them.
     pub fn commit(&mut self, host: HostId) {
-        if self.hosts[host].detached {
+        if self.hosts[host].detached || self.hosts[host].is_hung(self.now) {
             return;
         }
         loop {
@@ -253,6 +266,10 @@ impl World {
     /// An acknowledgement arrives at the source.
     pub fn ack(&mut self, id: u64, upto: usize) {
         let Some(conn) = self.conns.get(&id).cloned() else { return };
+        let hung = self.hung_for(conn.replica).max(self.hung_for(conn.source));
+        if let Some(wait) = hung {
+            return self.after(wait, Event::Ack { conn: id, upto });
+        }
         if self.hosts_reach(conn.replica, conn.source) {
             self.acknowledge(conn.replica, conn.source, upto);
         }
@@ -306,7 +323,7 @@ impl World {
         let Some(server) = self.hosts[host].server.take() else { return };
         let replicated = server.slave.is_some();
         self.say(|| format!("host {host}: mariadbd ended, incarnation {}", server.incarnation));
-        self.hosts[host].locked_until = 0;
+        (self.hosts[host].locked_until, self.hosts[host].hung_until) = (0, 0);
         if keeps_relay_logs && !server.relay.is_empty() {
             let source = self.source_member(server.slave.as_ref());
             let (of, txs) = (server.incarnation, server.relay.into_iter().collect());

@@ -1,19 +1,14 @@
-//! The roads between an operator process and the members: held streams to agents, SQL probes, and what may happen to
-//! messages on the way. Their schedules are those of `src/operator/cluster/{link,probe}`.
-
-use std::net::IpAddr;
+//! The roads between an operator process and the members: held streams to agents, and what may happen to messages on the
+//! way. Their schedule is that of `src/operator/cluster/link`. [`crate::probes`] has the readings over SQL.
 
 use beachmaster::control::effect::{Command, Watching};
-use beachmaster::control::input::{Input, LinkEvent, Reading};
+use beachmaster::control::input::{Input, LinkEvent};
 use beachmaster::control::limits;
-use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{BootMillis, Order, OrderEnvelope, Ordinal, PROTOCOL_VERSION, Term, Up};
 use beachmaster::time::Millis;
-use beachmaster::topology::observation::{IoThread, SemiSyncSource, ServerView, SlaveStatus};
 
-use crate::member::{At, From, HostId, Io, Reply};
+use crate::member::{At, HostId, Reply};
 use crate::operator::ToLeader;
-use crate::steps::{address, resolve_address};
 use crate::world::{Event, World};
 
 /// Three missed pings: a stream that says nothing is gone; the same of a member in doubt.
@@ -27,13 +22,8 @@ const LOOK_MS: u64 = 250;
 const CLOSE_LOOK_MS: u64 = 50;
 /// Time to open an exec stream.
 const EXEC_MS: u64 = 30;
-/// Time between two readings at rest, and while something is going on.
-const PROBE_MS: u64 = 500;
-const EAGER_PROBE_MS: u64 = 50;
 /// A reading that was asked for begins this much later: after the answer in the clock's unit.
-const CLOCK_UNIT_MS: u64 = 2;
-/// Limit of a probe.
-const PROBE_LIMIT_MS: u64 = 1_000;
+pub const CLOCK_UNIT_MS: u64 = 2;
 
 /// A held stream to an agent.
 #[derive(Debug, Clone)]
@@ -48,6 +38,8 @@ pub struct Link {
     silent_since: Option<At>,
     pings_at: At,
     open: bool,
+    /// Nothing comes through, and neither end knows.
+    deaf: bool,
 }
 
 /// What lies between an operator process and one member.
@@ -56,17 +48,26 @@ pub struct Road {
     pub link: Option<Link>,
     /// The machine knows that there is no stream.
     told_away: bool,
-    watching: Watching,
+    pub watching: Watching,
     /// The reading under way: one at a time on the held connection.
-    probing: Option<u64>,
+    pub probing: Option<u64>,
     /// Another one was asked for meanwhile.
-    again: bool,
+    pub again: bool,
     /// Names the next reading that is due.
     pub due: u64,
     /// The run that the held SQL session is with.
-    session: Option<(HostId, beachmaster::orders::Incarnation)>,
+    pub session: Option<(HostId, beachmaster::orders::Incarnation)>,
     /// An order that has no answer yet, its term, and when the machine gives it up.
     open_order: Option<(String, Term, At)>,
+}
+
+impl Road {
+    /// Its stream to `host` carries nothing any more.
+    pub fn goes_deaf(&mut self, host: HostId) -> Option<()> {
+        let link = self.link.as_mut().filter(|link| link.host == host)?;
+        link.deaf = true;
+        Some(())
+    }
 }
 
 impl World {
@@ -83,12 +84,6 @@ impl World {
                 self.probe_after(id, member, CLOCK_UNIT_MS);
             }
         }
-    }
-
-    fn probe_after(&mut self, id: usize, member: usize, delay: u64) {
-        let due = self.fresh_id();
-        self.leaders[id].roads[member].due = due;
-        self.after(delay, Event::Leader(id, ToLeader::ProbeDue { member, due }));
     }
 
     /// Opens, keeps and gives up streams.
@@ -114,7 +109,7 @@ impl World {
 
     fn look_at_link(&mut self, id: usize, member: usize, link: &Link) {
         let there = &self.hosts[link.host];
-        let reach = there.side == self.leaders[id].side;
+        let reach = there.side == self.leaders[id].side && !link.deaf;
         let up = there.alive && there.agent.up;
         let doubt = self.leaders[id].roads[member].watching.doubt;
         let silence = if doubt { DOUBT_SILENCE_MS } else { SILENCE_MS };
@@ -159,6 +154,7 @@ impl World {
             silent_since: None,
             pings_at: self.now + PING_MS,
             open: false,
+            deaf: false,
         });
         self.after(EXEC_MS, Event::Leader(id, ToLeader::Linked { member, link, host }));
     }
@@ -220,7 +216,7 @@ impl World {
         self.leaders[id].roads[member].open_order = Some((name.clone(), token.term, until));
         let link = self.leaders[id].roads[member].link.clone().filter(|link| link.open);
         // Orders are dropped while no stream is open.
-        let Some(link) = link else { return };
+        let Some(link) = link.filter(|link| !link.deaf) else { return };
         let deadline = BootMillis(link.clock.0.0 + (self.now - link.clock.1) + limit);
         let order = OrderEnvelope { v: PROTOCOL_VERSION, id: name, token, deadline, order };
         self.check_order_given(id, member, &order);
@@ -251,7 +247,8 @@ impl World {
         let now = self.now;
         let roads = self.leaders[reply.leader].roads.iter_mut().enumerate();
         let links = roads.filter_map(|(member, road)| Some((member, road.link.as_mut()?)));
-        let Some((member, link)) = links.into_iter().find(|(_, link)| link.id == reply.link) else { return };
+        let link = links.into_iter().find(|(_, link)| link.id == reply.link && !link.deaf);
+        let Some((member, link)) = link else { return };
         let arrives = (now + delay).max(link.last_up);
         link.last_up = arrives;
         self.after(arrives - now, Event::Up { host, reply, member, up: Box::new(up) });
@@ -266,6 +263,9 @@ impl World {
         let Some(link) = leader.roads[member].link.as_mut().filter(|link| leader.alive && link.id == reply.link) else {
             return;
         };
+        if link.deaf {
+            return;
+        }
         let until = link.held_up_until.max(stalled_until).max(if cut { now + 1 } else { now });
         if until > now {
             let until = if cut && link.held_up_until <= now { now + 300 } else { until };
@@ -284,120 +284,8 @@ impl World {
         }
         self.link_tells(reply.leader, member, LinkEvent::Told { up: Box::new(up) });
     }
-
-    /// Sends the query of a reading; one at a time.
-    pub fn begin_probe(&mut self, id: usize, member: usize) {
-        let (probe, begun) = (self.fresh_id(), self.now);
-        let road = &mut self.leaders[id].roads[member];
-        if road.probing.is_some() {
-            road.again = true;
-            return;
-        }
-        road.probing = Some(probe);
-        let delay = self.dice.range(0, 2);
-        self.after(delay, Event::Leader(id, ToLeader::Probe { member, probe, begun }));
-    }
-
-    /// Reads a member over SQL. What is seen is not older than `begun`, but may come late.
-    pub fn probe(&mut self, id: usize, member: usize, probe: u64, begun: At) {
-        let road = &self.leaders[id].roads[member];
-        let (ip, session) = (road.watching.ip, road.session);
-        let host = ip.map(|ip: IpAddr| resolve_address(&ip.to_string()));
-        let reach = host.filter(|host| self.hosts[*host].side == self.leaders[id].side && self.hosts[*host].alive);
-        let late = self.calm.is_none() && self.dice.chance(self.plan.late_readings_percent);
-        let (reading, delay, session) = match reach {
-            None if ip.is_none() => (Reading::Silent, 0, None),
-            None => (Reading::Silent, PROBE_LIMIT_MS, None),
-            Some(host) => match self.hosts[host].answering().map(|server| server.incarnation) {
-                None => (Reading::Refused, self.dice.range(1, 3), None),
-                Some(run) => {
-                    let held = Some((host, run));
-                    let view = Box::new(self.server_view(host, begun));
-                    let delay = if late { self.dice.range(50, 900) } else { self.dice.range(1, 4) };
-                    (Reading::Answers { view, first: session != held }, delay, held)
-                }
-            },
-        };
-        self.leaders[id].roads[member].session = session;
-        let probed = ToLeader::Probed { member, probe, reading: Box::new(reading) };
-        self.after(delay, Event::Leader(id, probed));
-    }
-
-    /// A reading has come back.
-    pub fn probed(&mut self, id: usize, member: usize, probe: u64, reading: Reading) {
-        let road = &mut self.leaders[id].roads[member];
-        if road.probing.take_if(|probing| *probing == probe).is_none() {
-            return;
-        }
-        let again = std::mem::take(&mut road.again);
-        let pause = match road.watching.eager {
-            _ if again => CLOCK_UNIT_MS,
-            true => EAGER_PROBE_MS,
-            false => PROBE_MS,
-        };
-        self.probe_after(id, member, pause);
-        self.hears_a_reading(id, Input::Probe { ordinal: ordinal(member), reading });
-    }
-
-    fn server_view(&self, host: HostId, begun: At) -> ServerView {
-        let there = &self.hosts[host];
-        let server = there.server.as_ref().expect("only an answering server is read");
-        let semi_of = |io: Io| match io {
-            Io::Connected(id) => self.conns.get(&id).is_some_and(|conn| conn.semi),
-            _ => false,
-        };
-        let clients = self.conns.values().filter(|conn| conn.source == host && conn.semi).count() as u64;
-        ServerView {
-            begun: Millis(begun),
-            server_id: server.server_id,
-            read_only: server.read_only,
-            binlog_position: there.volume.position(),
-            slave_position: there.volume.position(),
-            semi_sync: SemiSyncSource {
-                enabled: server.semi_master,
-                wait_no_slave: true,
-                clients,
-                wait_sessions: u64::from(!server.waiting.is_empty()),
-                no_tx: 0,
-            },
-            acker_wanted: server.slave_enabled,
-            acker_active: server.slave.as_ref().is_some_and(|slave| semi_of(slave.io)),
-            slave: server.slave.as_ref().map(|slave| self.slave_status(host, slave)),
-            drift: Vec::new(),
-            logged: there.volume.logged(),
-        }
-    }
-
-    fn slave_status(&self, host: HostId, slave: &crate::member::Slave) -> SlaveStatus {
-        let there = &self.hosts[host];
-        let behind = there.server.as_ref().map_or(0, |server| server.relay.len() as u64);
-        let (source, port) = match slave.from {
-            From::Member(ordinal) => (format!("m{ordinal}"), 3306),
-            From::Donor(host) => (address(host), beachmaster::orders::BINLOG_SERVER_PORT),
-        };
-        let (io, position) = match slave.io {
-            Io::Stopped => (IoThread::No, there.received()),
-            Io::Connecting => (IoThread::Connecting, there.received()),
-            Io::Connected(_) => (IoThread::Yes, there.received()),
-        };
-        let io_position = if slave.sql { position } else { GtidPosition::empty() };
-        SlaveStatus {
-            host: source,
-            port,
-            io,
-            sql: slave.sql,
-            io_position,
-            io_errno: slave.io_errno,
-            io_error: String::new(),
-            // ER_GTID_STRICT_OUT_OF_ORDER.
-            sql_errno: if there.volume.strayed && !slave.sql { 1950 } else { 0 },
-            sql_error: String::new(),
-            lag_s: (io == IoThread::Yes).then_some(behind * there.apply_ms / 1_000),
-            by_gtid: true,
-        }
-    }
 }
 
-fn ordinal(member: usize) -> Ordinal {
+pub fn ordinal(member: usize) -> Ordinal {
     Ordinal(u8::try_from(member).expect("at most 9 members"))
 }

@@ -10,11 +10,10 @@ use beachmaster::gtid::Gtid;
 use beachmaster::orders::{Incarnation, OrderEnvelope, Ordinal, Term, Up};
 use beachmaster::topology::policy::Policy;
 use beachmaster::topology::record::Record;
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 
 use crate::api_server::{Service, Store, applied};
 use crate::clients::Client;
+use crate::dice::Dice;
 use crate::member::{At, Conn, Host, HostId};
 use crate::operator::{Operator, ToLeader};
 use crate::plan::Plan;
@@ -37,6 +36,16 @@ pub enum Mutant {
     PastAcknowledgements,
     /// A replica that somebody has made writable is treated like any other in a transition, by operator and agent.
     StraysIgnored,
+    /// An agent with an empty volume is enough for a new leader to take over.
+    AnyAgentWillDo,
+    /// What members told before a status from the past was read counts.
+    OldProofs,
+    /// An acker whose agent is away is shut out though it acknowledges.
+    AwayIsGone,
+    /// Only a later run in the same pod ends an acker's entry.
+    EntriesStay,
+    /// A member whose mariadbd ends after its `init` is waited for.
+    InitWaits,
     /// A mistake of the loop (`control::mistakes`).
     Loop(LoopMutant),
 }
@@ -49,6 +58,7 @@ pub enum LoopMutant {
     OrdersWhileBusy,
     ServiceUnchecked,
     AnyAnswerTaken,
+    NeverInDoubt,
 }
 
 /// Something that will happen.
@@ -167,6 +177,10 @@ pub struct Stats {
     pub late_writes: u64,
     /// Statuses that somebody put back.
     pub rollbacks: u64,
+    pub hangs: u64,
+    pub half_open: u64,
+    pub api_away: u64,
+    pub edits: u64,
     pub acked: u64,
     pub orders: u64,
     pub blocked: u64,
@@ -196,6 +210,8 @@ pub struct World {
     pub first_ack: BTreeMap<Term, At>,
     pub stats: Stats,
     pub calm: Option<At>,
+    /// The API server answers nobody until then.
+    pub api_away_until: At,
     /// Since when nothing is missing any more.
     pub whole_since: Option<At>,
     /// Acknowledgements that clients got since the faults stopped.
@@ -211,30 +227,9 @@ pub struct World {
     pub mutant: Option<Mutant>,
     /// A pod that was shut out and deleted by force may come back, too (docs/known-gaps.md).
     pub with_known_gaps: bool,
+    /// A deposed leader may read the status and go on: its clock stood still, so that its Lease has not run out for it.
+    pub two_readers: bool,
     pub trace: Option<Vec<String>>,
-}
-
-/// All randomness of a history.
-pub struct Dice(SmallRng);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(SmallRng::seed_from_u64(seed))
-    }
-
-    /// A number from `low` to `high`, both included.
-    pub fn range(&mut self, low: u64, high: u64) -> u64 {
-        self.0.random_range(low..=high)
-    }
-
-    pub fn index(&mut self, len: usize) -> usize {
-        self.0.random_range(0..len)
-    }
-
-    /// True in `percent` of 100 cases.
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.range(1, 100) <= percent
-    }
 }
 
 impl World {
@@ -268,6 +263,7 @@ impl World {
             first_ack: BTreeMap::new(),
             stats: Stats::default(),
             calm: None,
+            api_away_until: 0,
             whole_since: None,
             acked_since_calm: 0,
             acknowledged_by: BTreeMap::new(),
@@ -277,6 +273,7 @@ impl World {
             done: false,
             mutant,
             with_known_gaps: false,
+            two_readers: true,
             trace: trace.then(Vec::new),
         };
         world.populate();
@@ -353,9 +350,14 @@ impl World {
         self.hosts[a].side == self.hosts[b].side
     }
 
+    /// True when nothing goes from one mariadbd to the other.
+    pub fn is_cut(&self, a: HostId, b: HostId) -> bool {
+        !self.hosts_reach(a, b) || self.hosts[a].is_hung(self.now) || self.hosts[b].is_hung(self.now)
+    }
+
     /// Ackers whose connection works, with their sources.
     pub fn working_ackers(&self) -> BTreeSet<(HostId, HostId)> {
-        let works = |source: HostId, replica: HostId| self.hosts[replica].alive && self.hosts_reach(source, replica);
+        let works = |source: HostId, replica: HostId| self.hosts[replica].alive && !self.is_cut(source, replica);
         let ackers = self.conns.values().filter(|conn| conn.semi && !conn.donor && works(conn.source, conn.replica));
         ackers.map(|conn| (conn.source, conn.replica)).collect()
     }
