@@ -136,7 +136,7 @@ pub const OWNED: &[Owned] = &[
     durable("gtid_strict_mode", "ON", SAFETY),
     durable("sync_binlog", "1", SAFETY),
     durable("innodb_flush_log_at_trx_commit", "1", SAFETY),
-    // docs/decisions.md "No io_uring".
+    // docs/decisions/16-no-io-uring.md.
     durable(
         "innodb_use_native_aio",
         "OFF",
@@ -219,7 +219,7 @@ const MODIFIERS: [&str; 6] = ["loose", "skip", "enable", "disable", "maximum", "
 /// Options that users may change; written to my.cnf before theirs.
 pub const DEFAULTS: &[(&str, &str)] = &[
     ("binlog_format", "ROW"),
-    // A statement's rows in events of 64 kB, not of 8: replicas need a tenth less time for 100 rows of 1 kB (docs/decisions.md).
+    // A statement's rows in events of 64 kB, not of 8: replicas need a tenth less time for 100 rows of 1 kB (docs/decisions/18-row-events-of-64-kb.md).
     ("binlog_row_event_max_size", "65536"),
     ("slave_parallel_threads", "4"),
 ];

@@ -19,7 +19,7 @@ const CONNECTION_ADMIN: u64 = 1 << 32;
 const SLAVE_MONITOR: u64 = 1 << 38;
 
 /// What the probe reads: positions, replication state, owned settings, sessions. CONNECTION ADMIN frees it from
-/// `init_connect` and `max_user_connections` (docs/decisions.md).
+/// `init_connect` and `max_user_connections` (docs/decisions/28-connection-admin.md).
 pub const PROBE: Rights = Rights {
     names: "BINLOG MONITOR, SLAVE MONITOR, PROCESS, CONNECTION ADMIN",
     bits: BINLOG_MONITOR | SLAVE_MONITOR | PROCESS | CONNECTION_ADMIN,
