@@ -179,8 +179,7 @@ impl Telemetry {
 
     /// A failover was announced.
     pub fn failover_began(&mut self, story: &Story, why: &str) {
-        let from = story.from.map(|ordinal| self.member(ordinal)).unwrap_or_default();
-        self.event(EventReason::FailoverStarted, (story.term, ""), format!("{from}: {why}"));
+        self.event(EventReason::FailoverStarted, (story.term, ""), why.to_owned());
     }
 
     fn ended(&mut self, story: &Story) {
@@ -235,7 +234,7 @@ impl Telemetry {
         if tell {
             let name = self.member(progress.member);
             info!(cluster = %self.path, member = name, %term, step = "catching-up", %progress, "transition");
-            self.event(EventReason::CatchingUp, (term, &name), progress.to_string());
+            self.event(EventReason::CatchingUp, (term, &name), format!("{name} {progress}"));
         }
         self.catching_up = Some((since, told || tell));
     }

@@ -46,7 +46,7 @@ pub fn rank(
     let mut fit: Vec<&MemberView> = Vec::new();
     for member in seen.members.iter().filter(|member| member.ordinal != from) {
         match rejection(policy, record, member, end) {
-            Some(why) => ranking.rejected.push(format!("member {}: {why}", member.ordinal)),
+            Some(why) => ranking.rejected.push(format!("{}: {why}", policy.name(member.ordinal))),
             None => fit.push(member),
         }
     }
@@ -249,7 +249,7 @@ mod tests {
         let ranking = rank(&policy, &record(), &cluster(vec![dead(0), unreachable, errant, never]), Ordinal(0), None);
         assert_eq!(ranking.best(), None);
         let said = ranking.rejected.join("\n");
-        for part in ["member 1: its agent", "member 2: it has an errant", "member 3: its policy says neverPrimary"] {
+        for part in ["c-1: its agent", "c-2: it has an errant", "c-3: its policy says neverPrimary"] {
             assert!(said.contains(part), "{said}");
         }
     }

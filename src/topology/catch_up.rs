@@ -42,9 +42,9 @@ impl CatchUp {
 
 impl fmt::Display for CatchUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { member, total, left, bytes, seconds_left } = self;
+        let Self { member: _, total, left, bytes, seconds_left } = self;
         let applied = total.saturating_sub(*left);
-        write!(f, "member {member} catches up: {applied} of {total} transactions applied")?;
+        write!(f, "catches up: {applied} of {total} transactions applied")?;
         if let Some(bytes) = bytes {
             let mb = |bytes: u128| bytes.div_ceil(1_000_000);
             let done = u128::from(*bytes) * u128::from(applied) / u128::from(*total).max(1);
@@ -91,10 +91,10 @@ mod tests {
     fn a_long_one_is_told_with_its_pace() {
         let target = "0-17-21000".parse().unwrap();
         let told = CatchUp::of(&candidate("0-17-5000", "0-17-7000"), &target, Some(40_000_000)).unwrap();
-        let words = "member 1 catches up: 6000 of 20000 transactions applied, about 12 of 40 MB, about 4 s left";
+        let words = "catches up: 6000 of 20000 transactions applied, about 12 of 40 MB, about 4 s left";
         assert_eq!(told.to_string(), words);
         let stands = CatchUp::of(&candidate("0-17-7000", "0-17-7000"), &target, None).unwrap();
-        assert_eq!(stands.to_string(), "member 1 catches up: 6000 of 20000 transactions applied");
+        assert_eq!(stands.to_string(), "catches up: 6000 of 20000 transactions applied");
         assert_eq!(CatchUp::of(&candidate("0-17-1000", "0-17-1000"), &"0-17-1500".parse().unwrap(), None), None);
     }
 }

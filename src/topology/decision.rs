@@ -114,6 +114,11 @@ impl<'a> Case<'a> {
         self.record.transition.as_ref().is_some_and(|transition| transition.kind() == TransitionKind::Initialise)
     }
 
+    /// A member's name, as people know it.
+    pub fn name(&self, ordinal: Ordinal) -> String {
+        self.policy.name(ordinal)
+    }
+
     /// The recorded primary.
     pub fn primary(&self) -> Option<&'a MemberView> {
         self.seen.member(self.record.primary?)

@@ -38,16 +38,16 @@ pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decisio
     }
     let ranking = rank(case.policy, case.record, case.seen, primary.ordinal, None);
     let allowed = case.may_fail_over();
-    let safe = safety::feasible(case.rules, case.record, case.seen, primary.ordinal);
+    let safe = safety::feasible(case.rules, case.policy, case.record, case.seen, primary.ordinal);
     if allowed && safe.is_ok() && ranking.best().is_some() {
-        let why = format!("member {} is dead: {how}", primary.ordinal);
+        let why = format!("{} is dead: {how}", case.name(primary.ordinal));
         return announce::failover(case, primary.ordinal, why).rejecting(ranking.rejected);
     }
     if let Some(awaited) = awaited(case, primary.ordinal) {
         return Decision::blocked(awaited).rejecting(ranking.rejected);
     }
     if resume::is_possible(case, primary) {
-        let why = format!("member {} is dead: {how}, and nobody else can be promoted", primary.ordinal);
+        let why = format!("{} is dead: {how}, and nobody else can be promoted", case.name(primary.ordinal));
         return announce::resume(case, primary.ordinal, why).rejecting(ranking.rejected);
     }
     let why = case.unless_disabled(safe.err().unwrap_or_else(|| nobody(&ranking)));
@@ -58,7 +58,7 @@ pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decisio
 fn awaited(case: &Case<'_>, from: Ordinal) -> Option<String> {
     let just_away = |member: &&MemberView| matches!(member.agent, AgentSight::Away { since } if case.lasted(since) < STREAMS_OPEN_WITHIN);
     let member = case.others(from).find(just_away)?;
-    Some(format!("member {}: its agent cannot be reached yet", member.ordinal))
+    Some(format!("{}: its agent cannot be reached yet", case.name(member.ordinal)))
 }
 
 /// The member just promoted died before it was confirmed: a new failover from it.
@@ -82,13 +82,17 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     };
     let Some(best) = ranking.best() else { return without_candidate(case, from, &ranking) };
     if let Some(other) = already_moved(case, from, best) {
-        let why = format!("member {other} cannot be promoted any more: member {best} is the next candidate");
+        let why = format!(
+            "{} cannot be promoted any more: {} is the next candidate",
+            case.name(other),
+            case.name(best)
+        );
         return announce::failover(case, from, why).rejecting(ranking.rejected);
     }
     let frozen = frozen_members(case, from, &ranking);
     let acknowledged = match basis {
         // Also what those have that cannot be candidates: it may have been acknowledged.
-        Basis::Ackers => safety::received_by_ackers(case.rules, case.record, case.seen).unwrap_or_default(),
+        Basis::Ackers => safety::received_by_ackers(case.rules, case.policy, case.record, case.seen).unwrap_or_default(),
         // Also what those logs held when they were read before: since then mariadbd may have begun new ones.
         Basis::Salvage { .. } | Basis::Received { .. } => logs_end.cloned().unwrap_or_default(),
     };
@@ -148,7 +152,7 @@ fn failures(case: &Case<'_>) -> Option<String> {
         .iter()
         .filter_map(|member| {
             let failure = member.progress.failure()?;
-            Some(format!("member {}: {} failed: {}", member.ordinal, failure.order, failure.error))
+            Some(format!("{}: {} failed: {}", case.name(member.ordinal), failure.order, failure.error))
         })
         .collect();
     (!failures.is_empty()).then(|| failures.join("; "))
@@ -158,18 +162,18 @@ fn failures(case: &Case<'_>) -> Option<String> {
 /// received, else what those files held before. Who has something beyond that must have it from the old reign.
 fn known_end(case: &Case<'_>, from: Ordinal) -> Option<GtidPosition> {
     let end = case.seen.member(from).and_then(|old| read_end(case, old));
-    let end = end.or_else(|| safety::received_by_ackers(case.rules, case.record, case.seen));
+    let end = end.or_else(|| safety::received_by_ackers(case.rules, case.policy, case.record, case.seen));
     end.or_else(|| safety::held_before(case.record).cloned())
 }
 
 /// Why a promotion is safe now. When the tail is needed and can no longer be had, only the ackers can answer.
 fn basis(case: &Case<'_>, from: Ordinal) -> Result<Basis, String> {
-    let basis = safety::basis(case.rules, case.record, case.seen, from)?;
+    let basis = safety::basis(case.rules, case.policy, case.record, case.seen, from)?;
     let Basis::Salvage { end } = &basis else { return Ok(basis) };
     let spread = case.others(from).any(|member| member.frozen().is_some_and(|frozen| frozen.received.covers(end)));
     match lost_donor(case, from).filter(|_| !spread) {
         None => Ok(basis),
-        Some(why) => safety::by_ackers(case.rules, case.record, case.seen)
+        Some(why) => safety::by_ackers(case.rules, case.policy, case.record, case.seen)
             .map(|()| Basis::Ackers)
             .map_err(|missing| format!("{why}; and {missing}")),
     }
@@ -177,14 +181,15 @@ fn basis(case: &Case<'_>, from: Ordinal) -> Result<Basis, String> {
 
 /// Why the old primary, whose files were read once, cannot serve them any more.
 fn lost_donor(case: &Case<'_>, from: Ordinal) -> Option<String> {
+    let name = case.name(from);
     let Some(old) = case.seen.member(from).filter(|old| old.state().is_some()) else {
-        return Some(format!("member {from}: its agent cannot be reached"));
+        return Some(format!("{name}: its agent cannot be reached"));
     };
     if let Some(trouble) = volume_trouble(case.record, &case.policy.cluster, old) {
-        return Some(format!("member {from}: {}", trouble.message()));
+        return Some(format!("{name}: {}", trouble.message()));
     }
     let failure = old.progress.given_up()?;
-    Some(format!("member {from}: {} failed {} times: {}", failure.order, failure.count, failure.error))
+    Some(format!("{name}: {} failed {} times: {}", failure.order, failure.count, failure.error))
 }
 
 /// Frozen members that count towards the target: candidates, and those that only their policy keeps from promotion.
@@ -245,7 +250,7 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
 fn tired(case: &Case<'_>, member: &MemberView) -> Option<String> {
     let failure = member.progress.given_up().filter(|_| member.is_running())?;
     let rested = member.answered_at.is_none_or(|answered| case.lasted(answered) >= RESTED_MS);
-    rested.then(|| format!("member {} failed at {} a minute ago", member.ordinal, failure.order))
+    rested.then(|| format!("{} failed at {} a minute ago", case.name(member.ordinal), failure.order))
 }
 
 fn without_candidate(case: &Case<'_>, from: Ordinal, ranking: &Ranking) -> Decision {
@@ -326,7 +331,7 @@ fn salvage(
         .pod
         .as_ref()
         .and_then(|pod| pod.ip.clone())
-        .ok_or_else(|| format!("the pod of member {from}, whose binary logs are served, has no address"))?;
+        .ok_or_else(|| format!("the pod {}, whose binary logs are served, has no address", case.name(from)))?;
     if candidate.progress.following.as_ref() == Some(&host) {
         return Ok(order(candidate, Order::Await { position: target.clone() }));
     }
@@ -373,7 +378,7 @@ fn point_of_no_return(case: &Case<'_>, from: Ordinal, candidate: &MemberView, ta
         }),
         ..case.record.clone()
     };
-    Decision::write(record, format!("member {} has everything up to {target}", candidate.ordinal))
+    Decision::write(record, format!("{} has everything up to {target}", case.name(candidate.ordinal)))
 }
 
 /// The ackers of the new reign. Those of the old one may go when their runs are known to be over: the new primary has

@@ -34,7 +34,7 @@ pub(super) fn all_of_them(case: &Case<'_>, ranking: &Ranking) -> Option<String> 
 /// Members that were passed over because something holds them up, or an order failed on them.
 pub(super) fn passed_over(case: &Case<'_>, from: Ordinal, best: Ordinal) -> Vec<String> {
     let others = case.others(from).filter(|member| member.ordinal != best);
-    others.filter_map(|member| Some(format!("member {}: {}", member.ordinal, why(member)?))).collect()
+    others.filter_map(|member| Some(format!("{}: {}", case.name(member.ordinal), why(member)?))).collect()
 }
 
 fn why(member: &MemberView) -> Option<String> {

@@ -16,7 +16,7 @@ pub(super) fn begin(case: &Case<'_>) -> Decision {
     if case.policy.paused {
         return Decision::blocked("the cluster is paused: set spec.paused to false to initialise it");
     }
-    let unready: Vec<String> = case.seen.members.iter().filter_map(why_not_blank).collect();
+    let unready: Vec<String> = case.seen.members.iter().filter_map(|member| why_not_blank(case, member)).collect();
     if !unready.is_empty() {
         return Decision::blocked(unready.join("; "));
     }
@@ -64,22 +64,22 @@ enum Next {
 
 fn next(case: &Case<'_>, member: &MemberView) -> Next {
     let (Some(state), Some(data_uid)) = (member.state(), &case.record.data_uid) else {
-        return Next::Wait(format!("member {}: its agent cannot be reached yet", member.ordinal));
+        return Next::Wait(format!("{}: its agent cannot be reached yet", case.name(member.ordinal)));
     };
     if state.volume != Volume::Blank
         && let Some(trouble) = volume_trouble(case.record, &case.policy.cluster, member)
     {
-        return Next::Wait(format!("member {}: {}", member.ordinal, trouble.message()));
+        return Next::Wait(format!("{}: {}", case.name(member.ordinal), trouble.message()));
     }
     if member.progress.initialised && state.volume != Volume::Blank {
         match &state.mariadbd {
             Mariadbd::Running { .. } if member.is_running() && member.current_view().is_some() => return Next::Ready,
             Mariadbd::Running { .. } => {
-                return Next::Wait(format!("member {}: mariadbd is starting", member.ordinal));
+                return Next::Wait(format!("{}: mariadbd is starting", case.name(member.ordinal)));
             }
-            Mariadbd::Unknown { message } => return Next::Wait(format!("member {}: {message}", member.ordinal)),
+            Mariadbd::Unknown { message } => return Next::Wait(format!("{}: {message}", case.name(member.ordinal))),
             Mariadbd::NotStarted | Mariadbd::Exited { .. } if case.rules.init_waits => {
-                return Next::Wait(format!("member {}: mariadbd does not run", member.ordinal));
+                return Next::Wait(format!("{}: mariadbd does not run", case.name(member.ordinal)));
             }
             // It ended after its `init`, which starts it again: before its first `follow` no member starts by itself.
             Mariadbd::NotStarted | Mariadbd::Exited { .. } => {}
@@ -90,7 +90,7 @@ fn next(case: &Case<'_>, member: &MemberView) -> Next {
     let failure = member.progress.failure();
     Next::Init {
         act: order(member, Order::Init { identity }),
-        failure: failure.map(|failure| format!("member {}: init failed: {}", member.ordinal, failure.error)),
+        failure: failure.map(|failure| format!("{}: init failed: {}", case.name(member.ordinal), failure.error)),
     }
 }
 
@@ -122,17 +122,17 @@ fn first_primary(case: &Case<'_>) -> Option<Ordinal> {
     allowed.min_by_key(|ordinal| (Reverse(case.policy.member(*ordinal).priority), *ordinal))
 }
 
-fn why_not_blank(member: &MemberView) -> Option<String> {
-    let ordinal = member.ordinal;
+fn why_not_blank(case: &Case<'_>, member: &MemberView) -> Option<String> {
+    let name = case.name(member.ordinal);
     match member.state().map(|state| &state.volume) {
         Some(Volume::Blank) => None,
         Some(Volume::Recorded { record }) => Some(format!(
-            "member {ordinal}: its volume already has data of {} (data {}), but this cluster's status names none: adopting \
+            "{name}: its volume already has data of {} (data {}), but this cluster's status names none: adopting \
              data is not supported yet; restore the status, or give every member an empty volume",
             record.identity.cluster, record.identity.data_uid.0
         )),
-        Some(Volume::Unusable { message }) => Some(format!("member {ordinal}: {message}")),
-        None => Some(format!("member {ordinal}: its agent cannot be reached yet")),
+        Some(Volume::Unusable { message }) => Some(format!("{name}: {message}")),
+        None => Some(format!("{name}: its agent cannot be reached yet")),
     }
 }
 

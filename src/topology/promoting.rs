@@ -36,7 +36,7 @@ pub(super) fn decide(case: &Case<'_>, required: &GtidPosition) -> Decision {
     acts.extend(case.others(primary.ordinal).filter_map(|member| follow(case, member, primary)));
     let failure = primary.progress.failure();
     let failed =
-        failure.map(|failure| format!("member {}: {} failed: {}", primary.ordinal, failure.order, failure.error));
+        failure.map(|failure| format!("{}: {} failed: {}", case.name(primary.ordinal), failure.order, failure.error));
     Decision { blocked: failed, acts, ..Decision::default() }
 }
 
@@ -49,7 +49,7 @@ fn without_source(case: &Case<'_>, primary: &MemberView, required: &GtidPosition
     }
     let ranking = rank(case.policy, case.record, case.seen, primary.ordinal, None);
     let why = primary.progress.failure().map(|failure| failure.error.to_string()).unwrap_or_default();
-    let why = format!("member {} cannot be promoted: {why}", primary.ordinal);
+    let why = format!("{} cannot be promoted: {why}", case.name(primary.ordinal));
     let decision = match ranking.best() {
         Some(_) => announce::failover(case, primary.ordinal, why),
         // One that is down may do; meanwhile it is tried again.

@@ -35,7 +35,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
     let conditions = vec![
         ready(policy, record, seen, decision),
         failover_ready::condition(policy, record, seen, (&members, decision)),
-        reconciling(record, decision),
+        reconciling(policy, record, decision),
         stalled(record, seen, decision),
         paused(policy),
         upkeep::storage(policy, seen),
@@ -126,10 +126,10 @@ fn misdirected(policy: &Policy, seen: &Observation, primary: &MemberView) -> Str
     format!("Service {cluster}-primary leads to {leads}, not to {}: {next}", policy.name(primary.ordinal))
 }
 
-fn reconciling(record: &Record, decision: &Decision) -> Condition {
+fn reconciling(policy: &Policy, record: &Record, decision: &Decision) -> Condition {
     match &record.transition {
         Some(transition) => {
-            let progress = decision.progress.map(|progress| progress.to_string());
+            let progress = decision.progress.map(|progress| format!("{} {progress}", policy.name(progress.member)));
             let message = decision.blocked.clone().or(progress);
             let message = message.unwrap_or_else(|| format!("step {:?}", transition.step()));
             let reason = match transition.kind() {

@@ -28,7 +28,7 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
         return Decision::blocked("the primary is no member any more: raise spec.members again");
     };
     if old.state().is_none() {
-        return Decision::blocked(format!("member {}: its agent cannot be reached", old.ordinal));
+        return Decision::blocked(format!("{}: its agent cannot be reached", case.name(old.ordinal)));
     }
     if !case.is_ours(old) {
         return without_data(case, old);
@@ -38,7 +38,7 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
         return start(case, old, end);
     }
     let Some(view) = old.current_view() else {
-        return Decision::blocked(format!("member {}: mariadbd is starting", old.ordinal));
+        return Decision::blocked(format!("{}: mariadbd is starting", case.name(old.ordinal)));
     };
     // Somebody made it writable before it was promoted: numbers alone no longer tell what it has.
     if !view.has_logged(end) && !case.rules.resumes_unread {
@@ -68,7 +68,7 @@ fn find_end(case: &Case<'_>, old: &MemberView, from: Ordinal) -> Decision {
     };
     match old.progress.fenced.as_ref().map(|evidence| safety::logs_end(case.record, evidence)) {
         Some(Ok(end)) => {
-            let why = format!("the binary logs of member {} end at {}", old.ordinal, Shown(&end));
+            let why = format!("the binary logs of {} end at {}", case.name(old.ordinal), Shown(&end));
             found(end, why)
         }
         Some(Err(message)) if !case.rules.resumes_unread => unreadable(case, old, &message),
@@ -78,7 +78,7 @@ fn find_end(case: &Case<'_>, old: &MemberView, from: Ordinal) -> Decision {
             blocked: old
                 .progress
                 .failure()
-                .map(|failure| format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error)),
+                .map(|failure| format!("{}: {} failed: {}", case.name(old.ordinal), failure.order, failure.error)),
             ..Decision::default()
         },
     }
@@ -87,20 +87,20 @@ fn find_end(case: &Case<'_>, old: &MemberView, from: Ordinal) -> Decision {
 /// Nobody knows what its binary logs hold. They are read again, should somebody have put them right, and the ackers may prove
 /// instead that another member has everything.
 fn unreadable(case: &Case<'_>, old: &MemberView, message: &str) -> Decision {
-    let proof = safety::feasible_by_ackers(case.rules, case.record, case.seen);
+    let proof = safety::feasible_by_ackers(case.rules, case.policy, case.record, case.seen);
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
     let missing = match proof {
         Err(missing) => missing,
         Ok(()) if case.may_fail_over() && ranking.best().is_some() => {
-            let why = format!("the binary logs of member {} cannot be read: {message}", old.ordinal);
+            let why = format!("the binary logs of {} cannot be read: {message}", case.name(old.ordinal));
             return announce::failover(case, old.ordinal, why).rejecting(ranking.rejected);
         }
         Ok(()) => case.unless_disabled("nobody else can be promoted".to_owned()),
     };
     let why = format!(
-        "the binary logs of member {} cannot be read ({message}), so it is not known what it would lose: put back what is \
+        "the binary logs of {} cannot be read ({message}), so it is not known what it would lose: put back what is \
          missing in its datadir; and {missing}",
-        old.ordinal
+        case.name(old.ordinal)
     );
     let again = read_again(case, old).into_iter();
     Decision { acts: again.chain(announce::start_idle(case, old.ordinal)).collect(), ..Decision::blocked(why) }
@@ -118,10 +118,10 @@ pub(super) fn read_again(case: &Case<'_>, old: &MemberView) -> Option<Act> {
 /// mariadbd came up with less than its binary logs held: nobody is promoted without that, unless the ackers prove that it
 /// was not acknowledged.
 fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
-    let why = format!("member {} has started without all that its binary logs held up to {}", old.ordinal, Shown(end));
+    let why = format!("{} has started without all that its binary logs held up to {}", case.name(old.ordinal), Shown(end));
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
     let has_all = |member: &MemberView| ranking.candidates.contains(&member.ordinal) && received(member).covers(end);
-    let proven = || ranking.best().is_some() && safety::feasible_by_ackers(case.rules, case.record, case.seen).is_ok();
+    let proven = || ranking.best().is_some() && safety::feasible_by_ackers(case.rules, case.policy, case.record, case.seen).is_ok();
     if case.may_fail_over() && (case.others(old.ordinal).any(has_all) || proven()) {
         return announce::failover(case, old.ordinal, why);
     }
@@ -132,10 +132,10 @@ fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision
 fn start(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
     if let Some(failure) = old.progress.failure() {
         if failure.count >= STARTS_TO_GIVE_UP && can_fail_over(case, old) && !is_better_waited_for(case, old, end) {
-            let why = format!("member {} does not start: {}", old.ordinal, failure.error);
+            let why = format!("{} does not start: {}", case.name(old.ordinal), failure.error);
             return announce::failover(case, old.ordinal, why);
         }
-        let why = case.unless_disabled(format!("member {}: {} failed: {}", old.ordinal, failure.order, failure.error));
+        let why = case.unless_disabled(format!("{}: {} failed: {}", case.name(old.ordinal), failure.order, failure.error));
         let acts = order(old, Order::Start).into_iter().chain(announce::start_idle(case, old.ordinal)).collect();
         return Decision { acts, blocked: Some(why), ..Decision::default() };
     }
@@ -155,7 +155,7 @@ fn is_better_waited_for(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -
 /// The old primary's volume is gone: only somebody else can be primary now.
 fn without_data(case: &Case<'_>, old: &MemberView) -> Decision {
     let trouble = volume_trouble(case.record, &case.policy.cluster, old);
-    let why = format!("member {}: {}", old.ordinal, trouble.map(|trouble| trouble.message()).unwrap_or_default());
+    let why = format!("{}: {}", case.name(old.ordinal), trouble.map(|trouble| trouble.message()).unwrap_or_default());
     if can_fail_over(case, old) {
         return announce::failover(case, old.ordinal, why);
     }
@@ -164,14 +164,14 @@ fn without_data(case: &Case<'_>, old: &MemberView) -> Decision {
 
 fn can_fail_over(case: &Case<'_>, old: &MemberView) -> bool {
     case.may_fail_over()
-        && safety::feasible(case.rules, case.record, case.seen, old.ordinal).is_ok()
+        && safety::feasible(case.rules, case.policy, case.record, case.seen, old.ordinal).is_ok()
         && rank(case.policy, case.record, case.seen, old.ordinal, None).best().is_some()
 }
 
 /// A member has what the old primary lost: it must not be passed over. The old primary is not writable yet, so killing it
 /// again harms nobody.
 fn someone_is_ahead(case: &Case<'_>, old: &MemberView, ahead: &MemberView) -> Decision {
-    let missing = format!("member {} has transactions that member {} lost", ahead.ordinal, old.ordinal);
+    let missing = format!("{} has transactions that {} lost", case.name(ahead.ordinal), case.name(old.ordinal));
     if ahead.state().is_none() {
         let name = case.policy.name(ahead.ordinal);
         return Decision::blocked(format!("{missing}, and its agent does not answer: look at pod {name}"));
@@ -197,5 +197,5 @@ fn point_of_no_return(case: &Case<'_>, old: &MemberView, view: &super::observati
         }),
         ..case.record.clone()
     };
-    Decision::write(record, format!("member {} runs again and nobody is ahead of it", old.ordinal))
+    Decision::write(record, format!("{} runs again and nobody is ahead of it", case.name(old.ordinal)))
 }

@@ -2,6 +2,7 @@
 //! recorded as done and what was confirmed in the present term.
 
 use super::observation::{MemberView, Observation};
+use super::policy::Policy;
 use super::record::written_outside_reigns;
 use super::record::{Acker, Durability, Record, Transition};
 use crate::gtid::{GtidPosition, Shown};
@@ -61,12 +62,12 @@ pub enum Basis {
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn basis(rules: Rules, record: &Record, seen: &Observation, from: Ordinal) -> Result<Basis, String> {
-    let logs = match salvage(record, seen.member(from)) {
+pub fn basis(rules: Rules, policy: &Policy, record: &Record, seen: &Observation, from: Ordinal) -> Result<Basis, String> {
+    let logs = match salvage(policy, record, seen.member(from)) {
         Ok(end) => return Ok(Basis::Salvage { end }),
         Err(missing) => missing,
     };
-    match (by_ackers(rules, record, seen), received_whole(record, seen, from)) {
+    match (by_ackers(rules, policy, record, seen), received_whole(record, seen, from)) {
         (Ok(()), _) => Ok(Basis::Ackers),
         (_, Some(end)) => Ok(Basis::Received { end: end.clone() }),
         (Err(ackers), None) => Err(format!("{logs}; and {ackers}")),
@@ -90,8 +91,8 @@ fn received_whole<'a>(record: &'a Record, seen: &Observation, from: Ordinal) -> 
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn by_ackers(rules: Rules, record: &Record, seen: &Observation) -> Result<(), String> {
-    all_ackers(record, |acker| accounted_for(rules, seen, acker))
+pub fn by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Result<(), String> {
+    all_ackers(policy, record, |acker| accounted_for(rules, seen, acker))
 }
 
 /// Ackers that by themselves are no evidence, but whose kept relay logs can be applied to become one; empty when others
@@ -106,8 +107,8 @@ pub fn recoverable<'a>(rules: Rules, record: &'a Record, seen: &'a Observation) 
 
 /// What all ackers together have received, when 8(b) holds.
 #[must_use]
-pub fn received_by_ackers(rules: Rules, record: &Record, seen: &Observation) -> Option<GtidPosition> {
-    by_ackers(rules, record, seen).ok()?;
+pub fn received_by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Option<GtidPosition> {
+    by_ackers(rules, policy, record, seen).ok()?;
     let frozen = record.ackers.iter().filter_map(|acker| seen.member(acker.member)?.frozen());
     Some(frozen.fold(GtidPosition::empty(), |all, frozen| all.union(&frozen.received)))
 }
@@ -116,22 +117,22 @@ pub fn received_by_ackers(rules: Rules, record: &Record, seen: &Observation) -> 
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn feasible(rules: Rules, record: &Record, seen: &Observation, from: Ordinal) -> Result<(), String> {
+pub fn feasible(rules: Rules, policy: &Policy, record: &Record, seen: &Observation, from: Ordinal) -> Result<(), String> {
     let logs = match seen.member(from) {
         Some(member) if member.is_proven_dead() && member.state().and_then(|state| state.record()).is_some() => {
             return Ok(());
         }
-        _ => format!("the binary logs of member {from} cannot be read: its agent or its volume is missing"),
+        _ => format!("the binary logs of {} cannot be read: its agent or its volume is missing", policy.name(from)),
     };
-    feasible_by_ackers(rules, record, seen).map_err(|ackers| format!("{logs}; and {ackers}"))
+    feasible_by_ackers(rules, policy, record, seen).map_err(|ackers| format!("{logs}; and {ackers}"))
 }
 
 /// Whether 8(b) can be completed, asked before anything is frozen.
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn feasible_by_ackers(rules: Rules, record: &Record, seen: &Observation) -> Result<(), String> {
-    all_ackers(record, |acker| can_account_for(rules, seen, acker))
+pub fn feasible_by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Result<(), String> {
+    all_ackers(policy, record, |acker| can_account_for(rules, seen, acker))
 }
 
 /// True when `acker`, once frozen, can prove what it has.
@@ -140,12 +141,13 @@ fn can_account_for(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
     seen.member(acker.member).is_some_and(as_recorded) || recovers(seen, acker).is_some()
 }
 
-fn salvage(record: &Record, from: Option<&MemberView>) -> Result<GtidPosition, String> {
+fn salvage(policy: &Policy, record: &Record, from: Option<&MemberView>) -> Result<GtidPosition, String> {
     let Some(member) = from else { return Err("the old primary is no member any more".to_owned()) };
+    let name = policy.name(member.ordinal);
     match &member.progress.fenced {
         Some(evidence) => logs_end(record, evidence)
-            .map_err(|message| format!("the binary logs of member {} cannot be read: {message}", member.ordinal)),
-        None => Err(format!("member {} is not fenced", member.ordinal)),
+            .map_err(|message| format!("the binary logs of {name} cannot be read: {message}")),
+        None => Err(format!("{name} is not fenced")),
     }
 }
 
@@ -182,7 +184,7 @@ pub(super) fn held_before(record: &Record) -> Option<&GtidPosition> {
     }
 }
 
-fn all_ackers(record: &Record, holds: impl Fn(&Acker) -> bool) -> Result<(), String> {
+fn all_ackers(policy: &Policy, record: &Record, holds: impl Fn(&Acker) -> bool) -> Result<(), String> {
     if record.durability != Durability::Enforced {
         return Err(format!(
             "durability is {:?}, so the replicas alone do not prove that they have everything",
@@ -196,7 +198,7 @@ fn all_ackers(record: &Record, holds: impl Fn(&Acker) -> bool) -> Result<(), Str
         .ackers
         .iter()
         .filter(|acker| !holds(acker))
-        .map(|acker| format!("member {} in incarnation {}", acker.member, acker.incarnation))
+        .map(|acker| format!("{} in incarnation {}", policy.name(acker.member), acker.incarnation))
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(format!("these ackers do not answer: {}", missing.join(", "))) }
 }
@@ -265,7 +267,7 @@ pub fn target(basis: &Basis, frozen: &[&MemberView]) -> GtidPosition {
 
 #[cfg(test)]
 mod tests {
-    use super::super::member::samples::{acker, cluster as seen, dead, replica};
+    use super::super::member::samples::{acker, cluster as seen, dead, policy, replica};
     use super::*;
     use crate::orders::{Frozen, Incarnation, Mariadbd};
     use crate::topology::observation::AgentSight;
@@ -290,14 +292,14 @@ mod tests {
     #[test]
     fn frozen_ackers_are_enough_only_under_enforced_and_in_their_incarnation() {
         let cluster = seen(vec![dead(0), frozen(1, "0-17-9"), frozen(2, "0-17-10")]);
-        let check = |record: &Record| basis(Rules::default(), record, &cluster, Ordinal(0));
+        let check = |record: &Record| basis(Rules::default(), &policy(3), record, &cluster, Ordinal(0));
         assert_eq!(check(&enforced(vec![acker(1, 1), acker(2, 1)])), Ok(Basis::Ackers));
         for weak in [Durability::CatchingUp, Durability::Degraded, Durability::Async] {
             let record = Record { durability: weak, ..enforced(vec![acker(1, 1)]) };
             assert!(check(&record).unwrap_err().contains(&format!("{weak:?}")));
         }
         assert!(check(&enforced(vec![])).unwrap_err().contains("no acker"));
-        assert!(check(&enforced(vec![acker(1, 1), acker(2, 7)])).unwrap_err().contains("member 2 in incarnation 7"));
+        assert!(check(&enforced(vec![acker(1, 1), acker(2, 7)])).unwrap_err().contains("c-2 in incarnation 7"));
         let moved = Acker { pod_uid: "other".to_owned(), ..acker(1, 1) };
         assert!(check(&enforced(vec![moved])).is_err(), "another pod of the same name proves nothing");
     }
@@ -307,7 +309,7 @@ mod tests {
         let mut killed = frozen(1, "0-17-9");
         killed.progress.frozen.as_mut().unwrap().killed = true;
         let cluster = seen(vec![dead(0), killed]);
-        assert!(basis(Rules::default(), &enforced(vec![acker(1, 1)]), &cluster, Ordinal(0)).is_err());
+        assert!(basis(Rules::default(), &policy(3), &enforced(vec![acker(1, 1)]), &cluster, Ordinal(0)).is_err());
     }
 
     #[test]
@@ -325,7 +327,7 @@ mod tests {
         let record = enforced(vec![acker(1, 1)]);
         let check = |member: &MemberView| {
             let cluster = seen(vec![dead(0), member.clone()]);
-            let basis = by_ackers(Rules::default(), &record, &cluster).is_ok();
+            let basis = by_ackers(Rules::default(), &policy(3), &record, &cluster).is_ok();
             (basis, recoverable(Rules::default(), &record, &cluster).len())
         };
         assert_eq!(check(&again(1, &[])), (true, 0), "the run recorded");
@@ -349,7 +351,7 @@ mod tests {
     fn salvage_needs_the_fence_and_readable_files() {
         let mut primary = dead(0);
         let cluster = |primary: &MemberView| seen(vec![primary.clone(), frozen(1, "0-17-9")]);
-        let check = |primary: &MemberView| basis(Rules::default(), &Record::default(), &cluster(primary), Ordinal(0));
+        let check = |primary: &MemberView| basis(Rules::default(), &policy(3), &Record::default(), &cluster(primary), Ordinal(0));
         assert!(check(&primary).unwrap_err().contains("not fenced"));
         primary.progress.fenced =
             Some(LogEvidence::Unreadable { message: "bin.000001: Input/output error".to_owned() });
@@ -359,7 +361,7 @@ mod tests {
         assert_eq!(basis, Basis::Salvage { end: "0-17-12".parse().unwrap() });
         let began = |position: &str| {
             let record = Record { began: Some(position.parse().unwrap()), ..Record::default() };
-            super::basis(Rules::default(), &record, &cluster(&primary), Ordinal(0))
+            super::basis(Rules::default(), &policy(3), &record, &cluster(&primary), Ordinal(0))
         };
         assert!(began("0-17-12").is_ok());
         assert!(began("0-17-13").unwrap_err().contains("a part of them is missing"), "an older copy of the volume");

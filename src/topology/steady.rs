@@ -26,8 +26,8 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
         Verdict::Wedged { since } => wedged::waking(case, primary, since, healthy(case, primary)),
         Verdict::Dead { how } => failover::begin(case, primary, &how),
         Verdict::Sick { message } => Decision::blocked(format!(
-            "member {} answers with an error ({message}): no failover helps; look at its connections and its disk",
-            primary.ordinal
+            "{} answers with an error ({message}): no failover helps; look at its connections and its disk",
+            case.name(primary.ordinal)
         )),
         Verdict::Denied { message } => Decision::blocked(format!(
             "{} refuses the operator's account {PROBE_USER} ({message}), so nothing is known of it: its agent sets the \
@@ -35,11 +35,11 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
             case.policy.name(primary.ordinal)
         )),
         Verdict::PathBroken => Decision::blocked(format!(
-            "the operator cannot reach member {}, but a replica still receives from it: the network between operator and \
+            "the operator cannot reach {}, but a replica still receives from it: the network between operator and \
              members is broken; nothing is done",
-            primary.ordinal
+            case.name(primary.ordinal)
         )),
-        Verdict::Suspect { message } => Decision::blocked(format!("member {}: {message}", primary.ordinal)),
+        Verdict::Suspect { message } => Decision::blocked(format!("{}: {message}", case.name(primary.ordinal))),
     }
 }
 
@@ -122,19 +122,19 @@ fn add_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)>
         return None;
     }
     let missing = ackers::missing(case.policy, case.record, case.seen, primary);
-    let names: Vec<String> = missing.iter().map(|acker| acker.member.to_string()).collect();
+    let names: Vec<String> = missing.iter().map(|acker| case.name(acker.member)).collect();
     let ackers = case.record.ackers.iter().cloned().chain(missing).collect();
     (!names.is_empty())
-        .then(|| (Record { ackers, ..case.record.clone() }, format!("member {} may acknowledge", names.join(", "))))
+        .then(|| (Record { ackers, ..case.record.clone() }, format!("{} may acknowledge", names.join(", "))))
 }
 
 fn remove_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
     let leaving = ackers::leaving(case.rules, case.policy, case.record, case.seen, primary);
     let names: Vec<String> =
-        leaving.iter().map(|acker| format!("{} (incarnation {})", acker.member, acker.incarnation)).collect();
+        leaving.iter().map(|acker| format!("{} (incarnation {})", case.name(acker.member), acker.incarnation)).collect();
     let ackers = case.record.ackers.iter().filter(|acker| !leaving.contains(acker)).cloned().collect();
     (!names.is_empty()).then(|| {
-        (Record { ackers, ..case.record.clone() }, format!("member {} acknowledges no more", names.join(", ")))
+        (Record { ackers, ..case.record.clone() }, format!("{} acknowledges no more", names.join(", ")))
     })
 }
 

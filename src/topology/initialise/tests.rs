@@ -79,6 +79,6 @@ fn an_init_that_keeps_failing_stalls_all_the_time_and_one_under_way_does_not() {
     for (busy, resting) in [(Some("init"), true), (None, false), (Some("init"), false)] {
         (seen.members[1].busy, seen.members[1].resting) = (busy, resting);
         let message = stalled(&seen).unwrap_or_else(|| panic!("flips while busy is {busy:?}"));
-        assert!(message.contains("member 1: init failed: unknown variable"), "{message}");
+        assert!(message.contains("c-1: init failed: unknown variable"), "{message}");
     }
 }

@@ -103,7 +103,7 @@ fn blockers(
         blockers.push((Reason::NoCandidate, "no replica is fit to be promoted".to_owned()));
     }
     match record.durability {
-        Durability::Enforced => blockers.extend(unproven(record, seen)),
+        Durability::Enforced => blockers.extend(unproven(policy, record, seen)),
         Durability::Async => {}
         Durability::CatchingUp => {
             blockers.push((Reason::CatchingUp, "no acker has proved yet to have everything".to_owned()))
@@ -116,7 +116,7 @@ fn blockers(
     blockers.extend(unfit.map(|member| {
         let reason = member.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
         let message = member.message.clone().unwrap_or_default();
-        (Reason::MemberUnfit, format!("member {}{reason}: {message}", member.ordinal))
+        (Reason::MemberUnfit, format!("{}{reason}: {message}", policy.name(member.ordinal)))
     }));
     // Changed settings explain why durability is what it is. In a transition orders change them.
     let at_rest = record.transition.is_none();
@@ -195,7 +195,7 @@ fn logs_reset(policy: &Policy, record: &Record, seen: &Observation, primary: &Me
     if now.read_only || now.binlog_position.covers(began) {
         return None;
     }
-    safety::feasible_by_ackers(Rules::default(), record, seen).err()?;
+    safety::feasible_by_ackers(Rules::default(), policy, record, seen).err()?;
     let name = policy.name(primary.ordinal);
     Some((
         Reason::BinaryLogsReset,
@@ -209,8 +209,8 @@ fn logs_reset(policy: &Policy, record: &Record, seen: &Observation, primary: &Me
 }
 
 /// A run in the list of ackers that could not be asked if the primary were lost together with its files.
-fn unproven(record: &Record, seen: &Observation) -> Option<(Reason, String)> {
-    let missing = safety::feasible_by_ackers(Rules::default(), record, seen).err()?;
+fn unproven(policy: &Policy, record: &Record, seen: &Observation) -> Option<(Reason, String)> {
+    let missing = safety::feasible_by_ackers(Rules::default(), policy, record, seen).err()?;
     Some((
         Reason::AckerUnproven,
         format!("if the primary's volume were lost, too, nothing could be promoted: {missing}"),

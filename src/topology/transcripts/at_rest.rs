@@ -15,7 +15,7 @@ fn a_returned_old_primary_becomes_an_acker_before_it_follows() {
     *story.member(2) = dead(2);
     assert_eq!(story.acts(), ["start 2"]);
     *story.member(2) = running(2);
-    assert_eq!(story.written(), "member 2 may acknowledge");
+    assert_eq!(story.written(), "c-2 may acknowledge");
     let decision = story.next();
     let [Act::Order { order: Order::Follow { acker, .. }, .. }] = decision.acts.as_slice() else {
         panic!("no follow: {decision:?}")
@@ -31,14 +31,14 @@ fn an_acker_that_restarted_leaves_only_when_another_has_what_came_before() {
     }
     story.member(1).running_since = Some(Millis(40));
     edit(story.member(1), |view| view.begun = Millis(45));
-    assert_eq!(story.written(), "member 1 may acknowledge");
+    assert_eq!(story.written(), "c-1 may acknowledge");
     assert_eq!(story.record.ackers.len(), 3, "the old run stays recorded");
     let waits = story.next();
     assert!(waits.acts.iter().all(|act| !matches!(act, Act::Write { .. })), "{waits:?}");
     for member in &mut story.seen.members {
         edit(member, |view| view.begun = Millis(60));
     }
-    assert_eq!(story.written(), "member 1 (incarnation 1) acknowledges no more");
+    assert_eq!(story.written(), "c-1 (incarnation 1) acknowledges no more");
     assert_eq!(story.record.ackers, [acker(2, 1), acker(1, 2)]);
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_dead_primary_is_fenced_salvaged_and_replaced() {
     let mut story = Story::at_rest().primary_dies();
-    assert_eq!(story.written(), "member 0 is dead: mariadbd exited with signal 9");
+    assert_eq!(story.written(), "c-0 is dead: mariadbd exited with signal 9");
     assert_eq!((story.record.term, story.record.primary), (Term(4), Some(Ordinal(0))));
     assert_eq!(story.acts(), ["fence 0", "freeze 1", "freeze 2"]);
 
@@ -22,7 +22,7 @@ fn a_dead_primary_is_fenced_salvaged_and_replaced() {
     assert_eq!(story.acts(), ["await 2"]);
     story.settles(2, "0-17-12");
 
-    assert_eq!(story.written(), "member 2 has everything up to 0-17-12");
+    assert_eq!(story.written(), "c-2 has everything up to 0-17-12");
     assert_eq!(story.record.primary, Some(Ordinal(2)), "the point of no return names the new primary");
     assert_eq!(story.record.durability, Durability::CatchingUp);
     assert_eq!(story.record.ackers, [acker(1, 1)]);
@@ -44,7 +44,7 @@ fn a_candidate_that_dies_before_the_point_of_no_return_is_replaced_under_a_new_t
     let gone = dead(2);
     story.member(2).agent = gone.agent;
     story.member(2).server = gone.server;
-    assert!(story.written().contains("member 1 is the next candidate"));
+    assert!(story.written().contains("c-1 is the next candidate"));
     assert_eq!(story.record.term, Term(5));
     assert_eq!(story.acts(), ["fence 0", "freeze 1"]);
 }
@@ -76,7 +76,7 @@ fn frozen_ackers_do_when_the_dead_primarys_volume_is_unreadable() {
     story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "Input/output error".to_owned() });
     assert_eq!(story.acts(), ["await 1"], "its relay log is drained by the SQL thread alone");
     story.settles(1, "0-17-11");
-    assert_eq!(story.written(), "member 1 has everything up to 0-17-11");
+    assert_eq!(story.written(), "c-1 has everything up to 0-17-11");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_candidate_whose_donor_is_lost_is_frozen_again_and_recovers_what_it_threw_aw
     let recover = Order::Recover { incarnation: Incarnation(1), server_id: 17 };
     let recovered = Answer::Recovered { of: Incarnation(1), frozen };
     story.member(2).progress.note(&recover, &recovered, Millis(0));
-    assert_eq!(story.written(), "member 2 has everything up to 0-17-11");
+    assert_eq!(story.written(), "c-2 has everything up to 0-17-11");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn what_a_crash_left_half_done_is_mended_before_the_point_of_no_return() {
     story.serves(0, "0-17-10");
     assert_eq!(story.acts(), ["follow 1"]);
     story.settles(1, "0-17-10");
-    assert_eq!(story.written(), "member 1 has everything up to 0-17-10");
+    assert_eq!(story.written(), "c-1 has everything up to 0-17-10");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_replica_that_somebody_made_writable_is_fenced_before_clients_are_led_anywhe
     *story.member(1) = down;
     story.fence("0-17-10");
     story.freeze(2, "0-17-10", "0-17-10");
-    assert_eq!(story.written(), "member 2 has everything up to 0-17-10");
+    assert_eq!(story.written(), "c-2 has everything up to 0-17-10");
     assert_eq!(story.record.primary, Some(Ordinal(2)));
 
     *story.member(1) = acking(1);
@@ -208,7 +208,7 @@ fn a_lock_passes_over_nobody_who_has_nothing_left_to_apply() {
     story.freeze(1, "0-17-10", "0-17-10");
     story.freeze(2, "0-17-10", "0-17-4");
     story.member(1).progress.note_lock(&Order::Freeze, Some("a backup"));
-    assert_eq!(story.written(), "member 1 has everything up to 0-17-10");
+    assert_eq!(story.written(), "c-1 has everything up to 0-17-10");
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn who_failed_too_often_is_asked_again_when_nobody_else_can_be_promoted() {
     story.seen.now = Millis(64_000);
     assert!(story.next().blocked.unwrap().contains("await failed 3 times"), "{:?}", story.next());
     story.seen.now = Millis(65_000);
-    assert!(story.written().contains("asked again, because member 1 failed at await"));
+    assert!(story.written().contains("asked again, because c-1 failed at await"));
     assert_eq!(story.acts(), ["freeze 1", "freeze 2"]);
 }
 
@@ -254,13 +254,13 @@ fn a_candidate_that_is_held_up_yields_and_when_all_are_the_first_to_come_free_is
     told(&mut story, 1, Some("Waiting for table level lock"));
     story.seen.routed = Some(Ordinal(2));
     assert_eq!(story.acts(), ["await 2"]);
-    assert!(story.next().rejected.join("; ").contains("member 1: it cannot apply what it has received: Waiting for"));
+    assert!(story.next().rejected.join("; ").contains("c-1: it cannot apply what it has received: Waiting for"));
     told(&mut story, 2, Some("ALTER TABLE t"));
     story.seen.routed = Some(Ordinal(1));
     assert_eq!(story.acts(), ["await 1", "await 2"]);
     assert!(story.next().blocked.unwrap().contains("Waiting for table level lock"));
     told(&mut story, 2, None);
-    assert_eq!(story.written(), "member 2 has everything up to 0-17-12");
+    assert_eq!(story.written(), "c-2 has everything up to 0-17-12");
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn frozen_ackers_do_when_the_tail_cannot_be_served_after_all() {
     story.member(0).progress.note_failure(&serve, error.clone());
     assert_eq!(story.acts(), ["serve-binlog 0"]);
     story.member(0).progress.note_failure(&serve, error);
-    assert_eq!(story.written(), "member 1 has everything up to 0-17-10");
+    assert_eq!(story.written(), "c-1 has everything up to 0-17-10");
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn without_readable_logs_a_missing_acker_blocks_and_is_named() {
     story.seen.now = Millis(10_000);
     let decision = story.next();
     assert!(decision.acts.is_empty(), "nothing is frozen when nothing can be completed: {decision:?}");
-    assert!(decision.blocked.unwrap().contains("member 1 in incarnation 1"));
+    assert!(decision.blocked.unwrap().contains("c-1 in incarnation 1"));
 }
 
 #[test]
@@ -337,5 +337,5 @@ fn a_failover_that_finds_unreadable_logs_and_too_few_ackers_waits() {
     story.seen.now = Millis(60_000);
     let decision = story.next();
     assert!(decision.acts.is_empty(), "{decision:?}");
-    assert!(decision.blocked.unwrap().contains("member 2 in incarnation 1"));
+    assert!(decision.blocked.unwrap().contains("c-2 in incarnation 1"));
 }

@@ -30,7 +30,7 @@ fn a_single_member_is_resumed_with_a_new_server_id() {
     assert!(story.written().contains("nobody else can be promoted"));
     assert_eq!(story.acts(), ["fence 0"], "first where its binary logs end");
     story.fence("0-17-10");
-    assert_eq!(story.written(), "the binary logs of member 0 end at 0-17-10");
+    assert_eq!(story.written(), "the binary logs of c-0 end at 0-17-10");
     assert_eq!(story.acts(), ["start 0"]);
     *story.member(0) = running(0);
     story.written();
@@ -55,7 +55,7 @@ fn a_primary_whose_logs_cannot_be_read_is_not_resumed_before_somebody_knows_what
     let decision = story.next();
     assert!(decision.acts.is_empty(), "{decision:?}");
     let blocked = decision.blocked.unwrap();
-    for part in ["bin.index: not found", "member 1 in incarnation 1", "member 2 in incarnation 1"] {
+    for part in ["bin.index: not found", "c-1 in incarnation 1", "c-2 in incarnation 1"] {
         assert!(blocked.contains(part), "{blocked}");
     }
     story.seen.now = Millis(64_000);
@@ -67,7 +67,7 @@ fn a_primary_whose_logs_cannot_be_read_is_not_resumed_before_somebody_knows_what
     story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "bin.index: not found".to_owned() });
     story.freeze(1, "0-17-10", "0-17-10");
     story.freeze(2, "0-17-10", "0-17-10");
-    assert_eq!(story.written(), "member 1 has everything up to 0-17-10", "both ackers together prove it");
+    assert_eq!(story.written(), "c-1 has everything up to 0-17-10", "both ackers together prove it");
 }
 
 #[test]
@@ -169,10 +169,10 @@ fn a_recovery_is_waited_for_as_long_as_everybody_else_is_held_up() {
     let waits = story.acts();
     assert!(
         !waits.iter().any(|act| act.starts_with("write")),
-        "member 2 has applied all it has, and lacks the tail: {waits:?}"
+        "c-2 has applied all it has, and lacks the tail: {waits:?}"
     );
     edit(story.member(2), |view| view.binlog_position = "0-17-20".parse().unwrap());
-    assert!(story.written().contains("member 0 does not start"), "member 2 came free");
+    assert!(story.written().contains("c-0 does not start"), "c-2 came free");
     assert_eq!(story.record.transition.as_ref().unwrap().kind(), TransitionKind::Failover);
 }
 
@@ -186,9 +186,9 @@ fn a_member_that_is_ahead_of_a_resumed_primary_is_waited_for_while_its_agent_is_
     let decision = story.next();
     assert!(decision.acts.is_empty(), "{decision:?}");
     let blocked = decision.blocked.unwrap();
-    assert!(blocked.contains("member 1 has transactions that member 0 lost") && blocked.contains("c-1"), "{blocked}");
+    assert!(blocked.contains("c-1 has transactions that c-0 lost") && blocked.contains("c-1"), "{blocked}");
     story.member(1).agent = Story::at_rest().member(1).agent.clone();
-    assert!(story.written().contains("member 1 has transactions"), "now it can be frozen");
+    assert!(story.written().contains("c-1 has transactions"), "now it can be frozen");
     assert_eq!(story.record.transition.as_ref().unwrap().kind(), TransitionKind::Failover);
 }
 
@@ -207,7 +207,7 @@ fn a_member_that_has_all_that_the_lost_logs_held_is_promoted() {
         story.freeze(2, "0-17-12", "0-17-11");
         assert_eq!(story.acts(), ["await 2"], "they were read before it started");
         story.settles(2, "0-17-12");
-        assert_eq!(story.written(), "member 2 has everything up to 0-17-12");
+        assert_eq!(story.written(), "c-2 has everything up to 0-17-12");
     }
     let mut story = resumed_without_its_logs(None);
     story.record.durability = Durability::Async;
