@@ -357,7 +357,10 @@ impl Member {
             (Reading::Sick { message }, _) => ServerSight::Sick { message },
             (Reading::Denied { message }, _) => ServerSight::Denied { message },
         };
-        if let (None, ServerSight::Answers { view, before }) = (&self.weakened, &self.server) {
+        // Who takes no writes acknowledges nothing.
+        if let (None, ServerSight::Answers { view, before }) = (&self.weakened, &self.server)
+            && !view.read_only
+        {
             self.weakened = ackers::weakens(view, before.as_deref());
         }
     }

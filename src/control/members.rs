@@ -112,12 +112,18 @@ impl Members {
         }
     }
 
-    /// Looks often, or as usual. Streams to members in doubt are pinged often in any case, when `doubts`.
-    pub fn watch_closely(&mut self, eager: bool, doubts: bool) {
+    /// Looks often, or as usual. Streams are pinged often when something is `asked` of all, and those to members in doubt in any
+    /// case.
+    pub fn watch_closely(&mut self, eager: bool, asked: bool) {
         for watched in &mut self.0 {
             watched.wanted.eager = eager;
-            watched.wanted.doubt = doubts && (eager || watched.member.is_in_doubt());
+            watched.wanted.doubt = eager || asked || watched.member.is_in_doubt();
         }
+    }
+
+    /// Pings as at rest whatever is the matter; only for a test that proves that this is noticed.
+    pub(super) fn doubt_nobody(&mut self) {
+        self.0.iter_mut().for_each(|watched| watched.wanted.doubt = false);
     }
 
     /// What has changed in how members are to be watched.

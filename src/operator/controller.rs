@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use futures::channel::mpsc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
@@ -93,6 +94,9 @@ pub async fn run(leading: Leading) {
         .watches(api::<ConfigMap>(&leading), ours.clone(), drift::noting(Arc::clone(&context.applied)))
         .watches(api::<PodDisruptionBudget>(&leading), ours, drift::noting(Arc::clone(&context.applied)));
     let store = controller.store();
+    // A task ends when the status cannot be read, and that may be over before its end is noticed.
+    let (again, ended) = mpsc::channel(1);
+    let controller = controller.reconcile_all_on(ended);
     let reconciled = controller.run(reconcile, on_error, Arc::clone(&context)).for_each(|result| async {
         if let Err(error) = result {
             debug!(%error, "reconcile");
@@ -100,7 +104,7 @@ pub async fn run(leading: Leading) {
     });
     tokio::select! {
         () = reconciled => error!("the controller has ended"),
-        () = sweep(store, &context) => {}
+        () = sweep(store, &context, again) => {}
     }
 }
 
@@ -115,8 +119,9 @@ where
     }
 }
 
-/// Ends the tasks of deleted clusters: nothing is reconciled for them any more.
-async fn sweep(store: Store<Guarded>, context: &Context) {
+/// Ends the tasks of deleted clusters: nothing is reconciled for them any more. Clusters whose task has ended are looked at
+/// `again`.
+async fn sweep(store: Store<Guarded>, context: &Context, mut again: mpsc::Sender<()>) {
     if store.wait_until_ready().await.is_err() {
         return;
     }
@@ -125,6 +130,10 @@ async fn sweep(store: Store<Guarded>, context: &Context) {
         ticks.tick().await;
         let exists = |(namespace, name): &Key| store.get(&ObjectRef::<Guarded>::new(name).within(namespace)).is_some();
         lock(&context.registry).keep(exists);
+        if lock(&context.registry).forget_ended() {
+            // One that waits there will do.
+            let _ = again.try_send(());
+        }
         lock(&context.applied).keep(exists);
         lock(&context.told).retain(|key, _| exists(key));
     }

@@ -105,6 +105,13 @@ impl Registry {
         self.0.remove(key);
     }
 
+    /// Forgets tasks that have ended; true when there was one.
+    pub fn forget_ended(&mut self) -> bool {
+        let before = self.0.len();
+        self.0.retain(|_, running| !running.tasks[0].is_finished());
+        self.0.len() < before
+    }
+
     /// Ends the tasks of clusters that no longer exist.
     pub fn keep(&mut self, exists: impl Fn(&Key) -> bool) {
         self.0.retain(|key, _| exists(key));

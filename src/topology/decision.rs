@@ -8,6 +8,9 @@ use super::safety::Rules;
 use crate::orders::{Order, Ordinal};
 use crate::time::Millis;
 
+/// News of members that take longer than this, in milliseconds, are told to be waited for.
+const NEWS_LATE_MS: u64 = 3_000;
+
 /// Something to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
@@ -87,7 +90,9 @@ impl<'a> Case<'a> {
             return Decision::blocked("no member's agent can be reached");
         }
         if let Some(waits) = self.waits_for_news() {
-            return Decision::blocked(waits);
+            // Mostly it is over before anybody could read of it.
+            let lasts = self.seen.status_since.is_some_and(|since| self.lasted(since) >= NEWS_LATE_MS);
+            return if lasts { Decision::blocked(waits) } else { Decision::default() };
         }
         let knows_terms = self.seen.members.iter().any(|member| self.is_ours(member));
         if !knows_terms && !self.makes_volumes() && !self.rules.any_agent_will_do {
@@ -202,8 +207,10 @@ mod tests {
         let empty = of_a_new_leader(&record(), vec![away(0), blank(1)]);
         assert!(empty.acts.is_empty() && empty.blocked.is_some_and(|why| why.contains("bring back one")));
         let seen = cluster(vec![away(0), replica(1, "p0")]);
-        let read_again = Observation { my_term: None, status_since: Some(Millis(1_000)), ..seen };
-        let waits = decide(&policy(2), &record(), &read_again);
+        let read_again =
+            |now| Observation { my_term: None, status_since: Some(Millis(1_000)), now: Millis(now), ..seen.clone() };
+        assert_eq!(decide(&policy(2), &record(), &read_again(1_100)), Decision::default());
+        let waits = decide(&policy(2), &record(), &read_again(4_000));
         assert!(waits.acts.is_empty() && waits.blocked.is_some_and(|why| why.contains("c-1 has told again")));
         let nobody = of_a_new_leader(&record(), vec![away(0), away(1)]);
         assert_eq!(nobody.blocked.as_deref(), Some("no member's agent can be reached"));

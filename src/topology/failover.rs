@@ -82,17 +82,16 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     };
     let Some(best) = ranking.best() else { return without_candidate(case, from, &ranking) };
     if let Some(other) = already_moved(case, from, best) {
-        let why = format!(
-            "{} cannot be promoted any more: {} is the next candidate",
-            case.name(other),
-            case.name(best)
-        );
+        let why =
+            format!("{} cannot be promoted any more: {} is the next candidate", case.name(other), case.name(best));
         return announce::failover(case, from, why).rejecting(ranking.rejected);
     }
     let frozen = frozen_members(case, from, &ranking);
     let acknowledged = match basis {
         // Also what those have that cannot be candidates: it may have been acknowledged.
-        Basis::Ackers => safety::received_by_ackers(case.rules, case.policy, case.record, case.seen).unwrap_or_default(),
+        Basis::Ackers => {
+            safety::received_by_ackers(case.rules, case.policy, case.record, case.seen).unwrap_or_default()
+        }
         // Also what those logs held when they were read before: since then mariadbd may have begun new ones.
         Basis::Salvage { .. } | Basis::Received { .. } => logs_end.cloned().unwrap_or_default(),
     };

@@ -47,15 +47,28 @@ pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
     later.max_by_key(|proof| (proof.term, proof.by.is_some())).or_else(|| unknown_promotion(record, seen))
 }
 
-/// The latest promotion that a volume of this data knows and the record does not.
+/// The latest promotion that a volume of this data knows and the record does not. It says nothing against a primary that was
+/// seen at work since the record was put together: that one has acknowledged, and a volume that comes back later with another
+/// history does not take its place.
 fn unknown_promotion(record: &Record, seen: &Observation) -> Option<Proof> {
+    let works = |primary: &MemberView| reign_of_running(primary) == Some(record.promoted_in);
+    let primary = record.primary.and_then(|primary| seen.member(primary));
+    if record.durability == Durability::Enforced || primary.is_some_and(works) {
+        return None;
+    }
+    let (reign, by) = promotions(record, seen).max().filter(|(reign, _)| *reign > record.promoted_in)?;
+    Some(Proof { term: record.term.max(reign), by: Some(by), promoted: Some(reign) })
+}
+
+/// When each member was promoted last that tells so, and has its own volume of this data.
+fn promotions<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<Item = (Term, Ordinal)> + use<'a> {
     let ours = |member: &&MemberView| {
         let volume = member.state().and_then(|state| state.record());
-        volume.is_some_and(|volume| Some(&volume.identity.data_uid) == record.data_uid.as_ref())
+        volume.is_some_and(|volume| {
+            Some(&volume.identity.data_uid) == record.data_uid.as_ref() && volume.identity.ordinal == member.ordinal
+        })
     };
-    let promoted = seen.members.iter().filter(ours).filter_map(|member| Some((promoted_in(member)?, member.ordinal)));
-    let (reign, by) = promoted.max().filter(|(reign, _)| *reign > record.promoted_in)?;
-    Some(Proof { term: record.term.max(reign), by: Some(by), promoted: Some(reign) })
+    seen.members.iter().filter(ours).filter_map(|member| Some((promoted_in(member)?, member.ordinal)))
 }
 
 /// What is said about it.
@@ -166,7 +179,10 @@ fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[
         data_uid: case.record.data_uid.clone(),
         term: term.next(),
         primary: Some(from),
-        promoted_in: case.record.promoted_in,
+        // Nobody knows when; later than all that tell.
+        promoted_in: promotions(case.record, case.seen)
+            .map(|(reign, _)| reign)
+            .fold(case.record.promoted_in, Term::max),
         began: None,
         durability: Durability::Enforced,
         ackers: others.into_iter().filter_map(ackers::entry_of).collect(),

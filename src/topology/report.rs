@@ -21,6 +21,7 @@ use super::outdated;
 use super::policy::Policy;
 use super::reasons::{MemberReason, MemberState, Reason};
 use super::record::{Record, TransitionKind};
+use super::verdict::Verdict;
 use crate::orders::{Mariadbd, Order, SqlNotes, Volume};
 use crate::time::Millis;
 
@@ -56,7 +57,14 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         return not(Reason::NotInitialised, decision.blocked.clone().unwrap_or_else(|| "no primary yet".to_owned()));
     };
     let verdict = judge(policy, seen, primary);
-    let why = || decision.blocked.clone().unwrap_or_else(|| "the primary does not answer".to_owned());
+    let unsaid = || match verdict {
+        Verdict::Unpromoted => format!(
+            "{} runs, and was not promoted since it was started: it is stopped, and then a failover decides who becomes primary",
+            policy.name(primary.ordinal)
+        ),
+        _ => "the primary does not answer".to_owned(),
+    };
+    let why = || decision.blocked.clone().unwrap_or_else(unsaid);
     let (Some(view), None) = (primary.view(), unhealthy(&verdict)) else {
         return not(unhealthy(&verdict).unwrap_or(Reason::PrimarySuspect), why());
     };

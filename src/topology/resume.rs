@@ -118,10 +118,13 @@ pub(super) fn read_again(case: &Case<'_>, old: &MemberView) -> Option<Act> {
 /// mariadbd came up with less than its binary logs held: nobody is promoted without that, unless the ackers prove that it
 /// was not acknowledged.
 fn fell_short(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
-    let why = format!("{} has started without all that its binary logs held up to {}", case.name(old.ordinal), Shown(end));
+    let why =
+        format!("{} has started without all that its binary logs held up to {}", case.name(old.ordinal), Shown(end));
     let ranking = rank(case.policy, case.record, case.seen, old.ordinal, None);
     let has_all = |member: &MemberView| ranking.candidates.contains(&member.ordinal) && received(member).covers(end);
-    let proven = || ranking.best().is_some() && safety::feasible_by_ackers(case.rules, case.policy, case.record, case.seen).is_ok();
+    let proven = || {
+        ranking.best().is_some() && safety::feasible_by_ackers(case.rules, case.policy, case.record, case.seen).is_ok()
+    };
     if case.may_fail_over() && (case.others(old.ordinal).any(has_all) || proven()) {
         return announce::failover(case, old.ordinal, why);
     }
@@ -135,7 +138,8 @@ fn start(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
             let why = format!("{} does not start: {}", case.name(old.ordinal), failure.error);
             return announce::failover(case, old.ordinal, why);
         }
-        let why = case.unless_disabled(format!("{}: {} failed: {}", case.name(old.ordinal), failure.order, failure.error));
+        let why =
+            case.unless_disabled(format!("{}: {} failed: {}", case.name(old.ordinal), failure.order, failure.error));
         let acts = order(old, Order::Start).into_iter().chain(announce::start_idle(case, old.ordinal)).collect();
         return Decision { acts, blocked: Some(why), ..Decision::default() };
     }

@@ -62,7 +62,13 @@ pub enum Basis {
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn basis(rules: Rules, policy: &Policy, record: &Record, seen: &Observation, from: Ordinal) -> Result<Basis, String> {
+pub fn basis(
+    rules: Rules,
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    from: Ordinal,
+) -> Result<Basis, String> {
     let logs = match salvage(policy, record, seen.member(from)) {
         Ok(end) => return Ok(Basis::Salvage { end }),
         Err(missing) => missing,
@@ -117,7 +123,13 @@ pub fn received_by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: 
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn feasible(rules: Rules, policy: &Policy, record: &Record, seen: &Observation, from: Ordinal) -> Result<(), String> {
+pub fn feasible(
+    rules: Rules,
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    from: Ordinal,
+) -> Result<(), String> {
     let logs = match seen.member(from) {
         Some(member) if member.is_proven_dead() && member.state().and_then(|state| state.record()).is_some() => {
             return Ok(());
@@ -145,8 +157,9 @@ fn salvage(policy: &Policy, record: &Record, from: Option<&MemberView>) -> Resul
     let Some(member) = from else { return Err("the old primary is no member any more".to_owned()) };
     let name = policy.name(member.ordinal);
     match &member.progress.fenced {
-        Some(evidence) => logs_end(record, evidence)
-            .map_err(|message| format!("the binary logs of {name} cannot be read: {message}")),
+        Some(evidence) => {
+            logs_end(record, evidence).map_err(|message| format!("the binary logs of {name} cannot be read: {message}"))
+        }
         None => Err(format!("{name} is not fenced")),
     }
 }
@@ -351,7 +364,9 @@ mod tests {
     fn salvage_needs_the_fence_and_readable_files() {
         let mut primary = dead(0);
         let cluster = |primary: &MemberView| seen(vec![primary.clone(), frozen(1, "0-17-9")]);
-        let check = |primary: &MemberView| basis(Rules::default(), &policy(3), &Record::default(), &cluster(primary), Ordinal(0));
+        let check = |primary: &MemberView| {
+            basis(Rules::default(), &policy(3), &Record::default(), &cluster(primary), Ordinal(0))
+        };
         assert!(check(&primary).unwrap_err().contains("not fenced"));
         primary.progress.fenced =
             Some(LogEvidence::Unreadable { message: "bin.000001: Input/output error".to_owned() });

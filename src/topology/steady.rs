@@ -51,13 +51,17 @@ fn watch_only(case: &Case<'_>, primary: &MemberView) -> Decision {
 
 /// It is stopped: after that it is a primary that died, for which there is a failover.
 fn stop(case: &Case<'_>, primary: &MemberView) -> Decision {
-    let why = format!("{} runs, and was not promoted since it was started", case.policy.name(primary.ordinal));
+    let name = case.name(primary.ordinal);
     if case.rests_paused() {
-        return Decision::blocked(format!("{why}; spec.paused is true, so it is left alone: set it to false"));
+        return Decision::blocked(format!(
+            "{name} runs, and was not promoted since it was started; spec.paused is true, so it is left alone: set it to false"
+        ));
     }
+    let failure = primary.progress.failure();
     Decision {
         acts: order(primary, Order::Fence).into_iter().collect(),
-        ..Decision::blocked(format!("{why}: it is stopped, and then a failover decides who becomes primary"))
+        blocked: failure.map(|failure| format!("{name}: {} failed: {}", failure.order, failure.error)),
+        ..Decision::default()
     }
 }
 
@@ -130,12 +134,13 @@ fn add_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)>
 
 fn remove_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
     let leaving = ackers::leaving(case.rules, case.policy, case.record, case.seen, primary);
-    let names: Vec<String> =
-        leaving.iter().map(|acker| format!("{} (incarnation {})", case.name(acker.member), acker.incarnation)).collect();
+    let names: Vec<String> = leaving
+        .iter()
+        .map(|acker| format!("{} (incarnation {})", case.name(acker.member), acker.incarnation))
+        .collect();
     let ackers = case.record.ackers.iter().filter(|acker| !leaving.contains(acker)).cloned().collect();
-    (!names.is_empty()).then(|| {
-        (Record { ackers, ..case.record.clone() }, format!("{} acknowledges no more", names.join(", ")))
-    })
+    (!names.is_empty())
+        .then(|| (Record { ackers, ..case.record.clone() }, format!("{} acknowledges no more", names.join(", "))))
 }
 
 fn degrade_or_return(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {
@@ -255,7 +260,7 @@ mod tests {
         edit(&mut started, |view| (view.read_only, view.server_id) = (true, boot_server_id(Ordinal(0))));
         let decision = decide(&policy(2), &record(), &cluster(vec![started.clone(), replica(1, "p0")]));
         assert_eq!(decision.acts, [Act::Order { member: Ordinal(0), order: Order::Fence }]);
-        assert!(decision.blocked.is_some_and(|why| why.contains("was not promoted")));
+        assert_eq!(decision.blocked, None);
         let alone = decide(&paused(), &record(), &cluster(vec![started.clone(), replica(1, "p0")]));
         assert!(alone.acts.is_empty() && alone.blocked.is_some_and(|why| why.contains("set it to false")));
         let by_hand = |view: &mut ServerView| (view.read_only, view.server_id) = (true, 17);

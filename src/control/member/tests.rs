@@ -290,7 +290,8 @@ fn the_time_of_death_is_that_of_its_parent_process() {
 
 fn answers(begun: u64, no_tx: u64) -> Reading {
     let semi_sync = SemiSyncSource { enabled: true, wait_no_slave: true, no_tx, ..SemiSyncSource::default() };
-    Reading::Answers { view: Box::new(ServerView { semi_sync, ..*view_begun(begun) }), first: begun == 0 }
+    let view = ServerView { semi_sync, read_only: false, ..*view_begun(begun) };
+    Reading::Answers { view: Box::new(view), first: begun == 0 }
 }
 
 /// Readings that come in while a write of the status is under way replace each other.

@@ -118,7 +118,10 @@ fn a_primary_that_is_given_up_is_replaced_by_what_the_others_have() {
     let next = written(&wish, &seen).unwrap();
     assert_eq!(next.transition, Some(Transition::Failover { from: Ordinal(2), logs_end: None }));
     assert_eq!(next.primary, Some(Ordinal(2)));
-    assert_eq!((next.durability, next.ackers), (Durability::Enforced, vec![acker(1, 1)]));
+    assert_eq!((next.durability, next.ackers.clone()), (Durability::Enforced, vec![acker(1, 1)]));
+    assert_eq!(proof(&next, &seen), None, "it goes on from there");
+    let later = Record { durability: Durability::CatchingUp, ..next };
+    assert_eq!(proof(&later, &seen), None);
     let down = cluster(vec![dead(0), acking(1), away(2)]);
     let told = written(&wish, &down).unwrap_err();
     assert!(told.contains("c-0 does not run yet") && told.contains("given-up=c-2,c-0@3"), "{told}");
@@ -181,7 +184,7 @@ fn what_was_told_before_the_status_was_read_proves_nothing() {
 /// `promote` was on its way when the status was put back, and came after the record was put together from the volumes.
 #[test]
 fn a_promotion_that_the_record_does_not_know_is_proof() {
-    let late = Record { term: Term(6), ackers: vec![acker(1, 1)], ..record() };
+    let late = Record { term: Term(6), durability: Durability::CatchingUp, ackers: vec![acker(1, 1)], ..record() };
     let seen = cluster(vec![dead(0), promoted(replica(1, "p0"), Some(3 << 4 | 2)), acking(2)]);
     let found = proof(&late, &seen).unwrap();
     assert_eq!((found.term, found.by, found.promoted), (Term(6), Some(Ordinal(1)), Some(Term(3))));
@@ -191,4 +194,18 @@ fn a_promotion_that_the_record_does_not_know_is_proof() {
     assert_eq!((next.term, next.primary, next.promoted_in), (Term(7), Some(Ordinal(1)), Term(3)));
     let knows = Record { promoted_in: Term(3), ..late };
     assert_eq!(proof(&knows, &seen), None);
+}
+
+/// A volume with another history does not take the place of a primary that has acknowledged since.
+#[test]
+fn a_primary_at_work_is_not_replaced_by_a_volume_that_comes_back() {
+    let record = Record { term: Term(12), durability: Durability::CatchingUp, ..record() };
+    let mut working = primary();
+    edit(&mut working, |view| view.server_id = 1 << 4 | 1);
+    let back = promoted(dead(2), Some(9 << 4 | 3));
+    let stopped = cluster(vec![dead(0), acking(1), back.clone()]);
+    assert!(proof(&record, &stopped).is_some());
+    assert_eq!(proof(&record, &cluster(vec![working, acking(1), back])), None);
+    let enforced = Record { durability: Durability::Enforced, ..record };
+    assert_eq!(proof(&enforced, &stopped), None, "it was seen at work since");
 }
