@@ -345,9 +345,7 @@ impl Cluster {
             self.transition_seen = Some(now);
         }
         let eager = self.transition_seen.is_some_and(|at| now.since(at) < EAGER_AFTER_MS);
-        // Until they have told again how they are no new term begins.
-        let asked = self.store.my_term().is_none() && self.store.since().is_some();
-        self.members.watch_closely(eager, asked);
+        self.members.watch_closely(eager);
         if self.mistakes.never_in_doubt {
             self.members.doubt_nobody();
         }

@@ -357,9 +357,9 @@ impl Member {
             (Reading::Sick { message }, _) => ServerSight::Sick { message },
             (Reading::Denied { message }, _) => ServerSight::Denied { message },
         };
-        // Who takes no writes acknowledges nothing.
+        // What took no writes, now and one reading ago, has acknowledged nothing in between.
         if let (None, ServerSight::Answers { view, before }) = (&self.weakened, &self.server)
-            && !view.read_only
+            && !(view.read_only && before.as_ref().is_none_or(|before| before.read_only))
         {
             self.weakened = ackers::weakens(view, before.as_deref());
         }

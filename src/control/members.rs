@@ -112,12 +112,11 @@ impl Members {
         }
     }
 
-    /// Looks often, or as usual. Streams are pinged often when something is `asked` of all, and those to members in doubt in any
-    /// case.
-    pub fn watch_closely(&mut self, eager: bool, asked: bool) {
+    /// Looks often, or as usual. Streams to members in doubt are pinged often in any case.
+    pub fn watch_closely(&mut self, eager: bool) {
         for watched in &mut self.0 {
             watched.wanted.eager = eager;
-            watched.wanted.doubt = eager || asked || watched.member.is_in_doubt();
+            watched.wanted.doubt = eager || watched.member.is_in_doubt();
         }
     }
 
@@ -196,7 +195,7 @@ mod tests {
             .collect();
         assert_eq!(told, [(0, true, false, false), (1, true, true, true)], "that there is no pod is news, too");
         assert!(members.changes().is_empty());
-        members.watch_closely(true, true);
+        members.watch_closely(true);
         assert_eq!(members.changes().len(), 2);
     }
 }

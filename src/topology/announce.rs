@@ -2,7 +2,7 @@
 
 use super::decision::{Act, Case, Decision, order};
 use super::observation::MemberView;
-use super::record::{Durability, Record, Transition};
+use super::record::{Record, Transition};
 use super::safety;
 use crate::gtid::GtidPosition;
 use crate::orders::{Order, Ordinal};
@@ -26,14 +26,7 @@ pub(super) fn resume(case: &Case<'_>, from: Ordinal, why: String) -> Decision {
 
 /// Term+1, before any order of the transition.
 fn announce(case: &Case<'_>, transition: Transition, why: String) -> Decision {
-    let mut record = Record { term: case.record.term.next(), transition: Some(transition), ..case.record.clone() };
-    if record.durability == Durability::Enforced
-        && let Some(weakened) = case.primary().and_then(|primary| primary.weakened.clone())
-    {
-        // Seen, and not yet recorded when it died.
-        record.durability = Durability::CatchingUp;
-        return Decision::write(record, format!("{why}; {weakened} before"));
-    }
+    let record = Record { term: case.record.term.next(), transition: Some(transition), ..case.record.clone() };
     Decision::write(record, why)
 }
 

@@ -6,6 +6,7 @@ mod upkeep;
 pub use self::server::{IoThread, SemiSyncSource, ServerView, SlaveStatus};
 pub use self::upkeep::{Drift, Maintained};
 use super::member_progress::MemberProgress;
+use crate::api::owned::boot_server_id;
 use crate::gtid::GtidPosition;
 use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Volume};
 use crate::time::Millis;
@@ -197,6 +198,13 @@ impl MemberView {
             Some(applied) => self.progress.settled && applied.covers(target),
             None => frozen.settled && frozen.applied.covers(target),
         }
+    }
+
+    /// True when its last reading certainly shows a run in which it was not promoted: a promotion gives it another id than the
+    /// one it booted with.
+    #[must_use]
+    pub fn was_only_started(&self) -> bool {
+        self.settled_view().is_some_and(|view| view.read_only && view.server_id == boot_server_id(self.ordinal))
     }
 
     /// True when all that is known of it was told, or asked for, after `since`.

@@ -47,17 +47,17 @@ pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
     later.max_by_key(|proof| (proof.term, proof.by.is_some())).or_else(|| unknown_promotion(record, seen))
 }
 
-/// The latest promotion that a volume of this data knows and the record does not. It says nothing against a primary that was
-/// seen at work since the record was put together: that one has acknowledged, and a volume that comes back later with another
-/// history does not take its place.
+/// The latest promotion that a volume of this data knows and the record does not. One of the record's own term proves that a
+/// later record of that term was put back. One of an earlier term says nothing against a primary that may be at work, nor where
+/// durability tells that it was since the record was put together: that one has acknowledged, and a volume that comes back later
+/// with another history does not take its place.
 fn unknown_promotion(record: &Record, seen: &Observation) -> Option<Proof> {
-    let works = |primary: &MemberView| reign_of_running(primary) == Some(record.promoted_in);
-    let primary = record.primary.and_then(|primary| seen.member(primary));
-    if record.durability == Durability::Enforced || primary.is_some_and(works) {
-        return None;
-    }
     let (reign, by) = promotions(record, seen).max().filter(|(reign, _)| *reign > record.promoted_in)?;
-    Some(Proof { term: record.term.max(reign), by: Some(by), promoted: Some(reign) })
+    let found = Proof { term: record.term.max(reign), by: Some(by), promoted: Some(reign) };
+    let primary = record.primary.and_then(|primary| seen.member(primary));
+    let stopped = primary.is_none_or(|primary| primary.is_proven_dead() || primary.was_only_started());
+    let was_at_work = matches!(record.durability, Durability::Enforced | Durability::Degraded);
+    (reign == record.term || stopped && !was_at_work).then_some(found)
 }
 
 /// When each member was promoted last that tells so, and has its own volume of this data.

@@ -20,7 +20,7 @@ use super::observation::{IoThread, MemberView, NewConnection, Observation, Serve
 use super::outdated;
 use super::policy::Policy;
 use super::reasons::{MemberReason, MemberState, Reason};
-use super::record::{Record, TransitionKind};
+use super::record::{Record, TransitionKind, boot_server_id};
 use super::verdict::Verdict;
 use crate::orders::{Mariadbd, Order, SqlNotes, Volume};
 use crate::time::Millis;
@@ -58,10 +58,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     };
     let verdict = judge(policy, seen, primary);
     let unsaid = || match verdict {
-        Verdict::Unpromoted => format!(
-            "{} runs, and was not promoted since it was started: it is stopped, and then a failover decides who becomes primary",
-            policy.name(primary.ordinal)
-        ),
+        Verdict::Unpromoted => unpromoted(&policy.name(primary.ordinal)),
         _ => "the primary does not answer".to_owned(),
     };
     let why = || decision.blocked.clone().unwrap_or_else(unsaid);
@@ -78,6 +75,9 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     // A reading from before the answer to `promote` says nothing.
     if view.read_only && primary.progress.promoted_at.is_none_or(|promoted| view.begun > promoted) {
         let name = policy.name(primary.ordinal);
+        if view.server_id == boot_server_id(primary.ordinal) {
+            return not(Reason::PrimaryReadOnly, unpromoted(&name));
+        }
         return not(
             Reason::PrimaryReadOnly,
             format!(
@@ -125,6 +125,12 @@ fn may_have_acker(record: &Record, seen: &Observation, primary: &MemberView) -> 
     let waits = now.semi_sync.wait_sessions > 0 && before.semi_sync.wait_sessions > 0;
     let stands = waits && now.binlog_position == before.binlog_position;
     now.semi_sync.clients > 0 && !stands && ackers::live(record, seen).any(refuses)
+}
+
+fn unpromoted(name: &str) -> String {
+    format!(
+        "{name} runs, and was not promoted since it was started: it is stopped, and then a failover decides who becomes primary"
+    )
 }
 
 fn misdirected(policy: &Policy, seen: &Observation, primary: &MemberView) -> String {

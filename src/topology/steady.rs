@@ -24,7 +24,11 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
         Verdict::Healthy => healthy(case, primary),
         Verdict::Unpromoted => stop(case, primary),
         Verdict::Wedged { since } => wedged::waking(case, primary, since, healthy(case, primary)),
-        Verdict::Dead { how } => failover::begin(case, primary, &how),
+        Verdict::Dead { how } => match weaken(case, primary) {
+            // Seen, and not yet recorded when it died: the failover must know.
+            Some((record, why)) => Decision::write(record, why),
+            None => failover::begin(case, primary, &how),
+        },
         Verdict::Sick { message } => Decision::blocked(format!(
             "{} answers with an error ({message}): no failover helps; look at its connections and its disk",
             case.name(primary.ordinal)
@@ -57,10 +61,10 @@ fn stop(case: &Case<'_>, primary: &MemberView) -> Decision {
             "{name} runs, and was not promoted since it was started; spec.paused is true, so it is left alone: set it to false"
         ));
     }
-    let failure = primary.progress.failure();
+    let failure = primary.progress.failure_of(&Order::Fence);
     Decision {
         acts: order(primary, Order::Fence).into_iter().collect(),
-        blocked: failure.map(|failure| format!("{name}: {} failed: {}", failure.order, failure.error)),
+        blocked: failure.map(|error| format!("{name}: it cannot be stopped: {error}")),
         ..Decision::default()
     }
 }
@@ -252,6 +256,14 @@ mod tests {
         let record = Record { durability: Durability::CatchingUp, ackers: vec![acker(1, 1)], ..record() };
         assert!(decide(&policy(3), &record, &neglected()).acts.len() > 2);
         assert_eq!(decide(&paused(), &record, &neglected()).acts, vec![]);
+    }
+
+    #[test]
+    fn what_was_seen_before_a_primary_died_is_recorded_before_its_failover() {
+        let died = MemberView { weakened: Some("semi-sync was switched off".to_owned()), ..dead(0) };
+        let acts = decide(&policy(2), &record(), &cluster(vec![died, replica(1, "p0")])).acts;
+        let [Act::Write { record, .. }] = acts.as_slice() else { panic!("{acts:?}") };
+        assert_eq!((record.durability, record.transition.clone()), (Durability::CatchingUp, None));
     }
 
     #[test]

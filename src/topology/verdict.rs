@@ -1,7 +1,6 @@
 //! What became of the primary. Total: every observation has a verdict, and doubt never leads to action.
 
 use super::observation::{IoThread, MemberView, ServerSight};
-use super::record::boot_server_id;
 use crate::time::Millis;
 
 /// What became of the primary.
@@ -77,7 +76,7 @@ impl Verdict {
 /// Judges `primary`; `host` is the name replicas know it by.
 #[must_use]
 pub fn verdict(primary: &MemberView, host: &str, others: &[&MemberView]) -> Verdict {
-    if was_only_started(primary) {
+    if primary.was_only_started() {
         return Verdict::Unpromoted;
     }
     if primary.view().is_some() {
@@ -95,11 +94,6 @@ pub fn verdict(primary: &MemberView, host: &str, others: &[&MemberView]) -> Verd
         return Verdict::PathBroken;
     }
     Verdict::Suspect { message: what_is_known(primary) }
-}
-
-/// True when its last reading certainly shows the id that it booted with: a promotion gives it another one.
-fn was_only_started(primary: &MemberView) -> bool {
-    primary.settled_view().is_some_and(|view| view.read_only && view.server_id == boot_server_id(primary.ordinal))
 }
 
 fn receives_from(member: &MemberView, host: &str) -> bool {

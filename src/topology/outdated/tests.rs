@@ -1,6 +1,6 @@
 use super::super::decide::{Act, decide};
 use super::super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record, replica, running};
-use super::super::observation::AgentSight;
+use super::super::observation::{AgentSight, ServerSight};
 use super::super::policy::GivenUp;
 use super::*;
 use crate::orders::Volume;
@@ -196,16 +196,29 @@ fn a_promotion_that_the_record_does_not_know_is_proof() {
     assert_eq!(proof(&knows, &seen), None);
 }
 
+/// The status was put back to what a failover wrote first; its promotion came later in the same term.
+#[test]
+fn a_promotion_of_the_record_s_own_term_is_proof_whatever_it_says() {
+    let transition = Transition::Failover { from: Ordinal(0), logs_end: None };
+    let decided = Record { term: Term(6), transition: Some(transition), ..record() };
+    assert_eq!(decided.durability, Durability::Enforced);
+    let seen = cluster(vec![dead(0), promoted(replica(1, "p0"), Some(6 << 4 | 2)), acking(2)]);
+    assert_eq!(proof(&decided, &seen).map(|proof| proof.promoted), Some(Some(Term(6))));
+}
+
 /// A volume with another history does not take the place of a primary that has acknowledged since.
 #[test]
 fn a_primary_at_work_is_not_replaced_by_a_volume_that_comes_back() {
     let record = Record { term: Term(12), durability: Durability::CatchingUp, ..record() };
-    let mut working = primary();
-    edit(&mut working, |view| view.server_id = 1 << 4 | 1);
     let back = promoted(dead(2), Some(9 << 4 | 3));
     let stopped = cluster(vec![dead(0), acking(1), back.clone()]);
     assert!(proof(&record, &stopped).is_some());
-    assert_eq!(proof(&record, &cluster(vec![working, acking(1), back])), None);
-    let enforced = Record { durability: Durability::Enforced, ..record };
-    assert_eq!(proof(&enforced, &stopped), None, "it was seen at work since");
+    let silent = MemberView { server: ServerSight::Silent { since: Millis(1) }, ..primary() };
+    for working in [primary(), silent, away(0)] {
+        assert_eq!(proof(&record, &cluster(vec![working, acking(1), back.clone()])), None, "it may be at work");
+    }
+    for durability in [Durability::Enforced, Durability::Degraded] {
+        let record = Record { durability, ..record.clone() };
+        assert_eq!(proof(&record, &stopped), None, "it was at work since");
+    }
 }
