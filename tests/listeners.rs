@@ -7,10 +7,15 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::net::{SocketAddr, TcpListener as StdListener};
+#[path = "common/ports.rs"]
+mod ports;
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use beachmaster::operator::http::serve_health;
+use ports::free_port;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,10 +29,6 @@ const HEADER: usize = 380_000;
 const MOST_BYTES: usize = 64 << 20;
 /// A kubelet waits this long.
 const PROBE: Duration = Duration::from_secs(1);
-
-fn free_address() -> SocketAddr {
-    StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 fn allow_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -60,7 +61,7 @@ async fn half_open(address: SocketAddr, header: &[u8]) -> TcpStream {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_open_requests_cost_neither_memory_nor_a_probe() {
     allow_open_files();
-    let address = free_address();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     tokio::spawn(serve_health(address));
     let deadline = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(address).await.is_err() {
@@ -77,4 +78,13 @@ async fn half_open_requests_cost_neither_memory_nor_a_probe() {
     assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
     let grown = resident().saturating_sub(before);
     assert!(grown < MOST_BYTES, "{STRANGERS} half-open requests cost {} MiB", grown >> 20);
+}
+
+#[test]
+fn ports_are_not_given_twice_and_not_to_clients() {
+    let ports: BTreeSet<u16> = (0..50).map(|_| free_port()).collect();
+    assert_eq!(ports.len(), 50);
+    let of_client = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    assert!(ports.iter().all(|port| *port < of_client), "{ports:?} {of_client}");
+    assert!(ports.iter().all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()));
 }

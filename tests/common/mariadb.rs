@@ -6,7 +6,6 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +14,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+mod ports;
 mod version;
+
+use ports::free_port;
 #[allow(unused_imports, reason = "most tests run the default version")]
 pub use version::Version;
 
@@ -56,7 +58,7 @@ impl MariaDb {
 
     /// Starts mariadbd again over the same datadir, after [`Self::kill`] or [`Self::shut_down`].
     pub fn boot(&mut self) {
-        // Another process can take the free port between our look and the server's bind: try again with another one.
+        // A process that is no test of ours can take the port between our look and the server's bind: another one then.
         assert!((0..3).any(|_| self.try_boot()), "mariadbd did not start:\n{}", self.log());
     }
 
@@ -275,11 +277,6 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success(), "{} -> {}", from.display(), to.display());
-}
-
-/// A port of the loopback interface nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Hands a path to the user the server runs as.

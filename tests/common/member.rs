@@ -5,7 +5,6 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,9 +16,11 @@ use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{AgentState, Answer, DataUid, Identity, Mariadbd, Order, Ordinal, Source};
 use tempfile::TempDir;
 
+mod ports;
 mod stream;
 mod version;
 
+use ports::free_port;
 pub use stream::Stream;
 pub use version::Version;
 
@@ -93,7 +94,7 @@ impl Member {
         fs::write(home.path().join("my.cnf"), format!("{small}{}", setup.options)).unwrap();
         fs::write(home.path().join("keys"), setup.keys.map_or("", |(_, keys)| keys)).unwrap();
         give_all_to_server(home.path());
-        let [port, http_port, binlog_port] = free_ports();
+        let [port, http_port, binlog_port] = std::array::from_fn(|_| free_port());
         let mut member = Self { home, setup, ordinal, port, http_port, binlog_port, launch: None, agent: None };
         member.start_launch();
         member.start_agent();
@@ -161,7 +162,7 @@ impl Member {
     /// Starts a second agent on the same volume, as a pod of the same name on the same node would; returns the first one.
     pub fn start_another_agent(&mut self) -> Child {
         let first = self.agent.take().unwrap();
-        [self.http_port] = free_ports();
+        self.http_port = free_port();
         self.start_agent();
         first
     }
@@ -325,9 +326,4 @@ fn give_all_to_server(home: &Path) {
             paths.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         }
     }
-}
-
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
