@@ -84,7 +84,8 @@ impl Login {
     }
 }
 
-/// A connection. After an error that is not the server's own answer it is broken: drop it.
+/// A connection. After an error that is not the server's own answer it is broken: drop it. So it is when whoever waits for a
+/// statement is cut off: the answer that is still to come would be taken for the next statement's.
 #[derive(Debug)]
 pub struct Session {
     conn: Conn,
@@ -141,8 +142,9 @@ impl Session {
     /// # Errors
     /// As [`SqlError`] says.
     pub async fn execute_within(&mut self, statement: &str, limit: Duration) -> Result<(), SqlError> {
+        let whole = self.begin();
         let done = limited(statement, limit, self.conn.query_drop(statement)).await;
-        self.note(done)
+        self.end(whole, done)
     }
 
     /// All rows of a query.
@@ -151,13 +153,14 @@ impl Session {
     /// As [`SqlError`] says; [`SqlError::Unexpected`] when there are more than the session's bounds allow.
     pub async fn rows<T: FromRow + Send + 'static>(&mut self, query: &str) -> Result<Vec<T>, SqlError> {
         let bounds = self.bounds;
+        let whole = self.begin();
         let done = limited(query, self.limit, collect(&mut self.conn, query, bounds)).await;
         let within = || SqlError::Unexpected {
             what: summary(query),
             message: format!("the answer is longer than {} rows or {} bytes", bounds.rows, bounds.bytes),
         };
         let done = done.and_then(|rows| rows.ok_or_else(within));
-        let rows = self.note(done)?;
+        let rows = self.end(whole, done)?;
         let read = |row| {
             mysql_async::from_row_opt(row).map_err(|error| SqlError::Unexpected {
                 what: summary(query),
@@ -176,8 +179,14 @@ impl Session {
         self.rows(query).await?.into_iter().next().ok_or_else(missing)
     }
 
-    fn note<T>(&mut self, done: Result<T, SqlError>) -> Result<T, SqlError> {
-        self.broken |= done.as_ref().is_err_and(|error| error.code().is_none());
+    /// Broken until the answer is there: [`Self::end`] is not reached when the caller is cut off. True when it was whole.
+    fn begin(&mut self) -> bool {
+        !std::mem::replace(&mut self.broken, true)
+    }
+
+    fn end<T>(&mut self, whole: bool, done: Result<T, SqlError>) -> Result<T, SqlError> {
+        let answered = done.as_ref().err().is_none_or(|error| error.code().is_some());
+        self.broken = !(whole && answered);
         done
     }
 }

@@ -6,8 +6,11 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::layout::PROBE_USER;
 
-/// A server's greeting without TLS, its OK to any login, and a result set of one column that never ends.
-async fn answer_for_ever(mut client: TcpStream, row: usize) {
+/// Nothing changed, and the session commits by itself.
+const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
+
+/// A server's greeting without TLS, and its OK to any login.
+async fn greet(client: &mut TcpStream) {
     let mut greeting = vec![10];
     greeting.extend(b"11.8.6-MariaDB\0\x01\0\0\0");
     greeting.extend(b"abcdefgh\0");
@@ -15,9 +18,14 @@ async fn answer_for_ever(mut client: TcpStream, row: usize) {
     greeting.extend([0x01, 0x82, 33, 2, 0, 0x08, 0, 21]);
     greeting.extend([0; 10]);
     greeting.extend(b"ijklmnopqrst\0mysql_native_password\0");
-    packet(&mut client, 0, &greeting).await;
-    request(&mut client).await;
-    packet(&mut client, 2, &[0, 0, 0, 2, 0, 0, 0]).await;
+    packet(client, 0, &greeting).await;
+    request(client).await;
+    packet(client, 2, &OK).await;
+}
+
+/// A result set of one column that never ends.
+async fn answer_for_ever(mut client: TcpStream, row: usize) {
+    greet(&mut client).await;
     request(&mut client).await;
     packet(&mut client, 1, &[1]).await;
     let mut column = b"\x03def\0\0\0\x01a\0".to_vec();
@@ -47,17 +55,25 @@ async fn request(client: &mut TcpStream) {
     client.read_exact(&mut rest).await.unwrap();
 }
 
-/// What a session says that is bounded to 100 rows and 64 kB, when each row has this many bytes.
-async fn asked(row: usize) -> SqlError {
+/// A session with a server that does this.
+async fn session_with<F>(serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> Session
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let (client, _) = listener.accept().await.unwrap();
-        answer_for_ever(client, row).await;
+        serve(client).await;
     });
     let address = Address::Tcp { host: "127.0.0.1".to_owned(), port };
     let login = Login { address, user: PROBE_USER.to_owned(), password: None, setup: None };
-    let session = Session::connect(&login, Duration::from_secs(20)).await.unwrap();
+    Session::connect(&login, Duration::from_secs(20)).await.unwrap()
+}
+
+/// What a session says that is bounded to 100 rows and 64 kB, when each row has this many bytes.
+async fn asked(row: usize) -> SqlError {
+    let session = session_with(move |client| answer_for_ever(client, row)).await;
     let mut session = session.bounded(Bounds { rows: 100, bytes: 64 * 1024 });
     let error = session.rows::<(String,)>("SHOW GLOBAL STATUS").await.unwrap_err();
     assert!(session.is_broken(), "the rest of the answer is still to come");
@@ -76,4 +92,26 @@ async fn an_answer_that_never_ends_is_given_up() {
 async fn a_row_that_is_too_long_is_not_read() {
     let error = asked(2 * MAX_PACKET_TCP).await;
     assert!(matches!(error, SqlError::Unexpected { .. } | SqlError::Closed { .. }), "{error}");
+}
+
+/// OK to the statement before last, and nothing to the last one.
+async fn answer_once(mut client: TcpStream) {
+    greet(&mut client).await;
+    request(&mut client).await;
+    packet(&mut client, 1, &OK).await;
+    request(&mut client).await;
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_session_whose_user_was_cut_off_in_a_statement_is_broken() {
+    for query in [false, true] {
+        let mut session = session_with(answer_once).await;
+        session.execute("DO 1").await.unwrap();
+        assert!(!session.is_broken());
+        let cut_off =
+            async { if query { session.row::<u8>("SELECT 1").await.map(drop) } else { session.execute("DO 2").await } };
+        assert!(timeout(Duration::from_millis(20), cut_off).await.is_err(), "its user does not wait for the answer");
+        assert!(session.is_broken(), "the answer is still to come");
+    }
 }
