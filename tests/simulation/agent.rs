@@ -20,7 +20,10 @@ impl World {
             None => Volume::Blank,
         };
         let mariadbd = match (&there.server, &there.exited) {
-            (Some(server), _) => Mariadbd::Running { incarnation: server.incarnation, sql: server.sql },
+            (Some(server), _) => Mariadbd::Running {
+                incarnation: server.incarnation,
+                sql: server.sql && !(there.agent.shut_out && there.wedged.is_some()),
+            },
             (None, Some((incarnation, status))) => {
                 Mariadbd::Exited { incarnation: *incarnation, status: *status, message: String::new(), at: None }
             }
@@ -35,7 +38,7 @@ impl World {
             mariadbd,
             serving: there.agent.serving.then_some(orders::BINLOG_SERVER_PORT),
             running: there.agent.run.as_ref().map(|run| run.order.order.name().to_owned()),
-            takes_connections: None,
+            takes_connections: there.answering().map(|_| there.wedged.is_none() && !there.is_hung(self.now)),
             sql_notes: orders::SqlNotes { writes_locked: self.lock_told(host), ..orders::SqlNotes::default() },
             upkeep: beachmaster::orders::Upkeep::default(),
         }

@@ -78,7 +78,8 @@ impl World {
             self.clients[client].host = None;
             return self.wake(client, RETRY_MS * 4);
         }
-        if self.hosts[host].is_hung(self.now) {
+        let waits_to_get_in = self.clients[client].host.is_none() && self.hosts[host].wedged.is_some();
+        if self.hosts[host].is_hung(self.now) || waits_to_get_in {
             return self.wake(client, RETRY_MS * 4);
         }
         if !self.hosts[host].is_writable() {

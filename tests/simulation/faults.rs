@@ -52,12 +52,13 @@ impl World {
             volume,
             server: None,
             exited: None,
-            agent: Agent { up: true, run: None, serving: false },
+            agent: Agent { up: true, run: None, serving: false, shut_out: false },
             apply_ms: 1,
             link_ms: 1,
             locked_until: 0,
             lock_told_from: At::MAX,
             hung_until: 0,
+            wedged: None,
             side: 0,
             detached: false,
         });
@@ -139,6 +140,7 @@ impl World {
                 world.later(pace * 20, Heal::Pace(host));
             }),
             Fault::Hang(who, lasts) => self.on(who, |world, host| world.hang(host, lasts)),
+            Fault::Wedged { who, alone, silent } => self.on(who, |world, host| world.wedge(host, alone, silent)),
             Fault::SemiSyncOff(who, lasts) => self.on(who, |world, host| {
                 world.switch_semi_sync(host, false);
                 world.later(lasts, Heal::SemiSync(host));
@@ -219,6 +221,7 @@ impl World {
 
     fn agent_back(&mut self, host: HostId) {
         if self.hosts[host].alive && !std::mem::replace(&mut self.hosts[host].agent.up, true) {
+            self.hosts[host].agent.shut_out = self.hosts[host].wedged.is_some();
             self.note_end(host);
             self.auto_start(host);
         }
@@ -261,7 +264,7 @@ impl World {
     fn end_pod(&mut self, host: HostId) {
         self.kill(host, true);
         self.hosts[host].alive = false;
-        self.hosts[host].agent = Agent { up: false, run: None, serving: false };
+        self.hosts[host].agent = Agent { up: false, run: None, serving: false, shut_out: false };
     }
 
     /// The pod is deleted and comes again; a stop by SIGTERM commits what waits, for nobody.
@@ -376,6 +379,7 @@ impl World {
         for host in 0..self.hosts.len() {
             self.hosts[host].hung_until = self.now;
             self.goes_on(host);
+            self.wedge_ends(host);
             (self.hosts[host].apply_ms, self.hosts[host].link_ms) = (1, 1);
             self.agent_back(host);
             if self.plan.volumes_heal {

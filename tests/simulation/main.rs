@@ -18,6 +18,7 @@ mod checks;
 mod clients;
 mod convergence;
 mod dice;
+mod fault;
 mod faults;
 mod member;
 mod mutants;
@@ -29,6 +30,7 @@ mod replication;
 mod roads;
 mod special_plans;
 mod steps;
+mod wedge;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -182,9 +184,11 @@ fn replay() {
         Ok("donor") => of_a_lost_donor(seed, mutant, true),
         Ok("rollback") => of_a_status_rolled_back(seed, mutant, true),
         Ok("writable") => of_replicas_made_writable(seed, mutant, true),
-        Ok("semi-sync") => of_three(seed, Plan::of_semi_sync_switched_off(seed, 3), (mutant, true)),
+        Ok("semi-sync") => of_three(seed, Plan::of_semi_sync_switched_off(seed), (mutant, true)),
         Ok("branch") => of_three(seed, Plan::of_a_branch(seed), (mutant, true)),
         Ok("empty") => of_an_empty_volume(seed, mutant, true),
+        Ok("silent") => wedge::wedged_alone(seed, true, true, true),
+        Ok("wedge") => wedge::of_a_wedged_primary(seed, mutant, true),
         Ok("half-open") => of_a_half_open_stream(seed, mutant, true),
         _ => World::new(seed, mutant, true),
     };

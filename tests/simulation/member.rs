@@ -211,6 +211,19 @@ pub struct Agent {
     pub up: bool,
     pub run: Option<Run>,
     pub serving: bool,
+    /// It was started anew when its mariadbd took no new connections.
+    pub shut_out: bool,
+}
+
+/// What becomes of a wedged primary whose semi-sync is switched off and on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wedge {
+    /// It wakes.
+    Wakes,
+    /// It falls silent.
+    FallsSilent,
+    /// It is silent: semi-sync is off, and nothing commits behind the lock.
+    Silent,
 }
 
 /// A pod of a member with its volume.
@@ -235,6 +248,8 @@ pub struct Host {
     pub lock_told_from: At,
     /// mariadbd stands still until then.
     pub hung_until: At,
+    /// It takes no new connections.
+    pub wedged: Option<Wedge>,
     /// Side of the network partition it is on.
     pub side: u8,
     /// Its volume was attached elsewhere: it can write nothing more, but still receive and acknowledge.

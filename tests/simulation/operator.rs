@@ -45,6 +45,8 @@ pub enum ToLeader {
     ProbeDue { member: usize, due: u64 },
     /// The query of a reading reaches the member.
     Probe { member: usize, probe: u64, begun: At },
+    /// Whether a member takes new connections is tried.
+    Knock { member: usize },
     /// A reading has come back.
     Probed { member: usize, probe: u64, reading: Box<Reading> },
 }
@@ -93,11 +95,18 @@ impl World {
         });
         let term = self.store.record.term;
         self.say(|| format!("leader {id}: takes the lease at term {term}"));
+        if self.calm.is_some() {
+            // It has no held session (docs/known-gaps.md).
+            (0..self.hosts.len()).for_each(|host| self.wedge_ends(host));
+        }
         self.after(0, Event::Leader(id, ToLeader::Turn));
         self.after(1, Event::Leader(id, ToLeader::Pods));
         self.after(1, Event::Leader(id, ToLeader::Look));
         for member in 0..self.policy.members.len() {
             self.after(2, Event::Leader(id, ToLeader::ProbeDue { member, due: 0 }));
+            if self.plan.knocks {
+                self.after(3, Event::Leader(id, ToLeader::Knock { member }));
+            }
         }
     }
 
@@ -135,6 +144,7 @@ impl World {
                     self.begin_probe(id, member);
                 }
             }
+            ToLeader::Knock { member } => self.knock(id, member),
             ToLeader::Probe { member, probe, begun } => self.probe(id, member, probe, begun),
             ToLeader::Probed { member, probe, reading } => self.probed(id, member, probe, *reading),
         }

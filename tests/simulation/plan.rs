@@ -1,96 +1,15 @@
 //! What may go wrong in a history, and when: chosen by the seed before it begins.
 
-use beachmaster::orders::Ordinal;
 use beachmaster::topology::policy::{MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
 
 use crate::dice::Dice;
-use crate::member::{At, HostId, Volume};
+pub use crate::fault::{Edit, Fault, Heal, Who};
+use crate::member::At;
 
 /// When the primary of [`Plan::of_a_locked_candidate`] or [`Plan::of_a_half_open_stream`] is killed, at the earliest.
 pub const LOCKED_KILL_MS: u64 = 9_000;
 /// How long faults may begin.
 const FAULTS_FOR_MS: u64 = 12_000;
-
-/// Whom a fault hits.
-#[derive(Debug, Clone, Copy)]
-pub enum Who {
-    Primary,
-    /// The member that is to be promoted, when known.
-    Candidate,
-    Any(u8),
-}
-
-/// One thing that goes wrong.
-#[derive(Debug, Clone, Copy)]
-pub enum Fault {
-    Kill(Who),
-    KillAll,
-    AgentAway(Who, u64),
-    Unreadable(Who, u64),
-    /// A session locks what the SQL thread wants to change. An even number of milliseconds is a lock on everything, of which the
-    /// agent tells.
-    Locked(Who, u64),
-    /// mariadbd ends, and the index of its binary logs is not where it was until then.
-    IndexLost(Who, u64),
-    PodReplaced(Who),
-    PodBlank(Who),
-    /// The pod is evicted, and its successor comes up on another node with the same volume.
-    Drained(Who),
-    /// A second pod of the same name, while the first one is cut off and goes on.
-    SecondPod {
-        who: Who,
-        with_primary: bool,
-        blank: bool,
-        heals: u64,
-    },
-    PowerCut(Who),
-    PowerCutAll,
-    Partition {
-        mask: u8,
-        clients: u8,
-        leader: bool,
-        heals: u64,
-    },
-    CrashLeader,
-    StallLeader {
-        wakes: u64,
-        elects: u64,
-    },
-    SlowMember(Who, u64),
-    /// mariadbd stands still: it answers nobody, and goes on where it was.
-    Hang(Who, u64),
-    /// Somebody switches semi-sync off on a primary, and on again.
-    SemiSyncOff(Who, u64),
-    /// Every operator's stream to an agent carries nothing any more, and nobody is told.
-    HalfOpen(Who),
-    /// The API server answers nobody.
-    ApiAway(u64),
-    /// The user changes the object.
-    SpecEdited(Edit),
-    /// Somebody switches `read_only` off on a replica.
-    MadeWritable(Who),
-    /// Somebody edits NAME-primary.
-    ServiceEdited(Option<u8>),
-    /// Somebody deletes NAME-primary, and it comes back without a selector.
-    ServiceDeleted,
-    /// Somebody writes the object without changing what it says.
-    ObjectTouched,
-    /// The status is put back to what it was so many writes ago; with the operator ended just before.
-    StatusRolledBack {
-        writes: u64,
-        crash: bool,
-    },
-}
-
-/// What a user changes in the object, again and again.
-#[derive(Debug, Clone, Copy)]
-pub enum Edit {
-    Paused(bool),
-    FailoverEnabled(bool),
-    Mode(Mode),
-    WhenNoAcker(WhenNoAcker),
-    Priority { member: u8, priority: u32 },
-}
 
 /// Everything that will go wrong in a history.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +26,8 @@ pub struct Plan {
     pub lost_answers_percent: u64,
     /// Damaged volumes are whole again when the faults stop.
     pub volumes_heal: bool,
+    /// Operators try whether members take new connections. Only where one may not: every try costs time.
+    pub knocks: bool,
     pub heals: Vec<Heal>,
 }
 
@@ -139,16 +60,15 @@ impl Plan {
     }
 
     /// While no operator runs and no replica goes on, semi-sync is off for a moment; then the primary is lost (docs/known-gaps.md).
-    pub fn of_semi_sync_switched_off(seed: u64, members: usize) -> Self {
+    pub fn of_semi_sync_switched_off(seed: u64) -> Self {
         let at = 6_000 + seed % 1_000;
         let hang = |member| (at, Fault::Hang(Who::Any(member), 4_000));
-        let members = u8::try_from(members).expect("at most 9 members");
         let last = [
             (at, Fault::CrashLeader),
             (at + 100, Fault::SemiSyncOff(Who::Primary, 300)),
             (at + 3_000 + seed % 700, Fault::IndexLost(Who::Primary, 60_000)),
         ];
-        Self { timed: (1..members).map(hang).chain(last).collect(), ..Self::default() }
+        Self { timed: (1..3).map(hang).chain(last).collect(), ..Self::default() }
     }
 
     /// The old primary has a branch of its own when it comes back; it is started once more, and then the new one is lost
@@ -198,13 +118,19 @@ impl Plan {
     }
 }
 
-/// The faults of a history, and a status that is put back once or twice.
-pub fn with_a_status_rolled_back(dice: &mut Dice, members: usize) -> Plan {
+/// The faults of a history without those of which only the newest status knows: where logs ended that are gone, and a run whose
+/// pod was deleted by force and lives on.
+fn plan_for_an_older_status(dice: &mut Dice, members: usize) -> Plan {
     let mut plan = plan(dice, members);
-    // Only the newest status knew where logs ended that are gone, and of a run whose pod was deleted by force and lives on.
     let unknowable = |fault: &Fault| matches!(fault, Fault::IndexLost(..) | Fault::SecondPod { .. });
     plan.timed.retain(|(_, fault)| !unknowable(fault));
     plan.at_act.retain(|(_, fault)| !unknowable(fault));
+    plan
+}
+
+/// The faults of a history, and a status that is put back once or twice.
+pub fn with_a_status_rolled_back(dice: &mut Dice, members: usize) -> Plan {
+    let mut plan = plan_for_an_older_status(dice, members);
     for _ in 0..dice.range(1, 2) {
         let fault = Fault::StatusRolledBack { writes: dice.range(1, 20), crash: dice.chance(50) };
         plan.timed.push((dice.range(1_500, 16_000), fault));
@@ -214,10 +140,7 @@ pub fn with_a_status_rolled_back(dice: &mut Dice, members: usize) -> Plan {
 
 /// A status that is put back while no operator runs, and the first agent that answers the next one has an empty volume.
 pub fn with_an_empty_volume(dice: &mut Dice, members: usize) -> Plan {
-    let mut plan = plan(dice, members);
-    let unknowable = |fault: &Fault| matches!(fault, Fault::IndexLost(..) | Fault::SecondPod { .. });
-    plan.timed.retain(|(_, fault)| !unknowable(fault));
-    plan.at_act.retain(|(_, fault)| !unknowable(fault));
+    let mut plan = plan_for_an_older_status(dice, members);
     let at = dice.range(4_000, 12_000);
     let blank = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
     plan.timed.push((at, Fault::PodBlank(blank)));
@@ -244,21 +167,6 @@ pub fn with_replicas_made_writable(dice: &mut Dice, members: usize) -> Plan {
         plan.at_act.push((dice.range(1, 12), Fault::MadeWritable(any)));
     }
     plan
-}
-
-/// How a fault ends.
-#[derive(Debug, Clone)]
-pub enum Heal {
-    Agent(HostId),
-    Readable(HostId),
-    Index(HostId),
-    Network,
-    Pod { ordinal: Ordinal, volume: Box<Volume>, boot: Option<(String, At)> },
-    Pace(HostId),
-    Hung(HostId),
-    SemiSync(HostId),
-    Reap(HostId),
-    Service,
 }
 
 /// The user's wishes of a history.

@@ -51,6 +51,7 @@ impl World {
             None if ip.is_none() => (Reading::Silent, 0, None),
             None => (Reading::Silent, PROBE_LIMIT_MS, None),
             Some(host) if self.hosts[host].is_hung(begun) => (Reading::Silent, PROBE_LIMIT_MS, session),
+            Some(host) if self.needs_a_way_in(host, session) => (Reading::Silent, PROBE_LIMIT_MS, None),
             Some(host) => match self.hosts[host].answering().map(|server| server.incarnation) {
                 None => (Reading::Refused, self.dice.range(1, 3), None),
                 Some(run) => {

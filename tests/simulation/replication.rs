@@ -3,7 +3,7 @@
 use beachmaster::gtid::Gtid;
 use beachmaster::orders::{Ended, ExitStatus, Incarnation, MemberRole};
 
-use crate::member::{Commit, Conn, From, HostId, Io, Kept, Slave, Tx};
+use crate::member::{Commit, Conn, From, HostId, Io, Kept, Slave, Tx, Wedge};
 use crate::world::{Acked, Event, World};
 
 /// MASTER_CONNECT_RETRY.
@@ -38,8 +38,10 @@ impl World {
     pub fn stop_io(&mut self, host: HostId) {
         let Some(slave) = self.hosts[host].server.as_mut().and_then(|server| server.slave.as_mut()) else { return };
         let io = std::mem::replace(&mut slave.io, Io::Stopped);
-        if let Io::Connected(id) = io {
-            self.conns.remove(&id);
+        if let Io::Connected(id) = io
+            && let Some(conn) = self.conns.remove(&id)
+        {
+            self.hears_of(&conn);
         }
     }
 
@@ -109,7 +111,7 @@ impl World {
             source.filter(|source| *source != host && self.hosts_reach(host, *source)).ok_or(CONNECT_FAILED)?;
         let there = &self.hosts[source];
         let open = match from {
-            From::Member(_) => there.answering().is_some() && !there.is_hung(self.now),
+            From::Member(_) => there.answering().is_some() && !there.is_hung(self.now) && there.wedged.is_none(),
             From::Donor(_) => there.alive && there.agent.up && there.agent.serving,
         };
         let deleted = !self.current.contains(&Some(host)) && !self.with_known_gaps;
@@ -239,7 +241,8 @@ impl World {
 
     /// Moves commits into the binary log as far as waiting ones let them.
     pub fn commit(&mut self, host: HostId) {
-        if self.hosts[host].detached || self.hosts[host].is_hung(self.now) {
+        let there = &self.hosts[host];
+        if there.detached || there.is_hung(self.now) || there.wedged == Some(Wedge::Silent) {
             return;
         }
         loop {
@@ -271,6 +274,7 @@ impl World {
             return self.after(wait, Event::Ack { conn: id, upto });
         }
         if self.hosts_reach(conn.replica, conn.source) {
+            self.hears_of(&conn);
             self.acknowledge(conn.replica, conn.source, upto);
         }
     }
@@ -303,7 +307,7 @@ impl World {
             return self.disconnect(commit.client);
         }
         let gtid = self.hosts[host].volume.binlog[index].gtid;
-        self.acked.push(Acked { index, gtid });
+        self.acked.push(Acked { index, gtid, at: self.now });
         self.stats.acked += 1;
         let reign = self.hosts[host].server.as_ref().map(|server| server.reign).unwrap_or_default();
         let Commit { client, attempt, begun } = commit;
@@ -323,7 +327,7 @@ impl World {
         let Some(server) = self.hosts[host].server.take() else { return };
         let replicated = server.slave.is_some();
         self.say(|| format!("host {host}: mariadbd ended, incarnation {}", server.incarnation));
-        (self.hosts[host].locked_until, self.hosts[host].hung_until) = (0, 0);
+        (self.hosts[host].locked_until, self.hosts[host].hung_until, self.hosts[host].wedged) = (0, 0, None);
         if keeps_relay_logs && !server.relay.is_empty() {
             let source = self.source_member(server.slave.as_ref());
             let (of, txs) = (server.incarnation, server.relay.into_iter().collect());
@@ -346,7 +350,12 @@ impl World {
         let acked = self.conns.values().filter(|conn| conn.replica == host && conn.semi && !conn.donor);
         let parted: Vec<HostId> = acked.map(|conn| conn.source).collect();
         self.parted.extend(parted.into_iter().map(|source| ((source, host), self.now)));
+        let own: Vec<Conn> = self.conns.values().filter(|conn| conn.replica == host).cloned().collect();
         self.conns.retain(|_, conn| conn.replica != host);
+        if keeps_relay_logs {
+            // Its node is there, and closes them.
+            own.iter().for_each(|conn| self.hears_of(conn));
+        }
         for client in self.clients_of(host) {
             self.disconnect(client);
         }

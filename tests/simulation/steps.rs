@@ -89,8 +89,8 @@ impl World {
                 Next::answered(Answer::Done)
             }
             Order::SemiSync { on } => self.semi_sync(host, *on),
-            // No server of the model is ever wedged.
-            Order::Reconnect | Order::ResetSemiSync => Next::answered(Answer::Done),
+            Order::Reconnect => self.reconnect(host),
+            Order::ResetSemiSync => self.reset_semi_sync(host, run),
             Order::Maintain(_) => Next::answered(Answer::Done),
         }
     }
@@ -173,6 +173,7 @@ impl World {
     fn fence(&mut self, host: HostId, run: &Run) -> Next {
         match run.step {
             0 => {
+                self.stats.fenced_wedges += u64::from(self.hosts[host].wedged.is_some());
                 self.kill(host, true);
                 if let Some(record) = &mut self.hosts[host].volume.record {
                     record.hold = true;
@@ -352,6 +353,9 @@ impl World {
         let Some(server) = self.hosts[host].server.as_mut() else { return };
         server.semi_master = on;
         if !on {
+            // The thread that collects acknowledgements ends.
+            self.wakes_at_last(host);
+            let Some(server) = self.hosts[host].server.as_mut() else { return };
             let released = std::mem::take(&mut server.waiting);
             for (commit, index) in released {
                 self.release(host, commit, index);

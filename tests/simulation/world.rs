@@ -153,6 +153,7 @@ impl Ord for Entry {
 pub struct Acked {
     pub index: usize,
     pub gtid: Gtid,
+    pub at: At,
 }
 
 /// What happened in a history, for the report.
@@ -178,6 +179,12 @@ pub struct Stats {
     /// Statuses that somebody put back.
     pub rollbacks: u64,
     pub hangs: u64,
+    /// Primaries that took no new connections; those of them that an acker woke, that were reset, and that were killed for it.
+    pub wedges: u64,
+    pub woken: u64,
+    pub reset: u64,
+    pub killed_silent: u64,
+    pub fenced_wedges: u64,
     pub half_open: u64,
     pub api_away: u64,
     pub edits: u64,
