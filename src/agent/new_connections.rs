@@ -34,7 +34,8 @@ impl NewConnections {
 /// Tries for ever.
 pub async fn watch(supervisor: &Supervisor, access: &SqlSessions, found: &NewConnections) {
     loop {
-        let runs = matches!(supervisor.view(), Mariadbd::Running { sql: true, .. });
+        // Also when the agent has lost its own sessions: a server that takes no new ones lets it have no other.
+        let runs = matches!(supervisor.view(), Mariadbd::Running { .. });
         let connected = if runs { Some(access.connect_within(LIMIT).await) } else { None };
         found.note(connected.and_then(|connected| judge(&connected)));
         sleep(PERIOD).await;

@@ -5,7 +5,7 @@
 
 mod keeping;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,10 @@ use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
 /// mean the same whatever my.cnf says; a session that waits for the next order is not closed as idle.
 const SETUP: &str =
     "SET SESSION autocommit=1, sql_log_bin=0, sql_log_off=1, wait_timeout=31536000, max_statement_time=0, sql_mode=''";
+/// Whether it did is read afterwards: without a thread for acknowledgements it stays off, and nothing is said.
+const SEMI_SYNC_ON: &str = "SET GLOBAL rpl_semi_sync_master_enabled=1";
+/// The same for a session that was to be closed soon if nothing is said.
+pub const IDLE_FOR_EVER: &str = "SET SESSION wait_timeout=31536000";
 /// Beside orders nothing waits for a lock that somebody holds: the session of an order is killed when it is given up, this one
 /// ends its statement by itself, before [`STATEMENT_LIMIT`]. Under FLUSH TABLES WITH READ LOCK and LOCK TABLES statements on
 /// accounts do not keep to `lock_wait_timeout` (measured with 10.11), but to `max_statement_time`.
@@ -61,6 +65,8 @@ pub struct SqlSessions {
     parked: std::sync::Mutex<Option<OrderSession>>,
     /// The session an order has, or had and did not give back.
     lent: std::sync::Mutex<Option<(Incarnation, u32)>>,
+    /// It may hold a global read lock, with semi-sync off.
+    locks: AtomicBool,
     /// Held while kept relay logs are cleaned up.
     cleaning: Arc<Mutex<()>>,
     /// What stands in the way of all this.
@@ -91,6 +97,7 @@ impl SqlSessions {
             caretaker_id: AtomicU32::new(0),
             parked: std::sync::Mutex::new(None),
             lent: std::sync::Mutex::new(None),
+            locks: AtomicBool::new(false),
             cleaning: Arc::default(),
             notes: Arc::default(),
         }
@@ -140,10 +147,11 @@ impl SqlSessions {
         Ok(session)
     }
 
-    /// Takes a session back. A broken one stays marked, and is killed before the next is lent.
+    /// Takes a session back. A broken one stays marked, and is killed before the next is lent; one that a newer order has ended is dropped.
     pub fn give_back(&self, session: OrderSession) {
-        if !session.session.is_broken() {
-            *locked(&self.lent) = None;
+        let is_lent = *locked(&self.lent) == Some((session.run, session.session.id()));
+        if is_lent && !session.session.is_broken() {
+            self.forget_lent();
             *locked(&self.parked) = Some(session);
         }
     }
@@ -164,10 +172,59 @@ impl SqlSessions {
         if self.supervisor.incarnation() == Some(run) {
             let mut observer = self.observer().await?;
             let session = observer.as_mut().ok_or_else(not_answering)?;
-            end_sessions(session, &[id]).await?;
+            self.end_lent(session, id).await?;
         }
-        *locked(&self.lent) = None;
+        self.forget_lent();
         Ok(())
+    }
+
+    async fn end_lent(&self, session: &mut Session, id: u32) -> Result<(), OrderError> {
+        if self.locks() {
+            // The lock goes with the session.
+            session.execute(SEMI_SYNC_ON).await.map_err(sql_error)?;
+            if !read::globals(session).await.map_err(sql_error)?.source_enabled {
+                let message = "semi-sync stays off although it was switched on".to_owned();
+                return Err(OrderError { reason: Reason::Sql, message });
+            }
+        }
+        end_sessions(session, &[id]).await
+    }
+
+    fn forget_lent(&self) {
+        *locked(&self.lent) = None;
+        self.note_lock(false);
+    }
+
+    /// What is lent is about to lock all writes, or has unlocked them.
+    pub fn note_lock(&self, locks: bool) {
+        self.locks.store(locks, Ordering::SeqCst);
+    }
+
+    /// True when what is lent, or was, may hold a lock on all writes.
+    #[must_use]
+    pub fn locks(&self) -> bool {
+        self.locks.load(Ordering::SeqCst)
+    }
+
+    /// As [`Self::settle`], over a session that is sure to answer.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub async fn settle_over(&self, session: &mut Session) -> Result<(), OrderError> {
+        let lent = *locked(&self.lent);
+        if let Some((_, id)) = lent.filter(|(run, _)| self.supervisor.incarnation() == Some(*run)) {
+            self.end_lent(session, id).await?;
+        }
+        self.forget_lent();
+        Ok(())
+    }
+
+    /// Whether there is a server to talk to.
+    ///
+    /// # Errors
+    /// [`Reason::NotRunning`].
+    pub fn answering(&self) -> Result<(), OrderError> {
+        self.running().map(drop)
     }
 
     /// Connection ids of the agent itself.
@@ -193,12 +250,18 @@ impl SqlSessions {
 
     async fn observer(&self) -> Result<MutexGuard<'_, Option<Session>>, OrderError> {
         let mut observer = self.observer.lock().await;
+        self.replace_if_broken(&mut observer).await.map_err(sql_error)?;
+        Ok(observer)
+    }
+
+    async fn replace_if_broken(&self, observer: &mut Option<Session>) -> Result<(), SqlError> {
         if observer.as_ref().is_none_or(Session::is_broken) {
-            let session = Session::connect(&self.login, LOOK_LIMIT).await.map_err(sql_error)?;
+            *observer = None;
+            let session = self.connect_impatient().await?;
             self.observer_id.store(session.id(), Ordering::SeqCst);
             *observer = Some(session);
         }
-        Ok(observer)
+        Ok(())
     }
 }
 

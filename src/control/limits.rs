@@ -22,8 +22,11 @@ pub fn work_limit(order: &Order) -> Duration {
         Order::Freeze => Duration::from_millis(4_500),
         // mariadb-install-db on a slow disk.
         Order::Init { .. } => Duration::from_secs(120),
-        // The same stop; or a lock that is given up after a second, and three statements.
-        Order::Reconnect | Order::ResetSemiSync => Duration::from_millis(4_500),
+        // The same stop.
+        Order::Reconnect => Duration::from_millis(4_500),
+        // Mostly some milliseconds. On a server that answers to each statement at the last moment: two readings, a lock, four
+        // statements, a new connection that undoes it, and a kill.
+        Order::ResetSemiSync => Duration::from_secs(20),
         // What is not applied by then is gone on with.
         Order::Recover { .. } => Duration::from_secs(120),
         // InnoDB's recovery.

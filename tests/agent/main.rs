@@ -15,6 +15,7 @@ mod member;
 mod processes;
 mod received;
 mod takeover;
+mod waking;
 
 use encryption::encrypted;
 use member::{Setup, Version};
@@ -48,6 +49,9 @@ with_members! {
         locks::a_replica_that_a_lock_holds_up_acknowledges_again,
         locks::a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source,
         received::an_acker_recovers_what_it_threw_away_in_its_run,
+        waking::semi_sync_is_switched_off_and_on_behind_a_lock,
+        waking::a_primary_that_falls_silent_as_it_is_woken_is_killed,
+        waking::a_primary_whose_semi_sync_stays_off_is_killed,
         takeover::a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     mariadb_11_8: Setup::plain(Version::V11_8) =>
         takeover::a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
@@ -62,6 +66,9 @@ with_members! {
         locks::a_replica_that_a_lock_holds_up_acknowledges_its_restarted_source,
         received::a_sql_thread_that_was_stopped_by_hand_is_started,
         received::an_acker_recovers_what_it_threw_away_in_its_run,
+        waking::semi_sync_is_switched_off_and_on_behind_a_lock,
+        waking::a_primary_that_falls_silent_as_it_is_woken_is_killed,
+        waking::a_primary_whose_semi_sync_stays_off_is_killed,
         takeover::a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     encrypted_10_11: encrypted(Version::V10_11, "AES_CBC") =>
         processes::processes_may_be_killed_and_tokens_are_remembered,

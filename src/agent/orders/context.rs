@@ -20,6 +20,9 @@ use crate::orders::{Incarnation, OrderEnvelope, OrderError, Reason, Volume};
 /// that it hangs (full disk, name look-up).
 const STOP_LIMIT: Duration = Duration::from_secs(4);
 
+/// A killed mariadbd is reaped within 30 ms; more means that a disk holds it.
+pub(super) const KILL_LIMIT: Duration = Duration::from_secs(2);
+
 /// One order being carried out.
 pub struct OrderContext<'a> {
     agent: &'a Agent,
@@ -256,7 +259,13 @@ impl<'a> OrderContext<'a> {
         })
     }
 
-    /// Forgets the session: its mariadbd is about to end.
+    /// True when the last statement got no answer, or was cut off.
+    #[must_use]
+    pub fn has_broken_session(&self) -> bool {
+        self.session.as_ref().is_some_and(|lent| lent.session.is_broken())
+    }
+
+    /// Forgets the session: its mariadbd is about to end, or it is to be killed before the next order.
     pub fn drop_session(&mut self) {
         self.session = None;
     }

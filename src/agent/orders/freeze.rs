@@ -1,19 +1,14 @@
 //! `freeze`: the member receives and acknowledges nothing more.
 
-use std::time::Duration;
-
 use tracing::warn;
 
-use super::context::OrderContext;
+use super::context::{KILL_LIMIT, OrderContext};
 use super::repair;
 use super::sql_thread;
 use crate::agent::sql_sessions::sql_error;
 use crate::gtid::GtidPosition;
 use crate::mariadb::SqlError;
 use crate::orders::{Answer, Frozen, MemberRole, OrderError, Reason};
-
-/// A killed mariadbd is reaped within 30 ms; more means that a disk holds it.
-const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn freeze(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     work.persist(|_| {}).await?;

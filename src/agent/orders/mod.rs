@@ -62,7 +62,16 @@ async fn run(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     }
     work.check_identity()?;
     // Also before orders that say nothing over SQL themselves.
-    work.agent().sessions.settle().await?;
+    let sessions = &work.agent().sessions;
+    let settled = sessions.settle().await;
+    if matches!(order, Order::ResetSemiSync) {
+        // What an older order has left cannot even be killed, or no session of ours is left.
+        if let Err(error) = settled.and_then(|()| sessions.answering()) {
+            return wake::end(work, &error).await;
+        }
+    } else {
+        settled?;
+    }
     let done = obey(work, order).await;
     // Also an order that was refused has overtaken all before it.
     if work.check().is_ok() && work.agent().volume.stored().is_some() && !work.is_persisted() {

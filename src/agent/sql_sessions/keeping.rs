@@ -76,7 +76,7 @@ impl SqlSessions {
         let parked = Session::connect(&self.login, STATEMENT_LIMIT).await?;
         self.observer_id.store(session.id(), Ordering::SeqCst);
         *self.observer.lock().await = Some(session);
-        *locked(&self.lent) = None;
+        self.forget_lent();
         *locked(&self.parked) = Some(OrderSession { run, session: parked });
         Ok(())
     }
@@ -89,12 +89,15 @@ impl SqlSessions {
         }
     }
 
+    /// False also while somebody else has the observer for long.
     async fn look(&self) -> bool {
-        let looked = async {
-            let mut observer = self.observer().await.ok()?;
-            observer.as_mut()?.row::<u8>("SELECT 1").await.ok()
-        };
-        tokio::time::timeout(LOOK_LIMIT, looked).await.ok().flatten().is_some()
+        let Ok(mut observer) = tokio::time::timeout(LOOK_LIMIT, self.observer.lock()).await else { return false };
+        let replaced = tokio::time::timeout(LOOK_LIMIT, self.replace_if_broken(&mut observer)).await;
+        if !matches!(replaced, Ok(Ok(()))) {
+            return false;
+        }
+        let Some(session) = observer.as_mut() else { return false };
+        session.execute_within("DO 1", LOOK_LIMIT).await.is_ok()
     }
 
     async fn upkeep(&self) {
