@@ -19,7 +19,7 @@ mod disk;
 mod member;
 
 use disk::Disk;
-use member::{LIMIT, Member, Setup, Version};
+use member::{LIMIT, Member, Setup, Version, until};
 
 /// A pod deleted by force goes on without its volume, which has moved to its successor: it must not become primary.
 #[test]
@@ -93,6 +93,9 @@ fn left_alone(version: Version) {
         let output = client.output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
+    // On a slow disk some accounts come a few seconds later.
+    let known = "SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'beachmaster%'";
+    until("the accounts are there", || member.sql(known) == "10");
     assert_eq!(client("app", "app-password", "SHOW DATABASES LIKE 'shop'"), (true, "shop".to_owned()));
     assert_eq!(
         client("root", "root-password", "SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'beachmaster%'"),

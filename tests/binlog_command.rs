@@ -118,8 +118,9 @@ fn inspect_ends_quietly_when_nobody_reads_on() {
     let server = dead_server();
     let mut command = Command::new(env!("CARGO_BIN_EXE_beachmaster"));
     command.args(["binlog", "inspect", "--events", server.datadir().to_str().unwrap()]);
-    let mut inspect = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(inspect.stdout.take());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let inspect = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     let output = inspect.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
 use kube::api::DeleteParams;
 use serde_json::json;
 
@@ -18,7 +19,8 @@ use crate::harness::wait;
 
 /// Container of the agent.
 const AGENT: &str = "agent";
-/// Orders must be taken again this long after the agent died.
+/// Orders must be taken again this long after the agent's container was started anew: how long the kubelet takes for that
+/// depends on the machine. Its time is told in whole seconds, rounded down.
 const ORDERS_AGAIN: Duration = Duration::from_secs(3);
 /// A killed process or pod is back within this time.
 const BACK_LIMIT: Duration = Duration::from_secs(90);
@@ -118,13 +120,37 @@ impl Victim {
 /// mariadbd must not notice, and the agent's successor must take orders soon.
 async fn agent(cluster: &Cluster, member: &str) -> Result<String> {
     let before = mariadbd(cluster, member).await?;
+    let killed = Timestamp::now();
     kill_in_pod(cluster, member, &["/beachmaster", "agent", "run"]).await?;
     let start = Instant::now();
     wait::until(&format!("{member}'s agent greets"), BACK_LIMIT, async || greets(cluster, member).await).await?;
-    let took = start.elapsed();
+    let (took, greeted) = (start.elapsed(), Timestamp::now());
     ensure!(mariadbd(cluster, member).await? == before, "mariadbd did not survive its agent");
-    ensure!(took <= ORDERS_AGAIN, "orders are taken again only after {} ms", took.as_millis());
+    let started = wait::until(&format!("the kubelet tells of {member}'s agent"), BACK_LIMIT, async || {
+        let started = started_at(cluster, member).await?;
+        ensure!(started.as_second() >= killed.as_second(), "it tells of the one before");
+        Ok(started)
+    })
+    .await?;
+    let own = greeted.duration_since(started);
+    let whole_second = Duration::from_secs(1);
+    ensure!(
+        took <= ORDERS_AGAIN || own <= (ORDERS_AGAIN + whole_second).try_into()?,
+        "orders are taken again only after {} ms, {own:#} after the container was started",
+        took.as_millis()
+    );
     Ok(format!("mariadbd went on, orders are taken again after {} ms", took.as_millis()))
+}
+
+/// When the kubelet started the agent's container.
+async fn started_at(cluster: &Cluster, member: &str) -> Result<Timestamp> {
+    let pod = cluster.kube.pods().get(member).await?;
+    let status = pod.status.context("no status")?;
+    // The agent starts before mariadbd's container, and goes on beside it.
+    let mut statuses = status.init_container_statuses.into_iter().chain(status.container_statuses).flatten();
+    let agent = statuses.find(|status| status.name == AGENT).context("no container status")?;
+    let running = agent.state.and_then(|state| state.running).context("it does not run")?;
+    Ok(running.started_at.context("without a start")?.0)
 }
 
 /// Opens the road that orders take: its first line is the agent's whole state.

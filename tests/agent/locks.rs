@@ -145,14 +145,19 @@ pub fn a_read_lock_over_stopped_threads_is_named(setup: Setup) {
     assert!(frozen.received.covers(&end) && !frozen.dropped, "{frozen:?}");
     let began = Instant::now();
     let wait = || Order::Await { position: end.clone() };
-    let Answer::Applied { reached: false, held: Some(held), .. } = stream.obey(2, 2, wait()) else { panic!() };
-    println!("named after {:?}: {held}", began.elapsed());
-    assert!(held.starts_with("its SQL thread: Waiting for backup lock"), "{held}");
     let holder = format!("may hold what it waits for: {} (mysql@localhost, SELECT)", backup.session());
-    assert!(held.ends_with(&holder), "{held}");
-    assert!(matches!(stream.obey(2, 3, wait()), Answer::Applied { reached: false, held: Some(_), .. }), "still");
+    let mut seq = 1;
+    // One look may also catch a client of this test or the agent's own tries to connect as they come or go.
+    until("it alone is named", || {
+        seq += 1;
+        let Answer::Applied { reached: false, held: Some(held), .. } = stream.obey(2, seq, wait()) else { panic!() };
+        println!("named after {:?}: {held}", began.elapsed());
+        assert!(held.starts_with("its SQL thread: Waiting for backup lock"), "{held}");
+        held.ends_with(&holder)
+    });
+    seq += 1;
+    assert!(matches!(stream.obey(2, seq, wait()), Answer::Applied { reached: false, held: Some(_), .. }), "still");
     backup.end();
-    let mut seq = 3;
     until("it is applied", || {
         seq += 1;
         matches!(stream.obey(2, seq, wait()), Answer::Applied { reached: true, .. })

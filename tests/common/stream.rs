@@ -13,6 +13,9 @@ use beachmaster::orders::{
 
 use super::{LIMIT, data_uid};
 
+/// How often an order is given to a server that is slow.
+const ATTEMPTS: u64 = 4;
+
 /// One stream to an agent.
 pub struct Stream {
     lines: BufReader<UnixStream>,
@@ -21,7 +24,15 @@ pub struct Stream {
 
 impl Stream {
     pub fn open(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).unwrap();
+        let deadline = Instant::now() + LIMIT;
+        // Another agent may be about to take this one's place.
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(Instant::now() < deadline, "{}: {error}", socket.display()),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         let mut lines = BufReader::new(stream);
         match read_line(&mut lines) {
@@ -35,6 +46,11 @@ impl Stream {
 
     /// Sends an order that has `limit` and does not wait for the answer.
     pub fn send(&mut self, term: u64, seq: u64, limit: Duration, order: Order) -> String {
+        self.send_again(term, seq, 0, limit, order)
+    }
+
+    fn send_again(&mut self, term: u64, seq: u64, attempt: u64, limit: Duration, order: Order) -> String {
+        let seq = seq * ATTEMPTS + attempt;
         let id = format!("{term}-{seq}-{}", order.name());
         let now = self.ping().boot_ms;
         let deadline = BootMillis(now.0 + u64::try_from(limit.as_millis()).unwrap());
@@ -45,20 +61,29 @@ impl Stream {
 
     /// Sends an order and returns its outcome.
     pub fn order(&mut self, term: u64, seq: u64, order: Order) -> Outcome {
+        self.order_again(term, seq, 0, order)
+    }
+
+    fn order_again(&mut self, term: u64, seq: u64, attempt: u64, order: Order) -> Outcome {
         let began = Instant::now();
         let name = order.name();
-        let id = self.send(term, seq, LIMIT, order);
+        let id = self.send_again(term, seq, attempt, LIMIT, order);
         let outcome = self.outcome(&id);
         println!("{name} {term}/{seq}: {:?}: {outcome:?}", began.elapsed());
         outcome
     }
 
-    /// Sends an order that must be carried out.
+    /// Sends an order that must be carried out. As an operator does, it gives it again when the server was slow just then.
     pub fn obey(&mut self, term: u64, seq: u64, order: Order) -> Answer {
-        match self.order(term, seq, order) {
-            Outcome::Ok(answer) => answer,
-            Outcome::Error(error) => panic!("{error:?}"),
+        let slow = ["no answer within", "does not answer yet", "was silent for a moment"];
+        for attempt in 0..ATTEMPTS {
+            match self.order_again(term, seq, attempt, order.clone()) {
+                Outcome::Ok(answer) => return answer,
+                Outcome::Error(error) if slow.iter().any(|text| error.message.contains(text)) => {}
+                Outcome::Error(error) => panic!("{error:?}"),
+            }
         }
+        panic!("{order:?}: the server answers too slowly")
     }
 
     /// Sends an order that must be refused.
