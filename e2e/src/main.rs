@@ -29,7 +29,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Print the scenarios' names, one a line
-    List,
+    List {
+        /// Include those that only `make acceptance` runs
+        #[arg(long)]
+        all: bool,
+    },
     /// Run a scenario on the cluster of $KUBECONFIG; the result is in target/e2e/NAME.json
     Run {
         #[arg(value_enum)]
@@ -46,7 +50,9 @@ enum Command {
     Observer(inside::observer::Options),
     /// Inside a pod: open a new connection through a Service again and again
     Knocker(inside::knocker::Options),
-    /// Inside a pod: command the writer, observer or knocker that runs there
+    /// Inside a pod: let HTTP requests that never end hang on servers
+    HalfOpen(inside::half_open::Options),
+    /// Inside a pod: command the program that runs there
     Ctl {
         #[arg(long, default_value = "/run/e2e/control.sock")]
         socket: PathBuf,
@@ -69,8 +75,8 @@ async fn main() -> ExitCode {
 /// `false`: everything ran, and what was looked for was not found true.
 async fn dispatch(command: Command) -> Result<bool> {
     match command {
-        Command::List => {
-            scenarios::names().for_each(|name| println!("{name}"));
+        Command::List { all } => {
+            scenarios::names(all).for_each(|name| println!("{name}"));
             Ok(true)
         }
         Command::Run { scenario, runs } => scenarios::run(scenario, runs).await,
@@ -78,6 +84,7 @@ async fn dispatch(command: Command) -> Result<bool> {
         Command::Writer(options) => inside::writer::run(options).await.map(|()| true),
         Command::Observer(options) => inside::observer::run(options).await.map(|()| true),
         Command::Knocker(options) => inside::knocker::run(options).await.map(|()| true),
+        Command::HalfOpen(options) => inside::half_open::run(options).await.map(|()| true),
         Command::Ctl { socket, words } => inside::control::client(&socket, &words).await.map(|()| true),
     }
 }

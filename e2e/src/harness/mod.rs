@@ -17,4 +17,5 @@ pub mod settings;
 pub mod stage;
 pub mod steps;
 pub mod turn;
+pub mod vitals;
 pub mod wait;

@@ -1,5 +1,6 @@
-//! Our own pods beside the cluster: the writer, which is the application, and the observer.
+//! Our own pods beside the cluster: the writer, which is the application, the observer, a knocker and half-open requests.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +11,8 @@ use super::cluster::Cluster;
 use super::kube::Kube;
 use super::settings::Settings;
 use super::wait;
+use crate::inside::clock::Stamp;
+use crate::inside::half_open::Tallies;
 use crate::inside::knocker::Knocks;
 use crate::inside::ledger::Ledger;
 use crate::inside::observer::Verdict;
@@ -202,6 +205,44 @@ impl Knocker {
     /// When the pod does not answer.
     pub async fn report(&self) -> Result<Knocks> {
         self.0.ask(&["report"]).await
+    }
+}
+
+/// HTTP requests that never end, hanging on servers.
+pub struct HalfOpen(Commanded);
+
+impl HalfOpen {
+    /// Starts them: `connections` to each target.
+    ///
+    /// # Errors
+    /// When the pod does not start.
+    pub async fn start(kube: &Kube, settings: &Settings, targets: &[SocketAddr], connections: usize) -> Result<Self> {
+        let options = ["half-open".to_owned(), format!("--connections={connections}")];
+        let targets = targets.iter().map(|target| format!("--target={target}"));
+        let arguments: Vec<String> = options.into_iter().chain(targets).collect();
+        Ok(Self(Commanded::start(kube, "half-open", &settings.e2e_image, &arguments).await?))
+    }
+
+    /// Waits until every target has accepted this many connections.
+    ///
+    /// # Errors
+    /// When one does not.
+    pub async fn wait_for(&self, connections: usize) -> Result<()> {
+        wait::every(ASK_PERIOD, &format!("{connections} connections to each target"), START_LIMIT, async || {
+            let tallies = self.between(0, Stamp::now().realtime_us).await?;
+            let few = tallies.iter().find(|(_, tally)| tally.opened < connections);
+            ensure!(few.is_none(), "too few: {few:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// What happened to the connections between two times, in microseconds of `CLOCK_REALTIME`.
+    ///
+    /// # Errors
+    /// When the pod does not answer.
+    pub async fn between(&self, from_us: u64, to_us: u64) -> Result<Tallies> {
+        self.0.ask(&["tallies", &from_us.to_string(), &to_us.to_string()]).await
     }
 }
 
