@@ -21,6 +21,7 @@ mod auth;
 #[allow(dead_code)]
 mod packet;
 
+pub mod client;
 pub mod connection;
 pub mod packets;
 pub mod reader;

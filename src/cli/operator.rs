@@ -71,7 +71,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.log_format, &args.log);
-    // kube and mysql_async take the process' provider: it must be chosen before the first of them.
+    // kube takes the process' provider: it must be chosen before the first client.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::error!("another TLS provider was installed before");
         return ExitCode::FAILURE;

@@ -3,13 +3,38 @@
 use std::io;
 use std::time::Duration;
 
-use mysql_async::{DriverError, Error, IoError};
-use thiserror::Error as ThisError;
+use thiserror::Error;
 
 use super::text::cut;
+use crate::protocol::{ClientError, Refusal};
+
+/// What ended a connection or a statement, before it is known whose and which.
+#[derive(Debug)]
+pub(super) enum WireError {
+    /// The network or the socket.
+    Io(io::Error),
+    /// The server closed the connection.
+    Closed,
+    /// It does not speak as a MariaDB does.
+    Client(ClientError),
+    /// It said no.
+    Refused(Refusal),
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ClientError> for WireError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
 
 /// A statement or a connection failed. Statements are named by their first words only: they may carry passwords.
-#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SqlError {
     /// Nobody listens there.
     #[error("{address}: nobody listens ({message}); is mariadbd running?")]
@@ -26,6 +51,9 @@ pub enum SqlError {
     /// The server said no.
     #[error("{what}: error {code}: {message}")]
     Server { what: String, code: u16, message: String },
+    /// The server wants more of a password than the answer to a challenge.
+    #[error("{what}: {message}: it may be no member of this cluster, or the account's plugin was changed")]
+    Plugin { what: String, message: String },
     /// The answer is not what this program understands.
     #[error("{what}: {message}; this version of MariaDB may be unknown to this program")]
     Unexpected { what: String, message: String },
@@ -50,28 +78,27 @@ impl SqlError {
     /// True when the server refused our own account: its password, its rights, its lock, or its plugin.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        self.code().is_some_and(|code| DENIED.contains(&code))
+        matches!(self, Self::Plugin { .. }) || self.code().is_some_and(|code| DENIED.contains(&code))
     }
 
-    pub(super) fn of_connection(address: &str, error: Error) -> Self {
+    pub(super) fn of_connection(address: &str, error: WireError) -> Self {
         match Self::of_statement(address, error) {
             Self::Closed { what, message } => Self::Refused { address: what, message },
             other => other,
         }
     }
 
-    pub(super) fn of_statement(what: &str, error: Error) -> Self {
+    pub(super) fn of_statement(what: &str, error: WireError) -> Self {
         let what = what.to_owned();
         match error {
-            Error::Server(error) => Self::Server { what, code: error.code, message: cut(&error.message).to_owned() },
-            Error::Io(IoError::Io(error)) if is_silence(&error) => {
-                Self::Unreachable { what, message: error.to_string() }
+            WireError::Refused(Refusal { code, message }) => {
+                Self::Server { what, code, message: cut(&message).to_owned() }
             }
-            Error::Io(error) => Self::Closed { what, message: error.to_string() },
-            Error::Driver(DriverError::ConnectionClosed) => {
-                Self::Closed { what, message: "closed by the server".to_owned() }
-            }
-            other => Self::Unexpected { what, message: cut(&other.to_string()).to_owned() },
+            WireError::Io(error) if is_silence(&error) => Self::Unreachable { what, message: error.to_string() },
+            WireError::Io(error) => Self::Closed { what, message: error.to_string() },
+            WireError::Closed => Self::Closed { what, message: "closed by the server".to_owned() },
+            WireError::Client(error @ ClientError::Plugin { .. }) => Self::Plugin { what, message: error.to_string() },
+            WireError::Client(error) => Self::Unexpected { what, message: error.to_string() },
         }
     }
 }
@@ -96,7 +123,7 @@ mod tests {
     use super::*;
 
     fn of_errno(errno: i32) -> SqlError {
-        SqlError::of_connection("p@10.0.0.1:3306", Error::Io(IoError::Io(io::Error::from_raw_os_error(errno))))
+        SqlError::of_connection("p@10.0.0.1:3306", io::Error::from_raw_os_error(errno).into())
     }
 
     #[test]

@@ -14,8 +14,10 @@
 pub mod error;
 pub mod probe;
 pub mod read;
+pub mod row;
 pub mod session;
 pub mod text;
+mod wire;
 
 pub use error::SqlError;
 pub use session::{Address, Login, Session};

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::error::SqlError;
 use super::read::{self, ACKER_ACTIVE};
-use super::session::{Address, Bounds, Login, Session};
+use super::session::{Address, Login, Session};
 use super::text::cut;
 use crate::api::owned;
 use crate::layout::PROBE_USER;
 use crate::orders::Secret;
+use crate::protocol::Bounds;
 use crate::time::Millis;
 use crate::topology::observation::{Drift, SemiSyncSource, ServerView};
 use crate::topology::record::written_outside_reigns;

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
-use mysql_async::prelude::FromValue;
-use mysql_async::{Row, from_value_opt};
-
 use super::error::SqlError;
+use super::row::FromValue;
 use super::session::Session;
 use super::text::{cut, quote};
 use crate::binlog::Xid;
 use crate::gtid::{Gtid, GtidError, GtidPosition};
+use crate::protocol::Row;
 use crate::topology::observation::{IoThread, SlaveStatus};
 
 /// Global variables that say what a member is.
@@ -93,8 +92,8 @@ pub async fn logged(session: &mut Session) -> Result<Vec<Gtid>, SqlError> {
 /// As the statement fails, or when a column has another shape.
 pub async fn slave(session: &mut Session) -> Result<Option<Slave>, SqlError> {
     let rows: Vec<Row> = session.rows("SHOW ALL SLAVES STATUS").await?;
-    for row in rows {
-        let columns = Columns { row };
+    for row in &rows {
+        let columns = Columns { names: row.columns(), values: row.values().map_err(unexpected_slave)? };
         if columns.get::<String>("Connection_name")?.is_empty() {
             return columns.slave().map(Some);
         }
@@ -227,11 +226,16 @@ fn parsed<T: FromStr<Err = GtidError>>(variable: &str, text: &str) -> Result<T, 
         .map_err(|error: GtidError| SqlError::Unexpected { what: variable.to_owned(), message: error.to_string() })
 }
 
-struct Columns {
-    row: Row,
+fn unexpected_slave(error: impl std::fmt::Display) -> SqlError {
+    SqlError::Unexpected { what: "SHOW ALL SLAVES STATUS".to_owned(), message: error.to_string() }
 }
 
-impl Columns {
+struct Columns<'a> {
+    names: &'a [String],
+    values: Vec<Option<&'a [u8]>>,
+}
+
+impl Columns<'_> {
     fn slave(&self) -> Result<Slave, SqlError> {
         let status = SlaveStatus {
             host: cut(&self.get::<String>("Master_Host")?).to_owned(),
@@ -257,12 +261,9 @@ impl Columns {
     }
 
     fn get<T: FromValue>(&self, name: &str) -> Result<T, SqlError> {
-        let unexpected = |message: &str| SqlError::Unexpected {
-            what: "SHOW ALL SLAVES STATUS".to_owned(),
-            message: format!("column {name} {message}"),
-        };
-        let index = self.row.columns_ref().iter().position(|column| column.name_str() == name);
-        let value = index.and_then(|index| self.row.as_ref(index)).ok_or_else(|| unexpected("is missing"))?;
-        from_value_opt(value.clone()).map_err(|_| unexpected("has another type"))
+        let index = self.names.iter().position(|column| column == name);
+        let value = index.and_then(|index| self.values.get(index));
+        let value = value.ok_or_else(|| unexpected_slave(format!("column {name} is missing")))?;
+        T::from_value(*value).ok_or_else(|| unexpected_slave(format!("column {name} has another type")))
     }
 }

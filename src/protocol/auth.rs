@@ -6,6 +6,8 @@ use sha1::{Digest, Sha1};
 
 /// Bytes of the challenge in the greeting.
 pub const SCRAMBLE_LEN: usize = 20;
+/// The plugin's name on the wire.
+pub(super) const PLUGIN: &str = "mysql_native_password";
 
 /// The one-time login of a binlog server.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +52,12 @@ impl Scramble {
         const FIRST: u8 = 0x25;
         const COUNT: u8 = 0x7f - FIRST;
         Self(bytes.map(|byte| FIRST + byte % COUNT))
+    }
+
+    /// The challenge that a server sent.
+    #[must_use]
+    pub(super) fn of_server(bytes: [u8; SCRAMBLE_LEN]) -> Self {
+        Self(bytes)
     }
 
     /// The bytes as they go over the wire.

@@ -239,11 +239,11 @@ impl Connection {
     fn packet(&mut self, packet: &Packet, now: u64) -> Result<(), ProtocolError> {
         match self.phase {
             Phase::Greeted => {
-                expect_sequence(packet, 1)?;
+                packet.expect(1)?;
                 self.log_in(&packet.payload)
             }
             Phase::Asking(_) => {
-                expect_sequence(packet, 0)?;
+                packet.expect(0)?;
                 self.command(&packet.payload, now)
             }
             Phase::Streaming(_) => {
@@ -294,11 +294,6 @@ impl Connection {
         }
         Ok(())
     }
-}
-
-fn expect_sequence(packet: &Packet, expected: u8) -> Result<(), ProtocolError> {
-    let found = packet.sequence;
-    if found == expected { Ok(()) } else { Err(ProtocolError::Sequence { found, expected }) }
 }
 
 /// Writes the answer to one command.

@@ -1,31 +1,16 @@
 //! The greeting and the client's answer to it.
 
-use super::auth::Scramble;
+use super::auth::{PLUGIN, Scramble};
+use super::capability;
 use super::packet::ProtocolError;
 use crate::binlog::Reader;
 
 const PROTOCOL: u8 = 10;
-const PLUGIN: &[u8] = b"mysql_native_password";
 /// utf8mb3_general_ci.
 const CHARSET: u8 = 33;
 const AUTOCOMMIT: u16 = 2;
 /// MariaDB replicas of all versions look behind this prefix for the version (`RPL_VERSION_HACK`).
 const VERSION_PREFIX: &str = "5.5.5-";
-
-/// Capability bits (`CLIENT_*`).
-mod capability {
-    /// CLIENT_MYSQL: unset it would promise MariaDB's extended capabilities.
-    pub const LONG_PASSWORD: u32 = 0x1;
-    pub const LONG_FLAG: u32 = 0x4;
-    pub const CONNECT_WITH_DB: u32 = 0x8;
-    pub const PROTOCOL_41: u32 = 0x200;
-    pub const SSL: u32 = 0x800;
-    pub const TRANSACTIONS: u32 = 0x2000;
-    pub const SECURE_CONNECTION: u32 = 0x8000;
-    pub const PLUGIN_AUTH: u32 = 0x8_0000;
-    pub const OFFERED: u32 =
-        LONG_PASSWORD | LONG_FLAG | CONNECT_WITH_DB | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH;
-}
 
 /// The first packet's payload.
 pub(super) fn greeting(server_version: &str, connection_id: u32, scramble: &Scramble) -> Vec<u8> {
@@ -42,7 +27,7 @@ pub(super) fn greeting(server_version: &str, connection_id: u32, scramble: &Scra
     out.extend([c2, c3, 21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     out.extend(second);
     out.push(0);
-    out.extend(PLUGIN);
+    out.extend(PLUGIN.bytes());
     out.push(0);
     out
 }

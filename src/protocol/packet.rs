@@ -8,16 +8,16 @@ use crate::binlog::FieldError;
 const HEADER: usize = 4;
 /// The longest payload of one packet; a packet of this length is followed by another one.
 const FULL: usize = 0xff_ffff;
-/// The longest packet taken from a client. A replica's longest is its GTID position (30 bytes a domain).
+/// The longest packet that the binlog server takes. A replica's longest is its GTID position (30 bytes a domain).
 pub const MAX_PACKET: usize = 1 << 20;
-/// Before the login less is needed, and strangers may not make us keep more.
+/// Before the login less is needed, on either side, and strangers may not make us keep more.
 pub(super) const MAX_LOGIN_PACKET: usize = 4096;
 
-/// Why a connection is dropped without an answer, or after one.
+/// Why a connection is dropped: the other side does not speak the protocol as it must.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProtocolError {
-    /// More than any replica sends: no MariaDB client, or a hostile one.
-    #[error("the client announces a packet of {length} bytes, at most {limit} are taken")]
+    /// More than any honest peer sends: no MariaDB, or a hostile one.
+    #[error("a packet of {length} bytes is announced, at most {limit} are taken")]
     TooLong {
         /// Announced length.
         length: usize,
@@ -25,7 +25,7 @@ pub enum ProtocolError {
         limit: usize,
     },
     /// Packets were lost or this is another protocol.
-    #[error("the client's packet has sequence number {found}, expected {expected}")]
+    #[error("a packet has sequence number {found}, expected {expected}")]
     Sequence {
         /// The number in the packet.
         found: u8,
@@ -33,10 +33,10 @@ pub enum ProtocolError {
         expected: u8,
     },
     /// A packet without its fields.
-    #[error("the client's packet is malformed: {0}")]
+    #[error("a packet is malformed: {0}")]
     Field(#[from] FieldError),
-    /// A packet without a command.
-    #[error("the client sent an empty packet")]
+    /// A packet without its first byte, which says what it is.
+    #[error("a packet is empty")]
     Empty,
     /// The client wants TLS, which the greeting did not offer.
     #[error("the client asks for TLS, which this server does not offer: set MASTER_SSL=0")]
@@ -46,11 +46,21 @@ pub enum ProtocolError {
     Old,
 }
 
-/// A packet from the client.
+/// A packet from the other side.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Packet {
     pub sequence: u8,
     pub payload: Vec<u8>,
+}
+
+impl Packet {
+    /// An error unless this is the packet that is due.
+    pub fn expect(&self, sequence: u8) -> Result<(), ProtocolError> {
+        if self.sequence == sequence {
+            return Ok(());
+        }
+        Err(ProtocolError::Sequence { found: self.sequence, expected: sequence })
+    }
 }
 
 /// Collects packets from bytes; keeps no more than one packet of the limit and one chunk of input.

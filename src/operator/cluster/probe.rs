@@ -126,6 +126,6 @@ fn failed(error: &SqlError) -> Reading {
         SqlError::Refused { .. } | SqlError::Closed { .. } => Reading::Refused,
         SqlError::Silent { .. } | SqlError::Unreachable { .. } => Reading::Silent,
         _ if error.is_denied() => Reading::Denied { message: error.to_string() },
-        SqlError::Server { .. } | SqlError::Unexpected { .. } => Reading::Sick { message: error.to_string() },
+        _ => Reading::Sick { message: error.to_string() },
     }
 }

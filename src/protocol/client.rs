@@ -1,0 +1,240 @@
+//! The client's side of one connection: logs in, asks one statement at a time, and takes answers within bounds.
+//!
+//! The server may be anybody who took a member's address. It logs in by `mysql_native_password` and nothing else:
+//! whoever asks for the password itself, in clear or under a key of their own (`caching_sha2_password`), is refused. No
+//! memory is taken for what is only announced, and no answer may be longer than the caller's bounds.
+//!
+//! Sources: MariaDB Knowledge Base, "Connection", "Result Set Packets", "ERR_Packet"; docs/decisions/40-own-sql-client.md
+//! for why it is our own.
+
+mod login;
+mod result;
+
+use std::fmt;
+
+use thiserror::Error;
+
+use self::login::{Greeting, Switch};
+use self::result::Collecting;
+pub use self::result::{Bounds, Row};
+use super::auth::PLUGIN;
+use super::command;
+use super::packet::{MAX_LOGIN_PACKET, Packet, PacketReader, PacketWriter, ProtocolError};
+use crate::binlog::Reader;
+
+/// Who logs in. Without a password only a server that knows the client's process takes it (`unix_socket`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The account.
+    pub user: String,
+    /// Its password.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// An error that the server sent (`ERR_Packet`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The server's error number.
+    pub code: u16,
+    /// Its text, whatever bytes it had.
+    pub message: String,
+}
+
+/// What came of the login or of a statement: rows, none when there is nothing to tell, or the server's error.
+pub type Answer = Result<Vec<Row>, Refusal>;
+
+/// The connection is of no use any more.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClientError {
+    /// Packets that are none.
+    #[error(transparent)]
+    Packet(#[from] ProtocolError),
+    /// Somebody else's protocol, or one from before 2004.
+    #[error("the server does not offer what is needed: protocol 10 with secure authentication by plugins")]
+    Old,
+    /// The password is shown to nobody.
+    #[error("the server asks for a login by {plugin:?}, which is never answered; {PLUGIN} alone is")]
+    Plugin {
+        /// As the server names it.
+        plugin: String,
+    },
+    /// A packet that has no place there.
+    #[error("the server sent a packet of {length} bytes that is no {expected}")]
+    Unexpected {
+        /// What was due.
+        expected: &'static str,
+        /// Bytes of its payload.
+        length: usize,
+    },
+    /// More columns than any statement of ours has.
+    #[error("the answer announces {columns} columns, at most {most} are taken")]
+    Columns {
+        /// Announced.
+        columns: u64,
+        /// Taken.
+        most: usize,
+    },
+    /// More rows or bytes than allowed.
+    #[error("the answer is longer than {} rows or {} bytes", .0.rows, .0.bytes)]
+    TooLong(Bounds),
+}
+
+/// One connection. It begins with the login, whose outcome is the first [`Self::take_answer`].
+#[derive(Debug)]
+pub struct Client {
+    credentials: Credentials,
+    bounds: Bounds,
+    input: PacketReader,
+    output: Vec<u8>,
+    phase: Phase,
+    /// Sequence number of the next packet of the server.
+    due: u8,
+    connection_id: u32,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The greeting is due.
+    Connected,
+    /// The answer to our login is due. A server may ask once for another challenge to be answered.
+    LoggingIn { switched: bool },
+    /// Nothing is due; the last answer, until it is taken.
+    Idle(Option<Answer>),
+    /// The answer to a statement is due.
+    Asked(Collecting),
+}
+
+impl Client {
+    /// A connection on which nothing has been sent.
+    #[must_use]
+    pub fn new(credentials: Credentials, bounds: Bounds) -> Self {
+        let (input, output) = (PacketReader::default(), Vec::new());
+        Self { credentials, bounds, input, output, phase: Phase::Connected, due: 0, connection_id: 0 }
+    }
+
+    /// Bytes to send to the server.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// The server's number for this connection, for KILL; 0 before the greeting.
+    #[must_use]
+    pub fn connection_id(&self) -> u32 {
+        self.connection_id
+    }
+
+    /// Other bounds for the answers to come.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// Asks a statement. The answer to the one before must have been taken: one that is still to come would be taken for
+    /// this one's.
+    pub fn ask(&mut self, statement: &str) {
+        let payload: Vec<u8> = std::iter::once(command::QUERY).chain(statement.bytes()).collect();
+        PacketWriter::new(0).payload(&mut self.output, &payload);
+        self.due = 1;
+        self.phase = Phase::Asked(Collecting::new(self.bounds));
+    }
+
+    /// What came of the login or of the statement, once it is there.
+    pub fn take_answer(&mut self) -> Option<Answer> {
+        if let Phase::Idle(answer) = &mut self.phase { answer.take() } else { None }
+    }
+
+    /// Takes bytes of the server.
+    ///
+    /// # Errors
+    /// Close the connection.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        self.input.feed(bytes);
+        loop {
+            let limit = match &self.phase {
+                // What comes between an answer and the next statement, as when the session is killed, is read with that.
+                Phase::Idle(_) => return Ok(()),
+                Phase::Connected | Phase::LoggingIn { .. } => MAX_LOGIN_PACKET,
+                Phase::Asked(_) => self.bounds.packet(),
+            };
+            let Some(packet) = self.input.next(limit)? else { return Ok(()) };
+            self.packet(&packet)?;
+        }
+    }
+
+    fn packet(&mut self, packet: &Packet) -> Result<(), ClientError> {
+        let payload = packet.payload.as_slice();
+        let (first, rest) = payload.split_first().ok_or(ProtocolError::Empty)?;
+        // An error may come at any time, with a number of its own.
+        if *first == ERR {
+            self.phase = Phase::Idle(Some(Err(refusal(rest)?)));
+            return Ok(());
+        }
+        packet.expect(self.due)?;
+        self.due = self.due.wrapping_add(1);
+        match &mut self.phase {
+            Phase::Connected => {
+                let greeting = Greeting::read(payload)?;
+                self.connection_id = greeting.connection_id;
+                self.send(&login::response(&self.credentials, &greeting.scramble));
+                self.phase = Phase::LoggingIn { switched: false };
+            }
+            Phase::LoggingIn { switched } => match (*first, *switched) {
+                (OK, _) => self.phase = Phase::Idle(Some(Ok(Vec::new()))),
+                (SWITCH, false) => {
+                    let scramble = Switch::read(rest)?.scramble;
+                    self.send(&login::token_for(&self.credentials, &scramble));
+                    self.phase = Phase::LoggingIn { switched: true };
+                }
+                _ => return Err(ClientError::Unexpected { expected: "answer to a login", length: payload.len() }),
+            },
+            Phase::Asked(collecting) => {
+                if let Some(rows) = collecting.take(&packet.payload)? {
+                    self.phase = Phase::Idle(Some(Ok(rows)));
+                }
+            }
+            Phase::Idle(_) => {}
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, payload: &[u8]) {
+        PacketWriter::new(self.due).payload(&mut self.output, payload);
+        self.due = self.due.wrapping_add(1);
+    }
+
+    /// The bytes that end a session, so that the server does not log it as aborted; none in the middle of a statement.
+    #[must_use]
+    pub fn farewell(&self) -> Option<Vec<u8>> {
+        matches!(self.phase, Phase::Idle(_)).then(|| {
+            let mut out = Vec::new();
+            PacketWriter::new(0).payload(&mut out, &[command::QUIT]);
+            out
+        })
+    }
+}
+
+/// First bytes of packets.
+const OK: u8 = 0x00;
+const ERR: u8 = 0xff;
+/// `AuthSwitchRequest`.
+const SWITCH: u8 = 0xfe;
+
+/// Reads an error behind its first byte. Before the login it has no SQLSTATE.
+fn refusal(rest: &[u8]) -> Result<Refusal, ProtocolError> {
+    let mut reader = Reader::new(rest);
+    let code = reader.u16("error number")?;
+    let rest = reader.rest();
+    let text = match rest.split_first() {
+        Some((b'#', text)) => text.get(5..).unwrap_or_default(),
+        _ => rest,
+    };
+    Ok(Refusal { code, message: String::from_utf8_lossy(text).into_owned() })
+}
+
+#[cfg(test)]
+mod tests;
