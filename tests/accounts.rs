@@ -11,7 +11,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use beachmaster::orders::{Mariadbd, Order};
+use beachmaster::orders::{Mariadbd, Order, Ordinal};
 
 #[path = "common/member.rs"]
 mod member;
@@ -82,6 +82,47 @@ fn strict_policies_audits_and_limits_keep_nobody_of_ours_out_10_11() {
 #[test]
 fn strict_policies_audits_and_limits_keep_nobody_of_ours_out_11_8() {
     strict_policies_audits_and_limits_keep_nobody_of_ours_out(Version::V11_8);
+}
+
+fn nobody_is_let_in_before_an_order_says_so(version: Version) {
+    let member = Member::start_like(Setup::plain(version), 0);
+    member.stream().obey(1, 1, Order::Init { identity: member.identity() });
+    let others: Vec<Ordinal> = (1..9).map(Ordinal).collect();
+    member.wait_for("nobody is let in", |state| state.sql_notes.unadmitted == others);
+    let log_in = |ordinal| {
+        let user = format!("beachmaster_repl_{ordinal}");
+        over_network(&member, &user, &format!("secretrepl-{ordinal}"), "SHOW GRANTS")
+    };
+    assert!((0..9).all(|ordinal| log_in(ordinal).unwrap_err().contains("4151")), "locked, the member's own, too");
+    member.stream().obey(1, 2, Order::ReadmitAcker { ordinal: Ordinal(1) });
+    assert_eq!(member.state().sql_notes.unadmitted, others[1..]);
+    assert!(log_in(1).unwrap().contains("GRANT REPLICATION SLAVE, CONNECTION ADMIN ON *.*"));
+    assert!(log_in(2).unwrap_err().contains("4151"));
+    // Somebody drops it: what comes back is shut.
+    member.sql("DROP USER beachmaster_repl_1@'%'");
+    member.wait_for("it is made anew", |state| state.sql_notes.unadmitted == others);
+    assert!(log_in(1).unwrap_err().contains("4151"));
+    member.stream().obey(1, 3, Order::ReadmitAcker { ordinal: Ordinal(1) });
+    // One that is shut out is no new one.
+    member.stream().obey(1, 4, Order::EvictAcker { ordinal: Ordinal(1) });
+    member.sql("DROP USER beachmaster_repl_3@'%'; ALTER USER beachmaster_repl_2@'%' IDENTIFIED BY 'other'");
+    until("the accounts were looked at", || {
+        member.sql("SELECT COUNT(*) FROM mysql.user WHERE user LIKE '%repl_3'") == "1"
+    });
+    assert_eq!(member.wait_for("told", |_| true).sql_notes.unadmitted, others[1..]);
+    assert!(log_in(1).unwrap_err().contains("4151"));
+    assert!(log_in(2).unwrap_err().contains("4151"), "its password is put back, and it stays shut");
+    assert_eq!(member.sql("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'beachmaster_repl%'"), "9");
+}
+
+#[test]
+fn nobody_is_let_in_before_an_order_says_so_10_11() {
+    nobody_is_let_in_before_an_order_says_so(Version::V10_11);
+}
+
+#[test]
+fn nobody_is_let_in_before_an_order_says_so_11_8() {
+    nobody_is_let_in_before_an_order_says_so(Version::V11_8);
 }
 
 #[test]
@@ -183,8 +224,7 @@ fn a_policy_is_put_back_whoever_is_killed_11_8() {
     a_policy_is_put_back_whoever_is_killed(Version::V11_8);
 }
 
-const PRIVILEGES: &str =
-    "SELECT Priv FROM mysql.global_priv WHERE User LIKE 'beachmaster%' OR User = 'mysql' ORDER BY User";
+const PRIVILEGES: &str = "SELECT Priv FROM mysql.global_priv WHERE (User LIKE 'beachmaster%' OR User = 'mysql') AND User <> 'beachmaster_repl_0' ORDER BY User";
 
 #[test]
 fn an_agent_that_cannot_log_in_says_so_and_is_patient() {

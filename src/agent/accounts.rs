@@ -18,7 +18,7 @@ use super::config::{Bootstrap, Config, password};
 use crate::layout::{AGENT_USER, MAX_MEMBERS, PROBE_KEY, PROBE_USER, repl_key, repl_user};
 use crate::mariadb::text::{identifier, quote};
 use crate::mariadb::{Session, SqlError};
-use crate::orders::Secret;
+use crate::orders::{Ordinal, Secret};
 
 /// What an account of ours may have been limited by.
 const UNLIMITED: &str = "REQUIRE NONE WITH MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 MAX_CONNECTIONS_PER_HOUR 0 \
@@ -32,23 +32,38 @@ struct Wanted {
     user: String,
     rights: Rights,
     hash: String,
-    /// A replication account's lock belongs to the orders `evict-acker` and `readmit-acker`.
-    unlock: bool,
+    whose: Whose,
+}
+
+/// Who logs in with an account.
+#[derive(Clone, Copy)]
+enum Whose {
+    Probe,
+    /// A member's IO thread. Its lock belongs to the orders `evict-acker` and `readmit-acker`.
+    Replica(Ordinal),
 }
 
 /// Makes and repairs the agent's, the probe's and every member's replication account, removes replication accounts of members
-/// that do not exist, and sets root's password when one is given.
+/// that do not exist, and sets root's password when one is given. Returns the members that were never let in.
 ///
 /// # Errors
 /// When a password is missing or a statement fails; what was done stays.
-pub async fn ensure(session: &mut Session, config: &Config) -> Result<(), AccountError> {
+pub async fn ensure(session: &mut Session, config: &Config) -> Result<Vec<Ordinal>, AccountError> {
     let policy = Policy::of(config);
     policy.restore(session).await?;
     let present = present(session).await?;
     own(session, &present).await?;
     let wanted = wanted(config)?;
+    let mut unadmitted = Vec::new();
     for wanted in &wanted {
-        repair(session, &policy, &present, wanted).await?;
+        let before = present.get(&(wanted.user.clone(), "%".to_owned()));
+        match wanted.whose {
+            Whose::Replica(ordinal) if before.is_none_or(Stored::is_unadmitted) => {
+                keep_shut(session, &policy, before, wanted).await?;
+                unadmitted.extend((ordinal.0 != config.ordinal.0).then_some(ordinal));
+            }
+            _ => repair(session, &policy, before, wanted).await?,
+        }
     }
     forgive(session, &wanted).await?;
     for ordinal in config.members..MAX_MEMBERS {
@@ -56,38 +71,73 @@ pub async fn ensure(session: &mut Session, config: &Config) -> Result<(), Accoun
             session.execute(&format!("DROP USER IF EXISTS {}", account(&repl_user(ordinal), "%"))).await?;
         }
     }
-    root(session, config, &policy, &present).await
+    root(session, config, &policy, &present).await?;
+    Ok(unadmitted)
+}
+
+/// Lets a member in: the account is there, and what is missing after the first statement the next [`ensure`] gives it.
+///
+/// # Errors
+/// As the statements fail.
+pub async fn admit(session: &mut Session, ordinal: Ordinal) -> Result<(), SqlError> {
+    let account = account(&repl_user(ordinal.0), "%");
+    session.execute(&format!("ALTER USER {account} ACCOUNT UNLOCK")).await?;
+    session.execute(&format!("GRANT {} ON *.* TO {account}", stored::REPLICATION.names)).await
 }
 
 fn wanted(config: &Config) -> Result<Vec<Wanted>, AccountError> {
     let hash = |key: &str| config.account_password(key).map(|password| hash(&password)).map_err(AccountError::Password);
-    let probe = Wanted { user: PROBE_USER.to_owned(), rights: stored::PROBE, hash: hash(PROBE_KEY)?, unlock: true };
+    let probe =
+        Wanted { user: PROBE_USER.to_owned(), rights: stored::PROBE, hash: hash(PROBE_KEY)?, whose: Whose::Probe };
     let replication = (0..config.members.min(MAX_MEMBERS)).map(|ordinal| {
         let hash = hash(&repl_key(ordinal))?;
-        Ok(Wanted { user: repl_user(ordinal), rights: stored::REPLICATION, hash, unlock: false })
+        let whose = Whose::Replica(Ordinal(ordinal));
+        Ok(Wanted { user: repl_user(ordinal), rights: stored::REPLICATION, hash, whose })
     });
     std::iter::once(Ok(probe)).chain(replication).collect()
+}
+
+/// The account of a member that was never let in: locked from its first moment on, and without rights.
+async fn keep_shut(
+    session: &mut Session,
+    policy: &Policy,
+    before: Option<&Stored>,
+    wanted: &Wanted,
+) -> Result<(), AccountError> {
+    let Wanted { user, hash, .. } = wanted;
+    let account = account(user, "%");
+    let how = identified(hash);
+    match before {
+        Some(before) if before.is_whole(stored::NOTHING, hash) => Ok(()),
+        Some(_) => policy.set_hash(session, &format!("ALTER USER {account} {how} {UNLIMITED}")).await,
+        None => {
+            let shut = format!("{how} {UNLIMITED} ACCOUNT LOCK PASSWORD EXPIRE NEVER");
+            policy.set_hash(session, &format!("CREATE USER IF NOT EXISTS {account} {shut}")).await
+        }
+    }
+}
+
+fn identified(hash: &str) -> String {
+    format!("IDENTIFIED VIA {NATIVE} USING '{hash}'")
 }
 
 /// Each statement leaves a state from which the next call goes on.
 async fn repair(
     session: &mut Session,
     policy: &Policy,
-    present: &Present,
+    before: Option<&Stored>,
     wanted: &Wanted,
 ) -> Result<(), AccountError> {
-    let Wanted { user, rights, hash, unlock } = wanted;
+    let Wanted { user, rights, hash, whose } = wanted;
     let account = account(user, "%");
-    let before = present.get(&(user.clone(), "%".to_owned()));
     if !before.is_some_and(|stored| stored.is_whole(*rights, hash) && !stored.is_expired()) {
-        let names = rights.names;
-        let how = format!("IDENTIFIED VIA {NATIVE} USING '{hash}'");
+        let (names, how) = (rights.names, identified(hash));
         policy.set_hash(session, &format!("GRANT {names} ON *.* TO {account} {how} {UNLIMITED}")).await?;
     }
     if before.is_none_or(Stored::may_expire) {
         session.execute(&format!("ALTER USER {account} PASSWORD EXPIRE NEVER")).await?;
     }
-    if *unlock && before.is_some_and(Stored::is_locked) {
+    if matches!(whose, Whose::Probe) && before.is_some_and(Stored::is_locked) {
         session.execute(&format!("ALTER USER {account} ACCOUNT UNLOCK")).await?;
     }
     Ok(())

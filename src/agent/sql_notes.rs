@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::accounts::AccountError;
 use crate::mariadb::SqlError;
-use crate::orders::SqlNotes;
+use crate::orders::{Ordinal, SqlNotes};
 
 /// Between two tries to connect to a starting server, which does not listen yet.
 const RETRY: Duration = Duration::from_millis(10);
@@ -42,10 +42,20 @@ impl Notes {
         self.change(|notes| notes.login_refused = refused);
     }
 
-    /// How a look at the accounts ended.
-    pub fn accounts(&self, done: &Result<(), AccountError>) {
+    /// How a look at the accounts ended, and which members were never let in.
+    pub fn accounts(&self, done: &Result<Vec<Ordinal>, AccountError>) {
         let wrong = done.as_ref().err().map(ToString::to_string);
-        self.change(|notes| notes.accounts_wrong = wrong);
+        self.change(|notes| {
+            notes.accounts_wrong = wrong;
+            if let Ok(unadmitted) = done {
+                notes.unadmitted.clone_from(unadmitted);
+            }
+        });
+    }
+
+    /// A member was let in.
+    pub fn admitted(&self, member: Ordinal) {
+        self.change(|notes| notes.unadmitted.retain(|ordinal| *ordinal != member));
     }
 
     /// What keeps writes waiting for a lock.

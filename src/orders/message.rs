@@ -75,7 +75,7 @@ pub enum Order {
     Unstick,
     /// On the primary: locks the replication account of an unreachable member and kills its dump thread.
     EvictAcker { ordinal: Ordinal },
-    /// On the primary: unlocks that account again.
+    /// The member's replication account is opened: for the first time, or again after `evict-acker`.
     ReadmitAcker { ordinal: Ordinal },
     /// On the primary: waiting for acknowledgements on or off. Off releases all that wait, so it is recorded first.
     SemiSync { on: bool },

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootMillis, ExitStatus, Identity, Incarnation, Token, Upkeep};
+use super::{BootMillis, ExitStatus, Identity, Incarnation, Ordinal, Token, Upkeep};
 
 /// What a member was last ordered to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,6 +116,9 @@ pub struct SqlNotes {
     /// What keeps statements that write waiting for a lock, while something does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writes_locked: Option<String>,
+    /// Members whose replication accounts are there and were never opened: `readmit-acker` lets them in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unadmitted: Vec<Ordinal>,
     /// True while the member replicates with another password than the mounted one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub password_changed: bool,

@@ -327,6 +327,12 @@ fn is_elsewhere(member: &MemberView, acker: &Acker) -> bool {
     member.state().is_some_and(|state| state.pod_uid != acker.pod_uid && state.boot_id != acker.boot_id)
 }
 
+/// True when `source` has never let `member` in.
+#[must_use]
+pub fn is_unadmitted(member: &MemberView, source: &MemberView) -> bool {
+    source.state().is_some_and(|state| state.sql_notes.unadmitted.contains(&member.ordinal))
+}
+
 /// True when `member` is locked out by `source` and is to be let in. Its IO thread finds out only when it tries again.
 #[must_use]
 pub fn is_readmitted(
@@ -337,7 +343,7 @@ pub fn is_readmitted(
     source: &MemberView,
 ) -> bool {
     let settled = source.answered_at.is_none_or(|answered| seen.now.since(answered) > RECONNECT_MS);
-    settled && is_locked_out(member) && may_return(policy, record, member)
+    (is_unadmitted(member, source) || settled && is_locked_out(member)) && may_return(policy, record, member)
 }
 
 /// True when `member` may be let in again after an eviction: it answers, its volume is the right one, and its next

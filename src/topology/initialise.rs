@@ -48,7 +48,7 @@ pub(super) fn decide(case: &Case<'_>, first: Ordinal) -> Decision {
         ready = false;
     }
     if ready {
-        return point_of_no_return(case, first);
+        return admit(case, first).unwrap_or_else(|| point_of_no_return(case, first));
     }
     Decision { acts, blocked: (!waiting.is_empty()).then(|| waiting.join("; ")), ..Decision::default() }
 }
@@ -115,6 +115,15 @@ fn point_of_no_return(case: &Case<'_>, first: Ordinal) -> Decision {
         ..case.record.clone()
     };
     Decision::write(record, "every member is initialised")
+}
+
+/// Once all are initialised the first primary lets them in, before they are told to follow it.
+fn admit(case: &Case<'_>, first: Ordinal) -> Option<Decision> {
+    let primary = case.seen.member(first)?;
+    let shut_out = case.others(first).find(|member| ackers::is_unadmitted(member, primary))?;
+    let failure = primary.progress.failure().map(|failure| format!("{}: {}", case.name(first), failure.error));
+    let acts = order(primary, Order::ReadmitAcker { ordinal: shut_out.ordinal }).into_iter().collect();
+    Some(Decision { acts, blocked: failure, ..Decision::default() })
 }
 
 fn first_primary(case: &Case<'_>) -> Option<Ordinal> {

@@ -23,8 +23,8 @@ pub fn is_fit_again(order: &Order, answer: &Answer) -> bool {
 }
 
 /// Orders that say nothing about whether a member can be promoted: an agent of an earlier release does not know them.
-/// `unstick` is the primary's trouble as much as the member's.
-const UPKEEP: [&str; 4] = ["reconnect", "reset-semi-sync", "unstick", MAINTAIN];
+/// `unstick` is the primary's trouble as much as the member's; a backup's lock keeps `readmit-acker` waiting.
+const UPKEEP: [&str; 5] = ["reconnect", "reset-semi-sync", "unstick", "readmit-acker", MAINTAIN];
 
 /// A binlog server that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -209,7 +209,17 @@ fn on_member(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Opti
     if trouble_following(case.record, &case.policy.cluster, member, primary, &host).is_some() {
         return None;
     }
-    replicate(case, member, view, primary)
+    replicate(case, member, view, primary).or_else(|| admit(case, member))
+}
+
+/// Whoever may be a replica is let in by each member before that is promoted: its IO thread comes back within milliseconds
+/// then, and does not wait for an order.
+fn admit(case: &Case<'_>, member: &MemberView) -> Option<Act> {
+    let may_come = |other: &&MemberView| {
+        ackers::is_unadmitted(other, member) && ackers::may_return(case.policy, case.record, other)
+    };
+    let ordinal = case.others(member.ordinal).find(may_come)?.ordinal;
+    order(member, Order::ReadmitAcker { ordinal })
 }
 
 fn replicate(case: &Case<'_>, member: &MemberView, view: &ServerView, primary: &MemberView) -> Option<Act> {

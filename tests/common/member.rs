@@ -225,8 +225,24 @@ impl Member {
     }
 
     /// Makes its datadir and starts it.
+    /// Initialised, and open to all other members.
     pub fn init(&self) -> Answer {
-        self.stream().obey(1, 1, Order::Init { identity: self.identity() })
+        let answer = self.stream().obey(1, 1, Order::Init { identity: self.identity() });
+        self.admit_all();
+        answer
+    }
+
+    pub fn admit_all(&self) {
+        let unadmitted = self.wait_for("the accounts are there", |state| !state.sql_notes.unadmitted.is_empty());
+        // As `readmit-acker` does, for which each test would have to keep numbers free.
+        let open = |ordinal: &Ordinal| {
+            let account = format!("beachmaster_repl_{ordinal}@'%'");
+            format!(
+                "ALTER USER {account} ACCOUNT UNLOCK; GRANT REPLICATION SLAVE, CONNECTION ADMIN ON *.* TO {account};"
+            )
+        };
+        let open: String = unadmitted.sql_notes.unadmitted.iter().map(open).collect();
+        self.sql(&format!("SET sql_log_bin=0; {open}"));
     }
 
     pub fn position(&self) -> GtidPosition {

@@ -23,7 +23,7 @@ impl Pair {
         });
         std::thread::scope(|scope| {
             for member in [&source, &replica] {
-                scope.spawn(move || member.stream().obey(1, 1, Order::Init { identity: member.identity() }));
+                scope.spawn(move || member.init());
             }
         });
         source.stream().obey(
@@ -135,7 +135,7 @@ impl Pair {
             scanner.feed(&bytes).unwrap();
         }
         let third = Member::start_like(self.replica.setup, 2);
-        third.stream().obey(1, 1, Order::Init { identity: third.identity() });
+        third.init();
         third.stream().obey(1, 2, Order::Follow { source: self.replica.source(), acker: None, wait: None });
         let end = self.source.position().to_string();
         until("the third has everything", || third.sql("SELECT @@gtid_slave_pos") == end);

@@ -39,9 +39,20 @@ impl World {
             serving: there.agent.serving.then_some(orders::BINLOG_SERVER_PORT),
             running: there.agent.run.as_ref().map(|run| run.order.order.name().to_owned()),
             takes_connections: there.answering().map(|_| there.wedged.is_none() && !there.is_hung(self.now)),
-            sql_notes: orders::SqlNotes { writes_locked: self.lock_told(host), ..orders::SqlNotes::default() },
+            sql_notes: orders::SqlNotes {
+                writes_locked: self.lock_told(host),
+                unadmitted: self.unadmitted_at(host),
+                ..orders::SqlNotes::default()
+            },
             upkeep: beachmaster::orders::Upkeep::default(),
         }
+    }
+
+    /// Read over SQL, with the accounts.
+    fn unadmitted_at(&self, host: HostId) -> Vec<orders::Ordinal> {
+        let there = &self.hosts[host];
+        let read = there.answering().is_some();
+        there.volume.unadmitted.iter().filter(|_| read).copied().map(orders::Ordinal).collect()
     }
 
     fn lock_told(&self, host: HostId) -> Option<String> {

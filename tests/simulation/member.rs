@@ -42,6 +42,8 @@ pub struct Volume {
     pub kept: Vec<Kept>,
     /// Members whose replication account is locked here.
     pub locked: BTreeSet<u8>,
+    /// Members that were never let in.
+    pub unadmitted: BTreeSet<u8>,
     /// False: the datadir cannot be read.
     pub readable: bool,
     /// The index of the binary logs was moved away: they cannot be read, but mariadbd starts, with a history of its own.
@@ -62,6 +64,7 @@ impl Volume {
             binlog: Vec::new(),
             kept: Vec::new(),
             locked: BTreeSet::new(),
+            unadmitted: BTreeSet::new(),
             readable: true,
             index_lost: false,
             history_lost: false,

@@ -115,7 +115,8 @@ impl World {
             From::Donor(_) => there.alive && there.agent.up && there.agent.serving,
         };
         let deleted = !self.current.contains(&Some(host)) && !self.with_known_gaps;
-        let account = there.volume.locked.contains(&self.hosts[host].ordinal.0);
+        let ordinal = self.hosts[host].ordinal.0;
+        let account = there.volume.locked.contains(&ordinal) || there.volume.unadmitted.contains(&ordinal);
         let locked = matches!(from, From::Member(_)) && (account || deleted && self.shut_out.contains(&host));
         match (open, locked) {
             (false, _) => Err(CONNECT_FAILED),

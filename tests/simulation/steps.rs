@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use beachmaster::gtid::GtidPosition;
+use beachmaster::layout::MAX_MEMBERS;
 use beachmaster::orders::{
     Answer, BINLOG_SERVER_PORT, Frozen, Identity, Incarnation, LogEvidence, MemberRole, Order, OrderError, Ordinal,
     Outcome, Reason, Term, VolumeRecord,
@@ -83,6 +84,7 @@ impl World {
             Order::EvictAcker { ordinal } => self.evict(host, ordinal.0),
             Order::ReadmitAcker { ordinal } => {
                 self.hosts[host].volume.locked.remove(&ordinal.0);
+                self.hosts[host].volume.unadmitted.remove(&ordinal.0);
                 if let Some(present) = self.host_of(*ordinal) {
                     self.shut_out.remove(&present);
                 }
@@ -135,6 +137,7 @@ impl World {
                             incarnation: Incarnation(0),
                             ended: Vec::new(),
                         });
+                        volume.unadmitted = (0..MAX_MEMBERS).filter(|member| *member != identity.ordinal.0).collect();
                         self.check_init(host, &run.order);
                     }
                 }

@@ -25,6 +25,9 @@ pub const PROBE: Rights = Rights {
     bits: BINLOG_MONITOR | SLAVE_MONITOR | PROCESS | CONNECTION_ADMIN,
 };
 
+/// None: of an account that was never opened.
+pub const NOTHING: Rights = Rights { names: "USAGE", bits: 0 };
+
 /// What a replica needs at its source.
 pub const REPLICATION: Rights =
     Rights { names: "REPLICATION SLAVE, CONNECTION ADMIN", bits: REPLICATION_SLAVE | CONNECTION_ADMIN };
@@ -97,6 +100,12 @@ impl Stored {
         self.password_lifetime != Some(0)
     }
 
+    /// True for the account of a member that was never let in. One that was shut out later keeps its rights.
+    #[must_use]
+    pub fn is_unadmitted(&self) -> bool {
+        self.account_locked && self.access & REPLICATION_SLAVE == 0
+    }
+
     /// True when it is locked.
     #[must_use]
     pub fn is_locked(&self) -> bool {
@@ -153,7 +162,11 @@ mod tests {
             };
             assert!(!changed.is_whole(REPLICATION, HASH), "{more}");
         }
-        assert!(stored(r#","account_locked":true"#).is_locked());
+        let shut_out = stored(r#","account_locked":true"#);
+        assert!(shut_out.is_locked() && !shut_out.is_unadmitted());
+        let new = Stored { access: 0, ..shut_out };
+        assert!(new.is_unadmitted() && new.is_whole(NOTHING, HASH));
+        assert!(!Stored { account_locked: false, ..new }.is_unadmitted(), "somebody took its rights");
         assert!(stored(r#","auth_or":[{}]"#).is_whole(REPLICATION, HASH), "left behind by a change of plugin");
     }
 

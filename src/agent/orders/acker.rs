@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::context::OrderContext;
 use super::login::HEARTBEAT;
 use super::sql_thread;
+use crate::agent::accounts;
 use crate::agent::sql_sessions::sql_error;
 use crate::layout::repl_user;
 use crate::mariadb::read::Slave;
@@ -108,10 +109,12 @@ pub(super) async fn evict(work: &mut OrderContext<'_>, ordinal: Ordinal) -> Resu
     }
 }
 
-/// On the primary: the account may log in again.
+/// The account of `ordinal` may log in, for the first time or again.
 pub(super) async fn readmit(work: &mut OrderContext<'_>, ordinal: Ordinal) -> Result<Answer, OrderError> {
     work.persist(|_| {}).await?;
-    work.execute(&format!("ALTER USER {}@'%' ACCOUNT UNLOCK", quote(&repl_user(ordinal.0)))).await?;
+    work.check()?;
+    accounts::admit(work.sql().await?, ordinal).await.map_err(sql_error)?;
+    work.agent().sessions.notes().admitted(ordinal);
     Ok(Answer::Done)
 }
 
