@@ -5,7 +5,8 @@ use super::limits;
 use super::mistakes::Mistakes;
 use super::pod::{PodFacts, Trouble};
 use crate::orders::{
-    AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term, Up,
+    AgentState, Answer, Event, ExitStatus, Incarnation, Mariadbd, Order, OrderError, Ordinal, Outcome, Reason, Term,
+    Token, Up,
 };
 use crate::time::Millis;
 use crate::topology::ackers;
@@ -56,6 +57,7 @@ pub struct Member {
     answered_last: Option<Millis>,
     stumbled: bool,
     maintained: Maintained,
+    obeyed: Option<Token>,
     mistakes: Mistakes,
 }
 
@@ -104,6 +106,7 @@ impl Member {
             stumbled: self.stumbled,
             progress: self.progress.clone(),
             maintained: self.maintained,
+            obeyed: self.obeyed.clone().filter(|_| !self.mistakes.term_forgotten),
         }
     }
 
@@ -251,6 +254,7 @@ impl Member {
         if state.serving.is_none() {
             self.progress.serving = None;
         }
+        self.obeyed = state.record().and_then(|volume| volume.token.clone()).or(self.obeyed.take());
         let run = self.runs.map(|(run, _)| run);
         self.runs = match state.mariadbd {
             Mariadbd::Running { incarnation, .. } => {

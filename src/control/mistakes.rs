@@ -15,4 +15,6 @@ pub struct Mistakes {
     pub any_answer_taken: bool,
     /// Streams are pinged as at rest while their members are in trouble.
     pub never_in_doubt: bool,
+    /// What a member told of its term is forgotten when its agent is away.
+    pub term_forgotten: bool,
 }

@@ -8,7 +8,7 @@ pub use self::upkeep::{Drift, Maintained};
 use super::member_progress::MemberProgress;
 use crate::api::owned::boot_server_id;
 use crate::gtid::GtidPosition;
-use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Volume};
+use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Token, Volume};
 use crate::time::Millis;
 
 /// What the SQL probe saw of a member last.
@@ -130,6 +130,8 @@ pub struct MemberView {
     pub progress: MemberProgress,
     /// When its upkeep was ordered last.
     pub maintained: Maintained,
+    /// The token its volume told last, also while its agent is away or after the volume is gone.
+    pub obeyed: Option<Token>,
 }
 
 impl MemberView {

@@ -11,7 +11,7 @@ use super::observation::{MemberView, Observation};
 use super::policy::{Mode, Policy};
 use super::record::{Acker, Durability, Record, Transition, member_of, reign_of};
 use crate::gtid::Gtid;
-use crate::orders::{Incarnation, MemberRole, Ordinal, Term};
+use crate::orders::{Incarnation, MemberRole, Ordinal, Term, Token};
 
 /// What an acker's entry says of a run of which nothing is known: no pod and no boot is called so.
 const UNKNOWN: &str = "unknown";
@@ -35,9 +35,11 @@ pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
     // A record that this leader has written itself is newer than any Service.
     let certain = seen.my_term == Some(record.term);
     let obeyed = |member: &MemberView| {
-        let token = member.state()?.record()?.token.as_ref()?;
-        let ours = Some(&token.data_uid) == record.data_uid.as_ref();
-        ours.then_some(Proof { term: token.term, by: Some(member.ordinal), promoted: None })
+        // A member that has told so once need not be there any more.
+        let now = member.state().and_then(|state| state.record()?.token.as_ref());
+        let ours = |token: &&Token| Some(&token.data_uid) == record.data_uid.as_ref();
+        let term = now.into_iter().chain(&member.obeyed).filter(ours).map(|token| token.term).max()?;
+        Some(Proof { term, by: Some(member.ordinal), promoted: None })
     };
     let reigns =
         |member: &MemberView| Some(Proof { term: reign_of_running(member)?, by: Some(member.ordinal), promoted: None });

@@ -176,6 +176,7 @@ fn replay() {
         Ok("lost-write") => Some(Mutant::Loop(LoopMutant::LostWriteBelieved)),
         Ok("busy") => Some(Mutant::Loop(LoopMutant::OrdersWhileBusy)),
         Ok("service") => Some(Mutant::Loop(LoopMutant::ServiceUnchecked)),
+        Ok("forgets") => Some(Mutant::Loop(LoopMutant::TermForgotten)),
         Ok("doubt") => Some(Mutant::Loop(LoopMutant::NeverInDoubt)),
         Ok("any-answer") => Some(Mutant::Loop(LoopMutant::AnyAnswerTaken)),
         _ => None,

@@ -75,8 +75,9 @@ fn finds_that_a_stale_reading_is_believed() {
 
 #[test]
 fn finds_that_the_past_is_believed() {
-    for mutant in [Mutant::PastBelieved, Mutant::PastAcknowledgements, Mutant::OldProofs] {
-        let found = of_statuses_rolled_back(HISTORIES, Some(mutant));
+    // Old proofs do harm in one of some fifteen thousand of these plans.
+    for (mutant, first) in [(Mutant::PastBelieved, 0), (Mutant::PastAcknowledgements, 0), (Mutant::OldProofs, 10_000)] {
+        let found = of_statuses_rolled_back(first..first + HISTORIES, Some(mutant));
         println!("{mutant:?} found by {}", found.as_deref().unwrap_or("none"));
         assert!(found.is_some(), "{mutant:?}");
     }
@@ -84,7 +85,15 @@ fn finds_that_the_past_is_believed() {
 
 #[test]
 fn finds_that_any_agent_will_do() {
-    let found = of_empty_volumes(HISTORIES, Some(Mutant::AnyAgentWillDo));
+    let found = of_empty_volumes(0..HISTORIES, Some(Mutant::AnyAgentWillDo));
+    println!("found by {}", found.as_deref().unwrap_or("none"));
+    assert!(found.is_some());
+}
+
+/// A member told of a later term and was cut off before the leader took over.
+#[test]
+fn finds_that_a_term_is_forgotten() {
+    let found = of_empty_volumes(2_000..2_000 + HISTORIES, Some(Mutant::Loop(LoopMutant::TermForgotten)));
     println!("found by {}", found.as_deref().unwrap_or("none"));
     assert!(found.is_some());
 }

@@ -295,6 +295,7 @@ impl World {
             service_unchecked: makes(LoopMutant::ServiceUnchecked),
             any_answer_taken: makes(LoopMutant::AnyAnswerTaken),
             never_in_doubt: makes(LoopMutant::NeverInDoubt),
+            term_forgotten: makes(LoopMutant::TermForgotten),
         }
     }
 

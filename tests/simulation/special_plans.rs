@@ -1,5 +1,7 @@
 //! Plans made for one kind of fault each.
 
+use std::ops::Range;
+
 use beachmaster::topology::policy::{MemberPolicy, Mode, WhenNoAcker};
 
 use crate::dice::Dice;
@@ -91,8 +93,8 @@ pub fn of_a_status_rolled_back(seed: u64, mutant: Option<Mutant>, trace: bool) -
 }
 
 /// The first of these plans in which something breaks.
-pub fn of_statuses_rolled_back(plans: u64, mutant: Option<Mutant>) -> Option<String> {
-    (0..plans).find_map(|seed| {
+pub fn of_statuses_rolled_back(mut plans: Range<u64>, mutant: Option<Mutant>) -> Option<String> {
+    plans.find_map(|seed| {
         let mut world = of_a_status_rolled_back(seed, mutant, false);
         world.run();
         let broken = world.violation.filter(|broken| mutant.is_none() || broken.contains("invariant"));
@@ -108,8 +110,8 @@ pub fn of_an_empty_volume(seed: u64, mutant: Option<Mutant>, trace: bool) -> Wor
 }
 
 /// The first of these plans in which something breaks.
-pub fn of_empty_volumes(plans: u64, mutant: Option<Mutant>) -> Option<String> {
-    (0..plans).find_map(|seed| {
+pub fn of_empty_volumes(mut plans: Range<u64>, mutant: Option<Mutant>) -> Option<String> {
+    plans.find_map(|seed| {
         let mut world = of_an_empty_volume(seed, mutant, false);
         world.run();
         let broken = world.violation.filter(|broken| mutant.is_none() || broken.contains("invariant"));
@@ -120,14 +122,14 @@ pub fn of_empty_volumes(plans: u64, mutant: Option<Mutant>) -> Option<String> {
 /// A volume that knows of no term proves nothing.
 #[test]
 fn an_empty_volume_is_no_reason_to_take_over() {
-    assert_eq!(of_empty_volumes(number("HISTORIES").unwrap_or(EMPTY_VOLUMES), None), None);
+    assert_eq!(of_empty_volumes(0..number("HISTORIES").unwrap_or(EMPTY_VOLUMES), None), None);
 }
 
 /// Nothing is lost by a status from the past, and the cluster goes on.
 #[test]
 fn a_status_that_was_rolled_back_does_no_harm() {
     let plans = number("HISTORIES").unwrap_or(ROLLED_BACK);
-    assert_eq!(of_statuses_rolled_back(plans, None), None);
+    assert_eq!(of_statuses_rolled_back(0..plans, None), None);
     let first = (0..100).map(|seed| {
         let mut world = of_a_status_rolled_back(seed, None, false);
         world.run();

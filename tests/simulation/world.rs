@@ -59,6 +59,7 @@ pub enum LoopMutant {
     ServiceUnchecked,
     AnyAnswerTaken,
     NeverInDoubt,
+    TermForgotten,
 }
 
 /// Something that will happen.
