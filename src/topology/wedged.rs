@@ -108,7 +108,9 @@ fn wake<'a>(case: &Case<'a>, primary: &MemberView) -> Wake<'a> {
     }
     if now.semi_sync.wait_sessions > 0 {
         let tries = case.others(primary.ordinal).any(|member| tries_to_connect(case, member, primary));
-        let lasts = before.semi_sync.wait_sessions > 0 && ackers::waits(case.record.durability);
+        // Commits that need not wait any more are answered by its agent, if that has a session.
+        let in_vain = ackers::waits(case.record.durability) || !primary.is_running();
+        let lasts = before.semi_sync.wait_sessions > 0 && in_vain;
         return if tries && all_tried && lasts {
             Wake::Never
         } else {
@@ -251,6 +253,9 @@ mod tests {
         let disabled = super::super::policy::Policy { failover_enabled: false, ..policy(2) };
         let decision = decide(&disabled, &record, &seen);
         assert!(decision.acts.is_empty() && decision.blocked.unwrap().contains("kubectl exec c-0"));
+        // Waiting was given up, but its agent has no session over which it could be switched off.
+        let degraded = Record { durability: Durability::Degraded, ..record.clone() };
+        assert_eq!(decide(&policy(2), &degraded, &seen).acts, give(0, Order::Fence));
         // Commits wait for a replica that is down: no wedge keeps it away.
         edit(&mut seen.members[1], |view| view.slave.as_mut().unwrap().io = IoThread::No);
         let (acts, told) = asked(&seen, &[1]);
