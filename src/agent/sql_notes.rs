@@ -36,9 +36,9 @@ impl Notes {
         self.change(|notes| *notes = SqlNotes::default());
     }
 
-    /// How a login ended. Silence and nobody listening are no answers.
+    /// How a login ended.
     pub fn login(&self, done: Result<(), &SqlError>) {
-        let refused = done.err().filter(|error| error.code().is_some()).map(ToString::to_string);
+        let refused = done.err().filter(|error| is_refusal(error)).map(ToString::to_string);
         self.change(|notes| notes.login_refused = refused);
     }
 
@@ -69,13 +69,19 @@ impl Notes {
     }
 }
 
+/// True for an answer of the server: silence and nobody listening are none.
+#[must_use]
+pub fn is_refusal(error: &SqlError) -> bool {
+    error.code().is_some() || error.is_denied()
+}
+
 /// How long to wait before the next login, after `refusals` refusals in a row of which `error` is the last.
 #[must_use]
 pub fn pause(error: &SqlError, refusals: u32) -> Duration {
     match error.code() {
-        None => RETRY,
+        None if !error.is_denied() => RETRY,
         Some(code) if USED_UP.contains(&code) => FIRST_PAUSE,
-        Some(_) => FIRST_PAUSE
+        _ => FIRST_PAUSE
             .saturating_mul(1_u32.checked_shl(refusals.saturating_sub(1)).unwrap_or(u32::MAX))
             .min(LONGEST_PAUSE),
     }
@@ -95,6 +101,8 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(pause(&server(1698), u32::MAX), LONGEST_PAUSE);
         assert_eq!(pause(&server(1040), 9), FIRST_PAUSE);
+        let plugin = SqlError::Plugin { what: "mysql@/s".to_owned(), message: "ed25519".to_owned() };
+        assert_eq!(pause(&plugin, 3).as_secs(), 4);
         let starting = SqlError::Refused { address: "s".to_owned(), message: "m".to_owned() };
         assert_eq!(pause(&starting, 1), RETRY);
     }
@@ -104,6 +112,8 @@ mod tests {
         let notes = Notes::default();
         notes.login(Err(&server(1862)));
         assert_eq!(notes.get().login_refused.as_deref(), Some("mysql@/s: error 1862: no"));
+        notes.login(Err(&SqlError::Plugin { what: "mysql@/s".to_owned(), message: "ed25519".to_owned() }));
+        assert!(notes.get().login_refused.unwrap().contains("ed25519"));
         notes.login(Err(&SqlError::Silent { what: "w".to_owned(), limit: RETRY }));
         assert_eq!(notes.get().login_refused, None);
         notes.password(true);

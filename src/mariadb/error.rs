@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::text::cut;
+use super::text::shown;
 use crate::protocol::{ClientError, Refusal};
 
 /// What ended a connection or a statement, before it is known whose and which.
@@ -52,7 +52,7 @@ pub enum SqlError {
     #[error("{what}: error {code}: {message}")]
     Server { what: String, code: u16, message: String },
     /// The server wants more of a password than the answer to a challenge.
-    #[error("{what}: {message}: it may be no member of this cluster, or the account's plugin was changed")]
+    #[error("{what}: {message}: it may be no member of this cluster, or the account was dropped or has another plugin")]
     Plugin { what: String, message: String },
     /// The answer is not what this program understands.
     #[error("{what}: {message}; this version of MariaDB may be unknown to this program")]
@@ -91,12 +91,13 @@ impl SqlError {
     pub(super) fn of_statement(what: &str, error: WireError) -> Self {
         let what = what.to_owned();
         match error {
-            WireError::Refused(Refusal { code, message }) => {
-                Self::Server { what, code, message: cut(&message).to_owned() }
-            }
+            WireError::Refused(Refusal { code, message }) => Self::Server { what, code, message: shown(&message) },
             WireError::Io(error) if is_silence(&error) => Self::Unreachable { what, message: error.to_string() },
             WireError::Io(error) => Self::Closed { what, message: error.to_string() },
             WireError::Closed => Self::Closed { what, message: "closed by the server".to_owned() },
+            WireError::Client(error @ ClientError::Ended(_)) => {
+                Self::Closed { what, message: shown(&error.to_string()) }
+            }
             WireError::Client(error @ ClientError::Plugin { .. }) => Self::Plugin { what, message: error.to_string() },
             WireError::Client(error) => Self::Unexpected { what, message: error.to_string() },
         }

@@ -20,4 +20,5 @@ pub mod text;
 mod wire;
 
 pub use error::SqlError;
-pub use session::{Address, Login, Session};
+pub use session::{Login, Session};
+pub use wire::Address;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::error::SqlError;
 use super::read::{self, ACKER_ACTIVE};
-use super::session::{Address, Login, Session};
-use super::text::cut;
+use super::session::{Login, Session};
+use super::text::shown;
+use super::wire::Address;
 use crate::api::owned;
 use crate::layout::PROBE_USER;
 use crate::orders::Secret;
@@ -76,7 +77,7 @@ async fn drift(
     let found = read::variables(session, &names).await?;
     let differs = |(name, value): &(&str, String)| found.get(*name).is_some_and(|found| found != value);
     let told = |(name, value): (&str, String)| {
-        let found = found.get(name).map_or("", |value| cut(value));
+        let found = found.get(name).map(|value| shown(value)).unwrap_or_default();
         Drift { text: format!("{name}={found} (must be {value})"), durability: owned::is_durability(name) }
     };
     Ok(expected.into_iter().filter(differs).map(told).collect())

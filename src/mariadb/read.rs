@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::SqlError;
 use super::row::FromValue;
 use super::session::Session;
-use super::text::{cut, quote};
+use super::text::{quote, shown};
 use crate::binlog::Xid;
 use crate::gtid::{Gtid, GtidError, GtidPosition};
 use crate::protocol::Row;
@@ -159,10 +159,10 @@ pub async fn lock_holders(session: &mut Session, own: &[u32], lasts: Option<Dura
         let lately = format!("AND (TIME_MS <= {} OR IFNULL({LOCKING}, 0))", lasts.as_millis());
         let found = sessions(session, own, (&lately, &order)).await?;
         if !found.is_empty() {
-            return Ok(shown(&found));
+            return Ok(listed(&found));
         }
     }
-    Ok(shown(&sessions(session, own, ("", &order)).await?))
+    Ok(listed(&sessions(session, own, ("", &order)).await?))
 }
 
 /// The longest of other people's sessions that wait for no lock themselves, in words: who may hold one. Of their statements
@@ -171,7 +171,7 @@ pub async fn lock_holders(session: &mut Session, own: &[u32], lasts: Option<Dura
 /// # Errors
 /// As the statement fails.
 pub async fn other_sessions(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
-    Ok(shown(&sessions(session, own, ("", "")).await?))
+    Ok(listed(&sessions(session, own, ("", "")).await?))
 }
 
 /// A statement that takes a lock on everything, or waits for it: what comes after it waits, too.
@@ -191,7 +191,7 @@ async fn sessions(session: &mut Session, own: &[u32], (only, order): (&str, &str
 }
 
 /// The first of them, and how many more there are.
-fn shown(sessions: &[String]) -> String {
+fn listed(sessions: &[String]) -> String {
     const SHOWN: usize = 5;
     let first = sessions.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match sessions.len() {
@@ -222,12 +222,14 @@ pub async fn prepared_xa(session: &mut Session) -> Result<BTreeSet<Xid>, SqlErro
 pub const ACKER_ACTIVE: &str = "Rpl_semi_sync_slave_status";
 
 fn parsed<T: FromStr<Err = GtidError>>(variable: &str, text: &str) -> Result<T, SqlError> {
-    text.parse()
-        .map_err(|error: GtidError| SqlError::Unexpected { what: variable.to_owned(), message: error.to_string() })
+    text.parse().map_err(|error: GtidError| SqlError::Unexpected {
+        what: variable.to_owned(),
+        message: shown(&error.to_string()),
+    })
 }
 
 fn unexpected_slave(error: impl std::fmt::Display) -> SqlError {
-    SqlError::Unexpected { what: "SHOW ALL SLAVES STATUS".to_owned(), message: error.to_string() }
+    SqlError::Unexpected { what: "SHOW ALL SLAVES STATUS".to_owned(), message: shown(&error.to_string()) }
 }
 
 struct Columns<'a> {
@@ -238,7 +240,7 @@ struct Columns<'a> {
 impl Columns<'_> {
     fn slave(&self) -> Result<Slave, SqlError> {
         let status = SlaveStatus {
-            host: cut(&self.get::<String>("Master_Host")?).to_owned(),
+            host: shown(&self.get::<String>("Master_Host")?),
             port: self.get("Master_Port")?,
             io: match self.get::<String>("Slave_IO_Running")?.as_str() {
                 "Yes" => IoThread::Yes,
@@ -249,9 +251,9 @@ impl Columns<'_> {
             sql: self.get::<String>("Slave_SQL_Running")? == "Yes",
             io_position: parsed("Gtid_IO_Pos", &self.get::<String>("Gtid_IO_Pos")?)?,
             io_errno: self.get("Last_IO_Errno")?,
-            io_error: cut(&self.get::<String>("Last_IO_Error")?).to_owned(),
+            io_error: shown(&self.get::<String>("Last_IO_Error")?),
             sql_errno: self.get("Last_SQL_Errno")?,
-            sql_error: cut(&self.get::<String>("Last_SQL_Error")?).to_owned(),
+            sql_error: shown(&self.get::<String>("Last_SQL_Error")?),
             lag_s: self.get("Seconds_Behind_Master")?,
             by_gtid: self.get::<String>("Using_Gtid")? != "No",
         };

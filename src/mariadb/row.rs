@@ -1,5 +1,6 @@
 //! Values of rows, from the text that the server sends.
 
+use super::text::shown;
 use crate::protocol::Row;
 
 /// A value of one column.
@@ -106,7 +107,7 @@ fn values<const N: usize>(row: &Row) -> Result<[Option<&[u8]>; N], String> {
 
 fn read<T: FromValue>(row: &Row, index: usize, value: Option<&[u8]>) -> Result<T, String> {
     let name = row.columns().get(index).map_or("", String::as_str);
-    T::from_value(value).ok_or_else(|| format!("column {name} has a value of another type"))
+    T::from_value(value).ok_or_else(|| format!("column {} has a value of another type", shown(name)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! One connection with a time limit on every statement.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -9,7 +8,7 @@ use tokio::time::timeout;
 use super::error::{SqlError, WireError};
 use super::row::FromRow;
 use super::text::summary;
-use super::wire::Wire;
+use super::wire::{Address, Wire};
 use crate::orders::Secret;
 use crate::protocol::{Answer, Bounds, Credentials, Row};
 
@@ -17,15 +16,6 @@ use crate::protocol::{Answer, Bounds, Credentials, Row};
 pub const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 /// What an answer of our own server may hold, over its socket: prepared XA transactions are the longest list.
 const LOCAL: Bounds = Bounds { rows: 100_000, bytes: 16 * 1024 * 1024 };
-
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// Its Unix socket.
-    Socket(PathBuf),
-    /// Host name or IP address, and port.
-    Tcp { host: String, port: u16 },
-}
 
 /// Who connects, and where.
 #[derive(Debug, Clone)]
@@ -136,12 +126,21 @@ impl Session {
 
     /// Broken until the answer is there: the end is not reached when the caller is cut off.
     async fn ask(&mut self, statement: &str, limit: Duration) -> Result<Vec<Row>, SqlError> {
-        let whole = !std::mem::replace(&mut self.broken, true);
+        if std::mem::replace(&mut self.broken, true) {
+            // The answer to an earlier statement may still come, and would be taken for this one's.
+            let message = "an earlier statement got no answer".to_owned();
+            return Err(SqlError::Closed { what: summary(statement), message });
+        }
         let done = limited(statement, limit, self.wire.ask(statement)).await;
-        let answered = done.as_ref().err().is_none_or(|error| error.code().is_some());
-        self.broken = !(whole && answered);
+        self.broken = done.as_ref().err().is_some_and(|error| error.code().is_none_or(ends_session));
         done
     }
+}
+
+/// ER_SERVER_SHUTDOWN, ER_NET_READ_INTERRUPTED, ER_NEW_ABORTING_CONNECTION, ER_CONNECTION_KILLED: the server closes the
+/// connection behind them.
+fn ends_session(code: u16) -> bool {
+    [1053, 1159, 1184, 1927].contains(&code)
 }
 
 async fn limited(

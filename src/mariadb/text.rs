@@ -12,16 +12,18 @@ pub fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// The beginning of a server's text: it ends in conditions, and the server may not be ours.
+/// The beginning of a server's text, on one line: it ends in conditions and logs, and the server may not be ours.
 #[must_use]
-pub fn cut(text: &str) -> &str {
+pub fn shown(text: &str) -> String {
     /// MariaDB's own errors have 512 bytes at most.
     const LONGEST: usize = 512;
-    let mut end = LONGEST.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    let end = text.floor_char_boundary(LONGEST);
+    text[..end].chars().map(|c| if is_plain(c) { c } else { ' ' }).collect()
+}
+
+/// False for what moves the cursor, begins a line, or turns the direction of writing.
+fn is_plain(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The first words of a statement, up to the first value: what may stand in a log.
@@ -46,9 +48,14 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_between_characters() {
-        assert_eq!(cut("short"), "short");
+        assert_eq!(shown("short"), "short");
         let long = format!("x{}", "ä".repeat(1_000));
-        assert_eq!(cut(&long).len(), 511);
+        assert_eq!(shown(&long).len(), 511);
+    }
+
+    #[test]
+    fn a_text_of_a_server_makes_no_lines_of_its_own() {
+        assert_eq!(shown("no\nERROR all is lost\x1b[2J\u{202e}x"), "no ERROR all is lost [2J x");
     }
 
     #[test]

@@ -1,17 +1,27 @@
 //! The socket under a session: bytes of [`Client`] go out, bytes of the server come in.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::sleep;
 
 use super::error::WireError;
-use super::session::Address;
 use crate::protocol::{Answer, Bounds, Client, Credentials};
 
 /// Bytes that are read at once: most answers are shorter.
 const CHUNK: usize = 8 * 1024;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Its Unix socket.
+    Socket(PathBuf),
+    /// Host name or IP address, and port.
+    Tcp { host: String, port: u16 },
+}
 
 /// A connection that is logged in.
 #[derive(Debug)]
@@ -31,7 +41,7 @@ impl Wire {
     /// Connects and logs in. The caller sets a limit of time.
     pub async fn log_in(address: &Address, credentials: Credentials, bounds: Bounds) -> Result<Self, WireError> {
         let stream = match address {
-            Address::Socket(path) => Stream::Socket(UnixStream::connect::<&Path>(path).await?),
+            Address::Socket(path) => Stream::Socket(connect(path).await?),
             Address::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
@@ -46,9 +56,7 @@ impl Wire {
 
     /// Asks a statement and waits for the whole answer. When the caller does not wait, the wire is of no use any more.
     pub async fn ask(&mut self, statement: &str) -> Result<Answer, WireError> {
-        self.client.ask(statement);
-        // What came behind the answer before belongs to this one.
-        self.client.receive(&[])?;
+        self.client.ask(statement)?;
         self.answer().await
     }
 
@@ -72,6 +80,18 @@ impl Wire {
             let count = self.stream.read(&mut self.chunk).await?;
             let bytes = self.chunk.get(..count).filter(|bytes| !bytes.is_empty()).ok_or(WireError::Closed)?;
             self.client.receive(bytes)?;
+        }
+    }
+}
+
+/// Waits while the server's queue is full: then connect(2) fails at once with EAGAIN, which says that the server does not accept,
+/// not that nobody listens.
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(PAUSE).await,
+            connected => return connected,
         }
     }
 }

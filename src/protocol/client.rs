@@ -7,86 +7,28 @@
 //! Sources: MariaDB Knowledge Base, "Connection", "Result Set Packets", "ERR_Packet"; docs/decisions/40-own-sql-client.md
 //! for why it is our own.
 
+mod bounds;
+mod error;
 mod login;
+mod refusal;
 mod result;
 
 use std::fmt;
 
-use thiserror::Error;
-
+pub use self::bounds::Bounds;
+pub use self::error::ClientError;
+pub use self::login::Credentials;
 use self::login::{Greeting, Switch};
-use self::result::Collecting;
-pub use self::result::{Bounds, Row};
-use super::auth::PLUGIN;
+pub use self::refusal::Refusal;
+pub use self::result::Row;
+use self::result::{Collecting, OK};
 use super::command;
 use super::packet::{MAX_LOGIN_PACKET, Packet, PacketReader, PacketWriter, ProtocolError};
-use crate::binlog::Reader;
-
-/// Who logs in. Without a password only a server that knows the client's process takes it (`unix_socket`).
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The account.
-    pub user: String,
-    /// Its password.
-    pub password: Option<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-/// An error that the server sent (`ERR_Packet`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The server's error number.
-    pub code: u16,
-    /// Its text, whatever bytes it had.
-    pub message: String,
-}
 
 /// What came of the login or of a statement: rows, none when there is nothing to tell, or the server's error.
 pub type Answer = Result<Vec<Row>, Refusal>;
 
-/// The connection is of no use any more.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ClientError {
-    /// Packets that are none.
-    #[error(transparent)]
-    Packet(#[from] ProtocolError),
-    /// Somebody else's protocol, or one from before 2004.
-    #[error("the server does not offer what is needed: protocol 10 with secure authentication by plugins")]
-    Old,
-    /// The password is shown to nobody.
-    #[error("the server asks for a login by {plugin:?}, which is never answered; {PLUGIN} alone is")]
-    Plugin {
-        /// As the server names it.
-        plugin: String,
-    },
-    /// A packet that has no place there.
-    #[error("the server sent a packet of {length} bytes that is no {expected}")]
-    Unexpected {
-        /// What was due.
-        expected: &'static str,
-        /// Bytes of its payload.
-        length: usize,
-    },
-    /// More columns than any statement of ours has.
-    #[error("the answer announces {columns} columns, at most {most} are taken")]
-    Columns {
-        /// Announced.
-        columns: u64,
-        /// Taken.
-        most: usize,
-    },
-    /// More rows or bytes than allowed.
-    #[error("the answer is longer than {} rows or {} bytes", .0.rows, .0.bytes)]
-    TooLong(Bounds),
-}
-
 /// One connection. It begins with the login, whose outcome is the first [`Self::take_answer`].
-#[derive(Debug)]
 pub struct Client {
     credentials: Credentials,
     bounds: Bounds,
@@ -108,6 +50,14 @@ enum Phase {
     Idle(Option<Answer>),
     /// The answer to a statement is due.
     Asked(Collecting),
+}
+
+/// Without what comes and goes: that may prove the password, or hold one.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { credentials, connection_id, .. } = self;
+        f.debug_struct("Client").field("credentials", credentials).field("id", connection_id).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -136,11 +86,21 @@ impl Client {
 
     /// Asks a statement. The answer to the one before must have been taken: one that is still to come would be taken for
     /// this one's.
-    pub fn ask(&mut self, statement: &str) {
+    ///
+    /// # Errors
+    /// The server has said something unasked, as when the session was killed: close the connection.
+    pub fn ask(&mut self, statement: &str) -> Result<(), ClientError> {
+        if let Some(packet) = self.input.next(self.bounds.packet())? {
+            return Err(match packet.payload.split_first() {
+                Some((&ERR, rest)) => ClientError::Ended(Refusal::read(rest).map_err(ProtocolError::Field)?),
+                _ => ClientError::Unexpected { expected: "answer: nothing was asked", length: packet.payload.len() },
+            });
+        }
         let payload: Vec<u8> = std::iter::once(command::QUERY).chain(statement.bytes()).collect();
         PacketWriter::new(0).payload(&mut self.output, &payload);
         self.due = 1;
         self.phase = Phase::Asked(Collecting::new(self.bounds));
+        Ok(())
     }
 
     /// What came of the login or of the statement, once it is there.
@@ -156,7 +116,7 @@ impl Client {
         self.input.feed(bytes);
         loop {
             let limit = match &self.phase {
-                // What comes between an answer and the next statement, as when the session is killed, is read with that.
+                // What comes between an answer and the next statement is read with that.
                 Phase::Idle(_) => return Ok(()),
                 Phase::Connected | Phase::LoggingIn { .. } => MAX_LOGIN_PACKET,
                 Phase::Asked(_) => self.bounds.packet(),
@@ -169,9 +129,13 @@ impl Client {
     fn packet(&mut self, packet: &Packet) -> Result<(), ClientError> {
         let payload = packet.payload.as_slice();
         let (first, rest) = payload.split_first().ok_or(ProtocolError::Empty)?;
-        // An error may come at any time, with a number of its own.
         if *first == ERR {
-            self.phase = Phase::Idle(Some(Err(refusal(rest)?)));
+            let refusal = Refusal::read(rest).map_err(ProtocolError::Field)?;
+            // It was sent before the server had read the statement: the session is over.
+            if matches!(self.phase, Phase::Asked(_)) && packet.sequence != self.due {
+                return Err(ClientError::Ended(refusal));
+            }
+            self.phase = Phase::Idle(Some(Err(refusal)));
             return Ok(());
         }
         packet.expect(self.due)?;
@@ -218,23 +182,10 @@ impl Client {
     }
 }
 
-/// First bytes of packets.
-const OK: u8 = 0x00;
+/// First byte of an error.
 const ERR: u8 = 0xff;
 /// `AuthSwitchRequest`.
 const SWITCH: u8 = 0xfe;
-
-/// Reads an error behind its first byte. Before the login it has no SQLSTATE.
-fn refusal(rest: &[u8]) -> Result<Refusal, ProtocolError> {
-    let mut reader = Reader::new(rest);
-    let code = reader.u16("error number")?;
-    let rest = reader.rest();
-    let text = match rest.split_first() {
-        Some((b'#', text)) => text.get(5..).unwrap_or_default(),
-        _ => rest,
-    };
-    Ok(Refusal { code, message: String::from_utf8_lossy(text).into_owned() })
-}
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ use crate::layout::PROBE_USER;
 /// Nothing changed, and the session commits by itself.
 const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
 
-/// A server's greeting without TLS, and its OK to any login.
-async fn greet(client: &mut TcpStream) {
+/// A server's greeting without TLS.
+fn greeting() -> Vec<u8> {
     let mut greeting = vec![10];
     greeting.extend(b"11.8.6-MariaDB\0\x01\0\0\0");
     greeting.extend(b"abcdefgh\0");
@@ -18,7 +18,12 @@ async fn greet(client: &mut TcpStream) {
     greeting.extend([0x01, 0x82, 33, 2, 0, 0x08, 0, 21]);
     greeting.extend([0; 10]);
     greeting.extend(b"ijklmnopqrst\0mysql_native_password\0");
-    packet(client, 0, &greeting).await;
+    greeting
+}
+
+/// The greeting, and OK to any login.
+async fn greet(client: &mut TcpStream) {
+    packet(client, 0, &greeting()).await;
     request(client).await;
     packet(client, 2, &OK).await;
 }
@@ -113,5 +118,63 @@ async fn a_session_whose_user_was_cut_off_in_a_statement_is_broken() {
             async { if query { session.row::<u8>("SELECT 1").await.map(drop) } else { session.execute("DO 2").await } };
         assert!(timeout(Duration::from_millis(20), cut_off).await.is_err(), "its user does not wait for the answer");
         assert!(session.is_broken(), "the answer is still to come");
+        let error = session.row::<u8>("SELECT 2").await.unwrap_err();
+        assert!(error.to_string().contains("an earlier statement got no answer"), "{error}");
     }
+}
+
+/// A packet of the server's own, in the place of the answer to a statement.
+async fn says(mut client: TcpStream, number: u8, payload: &[u8]) {
+    greet(&mut client).await;
+    request(&mut client).await;
+    packet(&mut client, number, payload).await;
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_session_that_the_server_has_ended_is_not_used_again() {
+    const KILLED: &[u8] = b"\xff\x87\x07#70100Connection was killed";
+    for (number, gone) in [(0, true), (1, false)] {
+        let mut session = session_with(move |client| says(client, number, KILLED)).await;
+        let error = session.execute("DO 1").await.unwrap_err();
+        assert_eq!((error.is_gone(), error.code()), (gone, (!gone).then_some(1927)), "{error}");
+        assert!(session.is_broken());
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_a_password() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::Tcp { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
+    let server = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        packet(&mut client, 0, &greeting()).await;
+        request(&mut client).await;
+        packet(&mut client, 2, b"\xfecaching_sha2_password\0abcdefghijklmnopqrst\0").await;
+        let mut more = Vec::new();
+        client.read_to_end(&mut more).await.map(|_| more)
+    });
+    let password = Some(Secret("secret".to_owned()));
+    let login = Login { address, user: PROBE_USER.to_owned(), password, setup: None };
+    let error = Session::connect(&login, Duration::from_secs(20)).await.unwrap_err();
+    assert!(error.is_denied() && error.to_string().contains("caching_sha2_password"), "{error}");
+    assert_eq!(server.await.unwrap().unwrap(), b"", "not a word after that");
+}
+
+#[tokio::test]
+async fn a_full_queue_is_silence() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("full.sock");
+    let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &rustix::net::SocketAddrUnix::new(&path).unwrap()).unwrap();
+    rustix::net::listen(&socket, 0).unwrap();
+    let login = Login { address: Address::Socket(path), user: "mysql".to_owned(), password: None, setup: None };
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let begun = tokio::net::UnixStream::connect(home.path().join("full.sock"));
+        waiting.extend(begun.await.ok());
+    }
+    assert!(waiting.len() < 3, "the queue takes one");
+    let error = Session::connect(&login, Duration::from_millis(100)).await.unwrap_err();
+    assert!(matches!(error, SqlError::Silent { .. }), "{error}");
 }

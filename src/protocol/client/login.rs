@@ -1,8 +1,10 @@
 //! The server's greeting, our answer to it, and the one other challenge that is answered.
 
+use std::fmt;
+
 use super::super::auth::{PLUGIN, SCRAMBLE_LEN, Scramble, token};
 use super::super::capability;
-use super::{ClientError, Credentials};
+use super::error::ClientError;
 use crate::binlog::{FieldError, Reader};
 
 const PROTOCOL: u8 = 10;
@@ -10,6 +12,21 @@ const PROTOCOL: u8 = 10;
 const CHARSET: u8 = 45;
 /// Bytes of the challenge before and behind what else the greeting says.
 const PARTS: (usize, usize) = (8, 12);
+
+/// Who logs in. Without a password only a server that knows the client's process takes it (`unix_socket`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The account.
+    pub user: String,
+    /// Its password.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
 
 /// `Protocol::HandshakeV10`.
 pub(super) struct Greeting {

@@ -3,24 +3,9 @@
 use std::sync::Arc;
 
 use super::super::packet::ProtocolError;
-use super::{ClientError, OK};
+use super::bounds::Bounds;
+use super::error::ClientError;
 use crate::binlog::{FieldError, Reader};
-
-/// What an answer may hold at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Rows of a result.
-    pub rows: usize,
-    /// Bytes of its columns and rows.
-    pub bytes: usize,
-}
-
-impl Bounds {
-    /// The longest packet: one that is split into several is taken as too long.
-    pub(super) fn packet(self) -> usize {
-        self.bytes.min(0xff_fffe)
-    }
-}
 
 /// One row, as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +37,8 @@ impl Row {
 
 /// Most columns: `SHOW ALL SLAVES STATUS` has some 60.
 const MOST_COLUMNS: usize = 256;
+/// First byte of what ends an answer without rows.
+pub(super) const OK: u8 = 0x00;
 /// First byte and longest payload of what ends columns and rows.
 const EOF: (u8, usize) = (0xfe, 8);
 /// `SERVER_MORE_RESULTS_EXISTS`, in the status of an OK or EOF packet.
@@ -185,6 +172,7 @@ fn number(reader: &mut Reader<'_>) -> Result<Option<u64>, FieldError> {
             u64::from(u32::from_le_bytes([low, middle, high, 0]))
         }
         0xfe => reader.u64(FIELD)?,
+        0xff => return Err(FieldError { field: FIELD, needed: 1, left: 0 }),
         small => u64::from(small),
     }))
 }

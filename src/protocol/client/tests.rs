@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::super::auth::PLUGIN;
 use super::super::connection::{Connection, Settings, Step};
 use super::super::reply::{ResultSet, ServerError};
 use super::super::{Login, Scramble};
@@ -50,7 +51,7 @@ fn logged_in() -> Client {
 /// What comes of these packets after a statement.
 fn asked(payloads: &[&[u8]]) -> Result<Option<Answer>, ClientError> {
     let mut client = logged_in();
-    client.ask("SELECT 1");
+    client.ask("SELECT 1").unwrap();
     assert_eq!(client.take_output(), b"\x09\0\0\0\x03SELECT 1");
     for (number, payload) in payloads.iter().enumerate() {
         let sequence = u8::try_from(number + 1).unwrap();
@@ -91,13 +92,13 @@ fn it_logs_in_to_our_own_server_and_reads_its_rows() {
     };
     assert_eq!(run(&mut client), Some(Ok(Vec::new())));
     assert_eq!(client.connection_id(), 7);
-    client.ask("SHOW VARIABLES LIKE 'SERVER_ID'");
+    client.ask("SHOW VARIABLES LIKE 'SERVER_ID'").unwrap();
     let rows = run(&mut client).unwrap().unwrap();
     assert_eq!(rows[0].columns(), ["Variable_name", "Value"]);
     assert_eq!(rows[0].values().unwrap(), [Some(&b"server_id"[..]), Some(b"1")]);
-    client.ask("SELECT @nothing");
+    client.ask("SELECT @nothing").unwrap();
     assert_eq!(run(&mut client).unwrap().unwrap()[0].values().unwrap(), [None]);
-    client.ask("DROP DATABASE d");
+    client.ask("DROP DATABASE d").unwrap();
     assert_eq!(run(&mut client).unwrap().unwrap_err().code, 1064);
 }
 
@@ -135,7 +136,8 @@ fn a_challenge_is_answered_once_more_and_only_by_the_known_plugin() {
 
 #[test]
 fn a_server_without_what_is_needed_is_sent_nothing() {
-    for payload in [greeting(0xffff_fdff, PLUGIN), greeting(0xfff7_ffff, PLUGIN), b"\x09old\0".to_vec()] {
+    let lacks = [0xffff_fdff, 0xffff_7fff, 0xfff7_ffff].map(|capabilities| greeting(capabilities, PLUGIN));
+    for payload in lacks.into_iter().chain([b"\x09old\0".to_vec()]) {
         let mut client = client();
         assert_eq!(client.receive(&packet(0, &payload)), Err(ClientError::Old));
         assert_eq!(client.take_output(), b"");
@@ -151,12 +153,17 @@ fn errors_are_read_at_any_time_with_and_without_a_state() {
     let refusal = client.take_answer().unwrap().unwrap_err();
     assert_eq!((refusal.code, refusal.message.as_str()), (1040, "Too many connections"));
 
-    // A session that was killed before it asked: the error has a number of its own.
+    // A session that was killed before it asked, and one that was before the server had read the question.
+    let killed = b"\xff\x87\x07#70100Connection was killed";
+    let ended = |result| matches!(result, Err(ClientError::Ended(Refusal { code: 1927, .. })));
     let mut client = logged_in();
-    client.receive(&packet(9, b"\xff\x87\x07#70100Connection was killed")).unwrap();
-    client.ask("SELECT 1");
-    client.receive(&[]).unwrap();
-    assert_eq!(client.take_answer().unwrap().unwrap_err().code, 1927);
+    client.receive(&packet(0, killed)).unwrap();
+    assert!(ended(client.ask("SELECT 1")));
+    assert_eq!(client.take_output(), b"");
+    let mut client = logged_in();
+    client.ask("SELECT 1").unwrap();
+    assert!(ended(client.receive(&packet(0, killed))));
+    assert_eq!(asked(&[killed]).unwrap().unwrap().unwrap_err().code, 1927, "in the middle of the statement");
 
     let rows_then_error = asked(&[b"\x01", &column("a"), EOF, b"\x011", &ServerError::binlog("late").payload()]);
     assert_eq!(rows_then_error.unwrap().unwrap().unwrap_err().message, "late");
@@ -172,8 +179,13 @@ fn answers_that_are_none_are_refused_by_what_they_announce() {
     let more = asked(&[b"\x01", &column("a"), EOF, &[0xfe, 0, 0, 10, 0]]);
     assert!(matches!(more, Err(ClientError::Unexpected { .. })), "{more:?}");
     assert!(matches!(asked(&[b""]), Err(ClientError::Packet(ProtocolError::Empty))));
-    let out_of_order = logged_in().receive(&packet(5, OK_PACKET));
-    assert_eq!(out_of_order, Ok(()), "read with the next answer");
+    let mut ahead = logged_in();
+    ahead.receive(&packet(1, OK_PACKET)).unwrap();
+    assert!(matches!(ahead.ask("SELECT 1"), Err(ClientError::Unexpected { .. })), "an answer ahead of its question");
+    let mut out_of_order = logged_in();
+    out_of_order.ask("SELECT 1").unwrap();
+    let found = out_of_order.receive(&packet(5, OK_PACKET));
+    assert_eq!(found, Err(ClientError::Packet(ProtocolError::Sequence { found: 5, expected: 1 })));
 }
 
 #[test]
@@ -194,7 +206,7 @@ fn an_answer_is_taken_up_to_its_bounds() {
     let shorter = Bounds { bytes: 2_000, ..BOUNDS };
     let mut client = logged_in();
     client.set_bounds(shorter);
-    client.ask("SELECT 1");
+    client.ask("SELECT 1").unwrap();
     let announced = client.receive(&[0xff, 0xff, 0xff, 1]);
     assert!(
         matches!(announced, Err(ClientError::Packet(ProtocolError::TooLong { limit: 2_000, .. }))),
@@ -204,7 +216,9 @@ fn an_answer_is_taken_up_to_its_bounds() {
 
 #[test]
 fn a_row_with_other_columns_is_an_error_and_no_panic() {
-    for (row, whole) in [(&b"\x01a"[..], true), (b"\xfb", true), (b"\x05a", false), (b"\x01ab", false)] {
+    let long = [&b"\xfc\x2c\x01"[..], &[b'a'; 300]].concat();
+    let rows = [(&b"\x01a"[..], true), (b"\xfb", true), (b"\x05a", false), (b"\x01ab", false), (&long, true)];
+    for (row, whole) in rows {
         let rows = asked(&[b"\x01", &column("a"), EOF, row, EOF]).unwrap().unwrap().unwrap();
         assert_eq!(rows[0].values().is_ok(), whole, "{row:?}");
     }
@@ -217,20 +231,41 @@ fn a_row_with_other_columns_is_an_error_and_no_panic() {
 fn a_session_says_farewell_unless_an_answer_is_due() {
     let mut client = logged_in();
     assert_eq!(client.farewell().as_deref(), Some(&b"\x01\0\0\0\x01"[..]));
-    client.ask("SELECT 1");
+    client.ask("SELECT 1").unwrap();
     assert_eq!(client.farewell(), None);
-    assert!(!format!("{client:?}").contains("secret"));
+    assert_eq!(format!("{client:?}"), r#"Client { credentials: Credentials { user: "tail", .. }, id: 7, .. }"#);
+}
+
+#[test]
+fn an_answer_may_have_more_packets_than_there_are_numbers() {
+    let mut client = logged_in();
+    client.set_bounds(Bounds { rows: 1_000, bytes: 1 << 20 });
+    client.ask("SELECT 1").unwrap();
+    let column = column("a");
+    let payloads = [b"\x01", &column[..], EOF].into_iter().chain(std::iter::repeat_n(&b"\x011"[..], 600)).chain([EOF]);
+    for (number, payload) in payloads.enumerate() {
+        client.receive(&packet(u8::try_from((number + 1) % 256).unwrap(), payload)).unwrap();
+    }
+    assert_eq!(client.take_answer().unwrap().unwrap().len(), 600);
 }
 
 proptest! {
     #[test]
-    fn any_bytes_of_a_server_are_taken_without_a_panic(
-        bytes in prop::collection::vec(any::<u8>(), 0..300), stage in 0..3, chunk in 1_usize..50,
+    fn any_packets_of_a_server_are_taken_without_a_panic(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..12),
+        answers: bool, columns in 1_u8..3, chunk in 1_usize..50,
     ) {
-        let mut client = if stage == 0 { client() } else { logged_in() };
-        if stage == 2 {
-            client.ask("SELECT 1");
+        let mut client = if answers { logged_in() } else { client() };
+        if answers {
+            client.ask("SELECT 1").unwrap();
         }
+        // Rows of some columns, so that not all ends at the first packet.
+        let mut head = vec![vec![columns]];
+        head.extend(vec![column("a"); usize::from(columns)]);
+        head.push(EOF.to_vec());
+        let payloads = head.into_iter().filter(|_| answers).chain(payloads);
+        let first = u8::from(answers);
+        let bytes: Vec<u8> = payloads.zip(first..).flat_map(|(payload, number)| packet(number, &payload)).collect();
         let _ = bytes.chunks(chunk).try_for_each(|piece| client.receive(piece));
         if let Some(Ok(rows)) = client.take_answer() {
             rows.iter().for_each(|row| drop(row.values()));
