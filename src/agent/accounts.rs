@@ -75,14 +75,15 @@ pub async fn ensure(session: &mut Session, config: &Config) -> Result<Vec<Ordina
     Ok(unadmitted)
 }
 
-/// Lets a member in: the account is there, and what is missing after the first statement the next [`ensure`] gives it.
+/// Lets a member in. Half done, the account looks like one that was shut out, and stays locked.
 ///
 /// # Errors
-/// As the statements fail.
+/// As the statements fail; the first one does where there is no such account, which GRANT might make without a password.
 pub async fn admit(session: &mut Session, ordinal: Ordinal) -> Result<(), SqlError> {
     let account = account(&repl_user(ordinal.0), "%");
-    session.execute(&format!("ALTER USER {account} ACCOUNT UNLOCK")).await?;
-    session.execute(&format!("GRANT {} ON *.* TO {account}", stored::REPLICATION.names)).await
+    session.execute(&format!("ALTER USER {account} ACCOUNT LOCK")).await?;
+    session.execute(&format!("GRANT {} ON *.* TO {account}", stored::REPLICATION.names)).await?;
+    session.execute(&format!("ALTER USER {account} ACCOUNT UNLOCK")).await
 }
 
 fn wanted(config: &Config) -> Result<Vec<Wanted>, AccountError> {
@@ -112,7 +113,8 @@ async fn keep_shut(
         Some(_) => policy.set_hash(session, &format!("ALTER USER {account} {how} {UNLIMITED}")).await,
         None => {
             let shut = format!("{how} {UNLIMITED} ACCOUNT LOCK PASSWORD EXPIRE NEVER");
-            policy.set_hash(session, &format!("CREATE USER IF NOT EXISTS {account} {shut}")).await
+            // The table has no such row; what memory may still have of one, as after a restore of mysql.*, goes.
+            policy.set_hash(session, &format!("CREATE OR REPLACE USER {account} {shut}")).await
         }
     }
 }

@@ -254,7 +254,7 @@ impl Member {
         if state.serving.is_none() {
             self.progress.serving = None;
         }
-        self.obeyed = state.record().and_then(|volume| volume.token.clone()).or(self.obeyed.take());
+        self.obeyed = Token::later(self.obeyed.take(), state.record().and_then(|volume| volume.token.as_ref()));
         let run = self.runs.map(|(run, _)| run);
         self.runs = match state.mariadbd {
             Mariadbd::Running { incarnation, .. } => {

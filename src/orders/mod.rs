@@ -101,6 +101,15 @@ impl Token {
     pub fn rank(&self) -> (Term, u64) {
         (self.term, self.seq)
     }
+
+    /// The later of two that one member told; the first one where they are of different data.
+    #[must_use]
+    pub fn later(one: Option<Self>, other: Option<&Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) if one.data_uid != other.data_uid || one.rank() >= other.rank() => Some(one),
+            (one, other) => other.cloned().or(one),
+        }
+    }
 }
 
 /// Who a volume belongs to.

@@ -1,7 +1,19 @@
 use super::*;
 
+/// An older copy of a volume, or another cluster's, makes nobody forget.
+#[test]
+fn the_highest_token_is_remembered() {
+    let token = |data: &str, term| Token { data_uid: DataUid(data.to_owned()), term: Term(term), seq: 1 };
+    let later = |one, other: &Token| Token::later(one, Some(other));
+    assert_eq!(later(None, &token("a", 3)), Some(token("a", 3)));
+    assert_eq!(later(Some(token("a", 3)), &token("a", 4)), Some(token("a", 4)));
+    assert_eq!(later(Some(token("a", 4)), &token("a", 3)), Some(token("a", 4)));
+    assert_eq!(later(Some(token("a", 3)), &token("b", 9)), Some(token("a", 3)));
+    assert_eq!(Token::later(Some(token("a", 3)), None), Some(token("a", 3)));
+}
+
 use crate::gtid::GtidPosition;
-use crate::orders::{BootMillis, Frozen, LogEvidence, Secret, Source, Volume};
+use crate::orders::{BootMillis, DataUid, Frozen, LogEvidence, Secret, Source, Volume};
 use crate::topology::observation::{SemiSyncSource, ServerView};
 
 fn state(mariadbd: Mariadbd) -> AgentState {
