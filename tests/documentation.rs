@@ -7,7 +7,8 @@
 )]
 
 use beachmaster::topology::reasons::{MemberReason, MemberState, Reason};
-use beachmaster::topology::record::{Durability, Step, TransitionKind};
+use beachmaster::topology::record::Durability;
+use beachmaster::topology::transition::{Step, TransitionKind};
 use beachmaster::topology::verdict::Verdict;
 
 const FAILOVER: &str = include_str!("../docs/failover.md");

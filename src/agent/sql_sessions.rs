@@ -15,8 +15,8 @@ use tracing::{info, warn};
 
 use super::accounts;
 use super::config::Config;
+use super::master_info;
 use super::own_position;
-use super::replication_password;
 use super::sql_notes::{self, Notes};
 use super::supervisor::Supervisor;
 use crate::gtid::Gtid;

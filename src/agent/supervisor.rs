@@ -18,7 +18,7 @@ use super::ddl_recovery;
 use super::file_locks;
 use super::launch_client::{LaunchClient, Seen};
 use super::relay_logs::RelayLogs;
-use super::torn_log;
+use super::truncate_binlog;
 use super::volume::{Volume, superseded};
 use crate::orders::{
     BootMillis, Ended, Event, ExitStatus, Incarnation, Mariadbd, MemberRole, OrderError, Reason, Token,

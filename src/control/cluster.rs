@@ -4,7 +4,7 @@
 //! calls `turn` again at [`Cluster::wakes_at`]. Inputs are folded at any time; a decision is only taken while the record is
 //! certain, that is, while no read or write of the status is under way. Who has lost the Lease calls `turn` no more.
 
-mod people;
+mod observed_status;
 mod record;
 
 use std::sync::Arc;

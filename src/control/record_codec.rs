@@ -10,7 +10,8 @@ use crate::api::status::{self, BeganAt, ClusterStatus, UnknownKeys};
 use crate::api::validate::{member_name, member_ordinal};
 use crate::gtid::GtidPosition;
 use crate::orders::{Ordinal, Term};
-use crate::topology::record::{Acker, Durability, Promotion, Record, Step, Transition, TransitionKind};
+use crate::topology::record::{Acker, Durability, Record};
+use crate::topology::transition::{Promotion, Step, Transition, TransitionKind};
 
 /// A status that this operator cannot continue from.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

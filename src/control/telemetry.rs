@@ -19,8 +19,9 @@ use crate::topology::catch_up::CatchUp;
 use crate::topology::complaint;
 use crate::topology::decide::Decision;
 use crate::topology::reasons::MemberState;
-use crate::topology::record::{Record, TransitionKind};
+use crate::topology::record::Record;
 use crate::topology::report::{MemberReport, Report, Role};
+use crate::topology::transition::TransitionKind;
 
 /// What stands in the way is told as an Event when it lasts: passing obstacles are part of every transition.
 const BLOCKED_LASTS_MS: u64 = 2_000;
@@ -208,7 +209,7 @@ impl Telemetry {
     pub fn decided(&mut self, record: &Record, decision: &Decision, now: Millis) {
         let term = record.term;
         self.catches_up(term, decision.progress, now);
-        let Some(message) = &decision.blocked else {
+        let Some(message) = decision.blocked.as_ref().map(ToString::to_string) else {
             self.blocked = None;
             self.gauges.blocked_ms = 0;
             return;
@@ -219,7 +220,7 @@ impl Telemetry {
         let patience = if is_first_start(record) { FIRST_START_MS } else { BLOCKED_LASTS_MS };
         if lasted >= patience && blocked.told.len() < MOST_TOLD && blocked.told.insert(message.clone()) {
             warn!(cluster = %self.path, %term, step = "blocked", message, rejected = ?decision.rejected, "blocked");
-            self.event(EventReason::Blocked, (term, ""), message.clone());
+            self.event(EventReason::Blocked, (term, ""), message);
         }
         self.blocked = Some(blocked);
     }

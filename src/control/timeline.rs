@@ -8,7 +8,8 @@ use super::member::Health;
 use crate::gtid::{GtidPosition, GtidRange, join_ranges};
 use crate::orders::{Answer, Frozen, LogEvidence, Order, Ordinal, Source, Term};
 use crate::time::Millis;
-use crate::topology::record::{Record, Step, TransitionKind};
+use crate::topology::record::Record;
+use crate::topology::transition::{Step, TransitionKind};
 
 /// A point of a transition's timeline, in the order in which they are usually reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

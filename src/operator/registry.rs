@@ -9,13 +9,13 @@ use tokio::task::JoinHandle;
 
 use super::clients::Clients;
 use super::clock::Clock;
+use super::cluster::effects::{Reach, World};
 use super::cluster::link::{ExecTransport, Transport};
 use super::cluster::metrics::ClusterMetrics;
 use super::cluster::pods::PodWatch;
 use super::cluster::probe::ProbeSettings;
 use super::cluster::service_watch;
 use super::cluster::task::ClusterTask;
-use super::cluster::world::{Reach, World};
 use super::events::Events;
 use super::lease::Leadership;
 use super::metrics::Metrics;

@@ -2,8 +2,9 @@
 
 use super::decision::{Act, Case, Decision, order};
 use super::observation::MemberView;
-use super::record::{Record, Transition};
+use super::record::Record;
 use super::safety;
+use super::transition::Transition;
 use crate::gtid::GtidPosition;
 use crate::orders::{Order, Ordinal};
 

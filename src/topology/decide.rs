@@ -7,9 +7,10 @@ use super::decision::Case;
 pub use super::decision::{Act, Decision};
 use super::observation::Observation;
 use super::policy::Policy;
-use super::record::{Record, Transition};
+use super::record::Record;
 use super::safety::Rules;
-use super::{failover, initialise, outdated, promoting, resume, steady, strays};
+use super::transition::Transition;
+use super::{failover, initialise, outdated, promoting, resume, steady, writable_replicas};
 
 /// The next step for a cluster.
 #[must_use]
@@ -37,7 +38,7 @@ pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observ
         return Decision::write(next, format!("Service {}-primary says term {above}", policy.short_name()));
     }
     let Some(transition) = &record.transition else { return steady::decide(&case) };
-    if let Some(decision) = strays::first(&case) {
+    if let Some(decision) = writable_replicas::first(&case) {
         return decision;
     }
     let decision = match transition {
@@ -46,5 +47,5 @@ pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observ
         Transition::Resume { from, logs_end } => resume::decide(&case, *from, logs_end.as_ref()),
         Transition::Promoting { required, .. } => promoting::decide(&case, required),
     };
-    strays::fenced(&case, decision)
+    writable_replicas::fenced(&case, decision)
 }

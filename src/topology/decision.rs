@@ -1,10 +1,12 @@
 //! What a decision is made from, and what it says.
 
+use super::blocked::Blocked;
 use super::catch_up::CatchUp;
 use super::observation::{MemberView, Observation};
 use super::policy::Policy;
-use super::record::{Record, TransitionKind};
+use super::record::Record;
 use super::safety::Rules;
+use super::transition::TransitionKind;
 use crate::orders::{Order, Ordinal};
 use crate::time::Millis;
 
@@ -40,8 +42,8 @@ pub enum Act {
 pub struct Decision {
     /// To be started now, side by side; a [`Act::Write`] stands alone.
     pub acts: Vec<Act>,
-    /// What stands in the way of the next step, for people: names what is missing.
-    pub blocked: Option<String>,
+    /// What stands in the way of the next step.
+    pub blocked: Option<Blocked>,
     /// Candidates and alternatives that were rejected, and why.
     pub rejected: Vec<String>,
     /// A long catching up that is waited for.
@@ -53,8 +55,13 @@ impl Decision {
         Self { acts, ..Self::default() }
     }
 
-    pub(super) fn blocked(why: impl Into<String>) -> Self {
+    pub(super) fn blocked(why: impl Into<Blocked>) -> Self {
         Self { blocked: Some(why.into()), ..Self::default() }
+    }
+
+    /// What stands in the way, in words.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        self.blocked.as_ref().map(ToString::to_string)
     }
 
     pub(super) fn write(record: Record, why: impl Into<String>) -> Self {
@@ -178,7 +185,7 @@ mod tests {
     use super::super::decide::decide;
     use super::super::member::samples::{cluster, policy, record, replica, running};
     use super::super::observation::AgentSight;
-    use super::super::record::Transition;
+    use super::super::transition::Transition;
     use super::*;
     use crate::orders::Volume;
 
@@ -205,15 +212,15 @@ mod tests {
         assert!(begins(&of_a_new_leader(&record(), vec![away(0), replica(1, "p0")])));
         assert!(begins(&of_a_new_leader(&record(), vec![blank(0), replica(1, "p0")])));
         let empty = of_a_new_leader(&record(), vec![away(0), blank(1)]);
-        assert!(empty.acts.is_empty() && empty.blocked.is_some_and(|why| why.contains("bring back one")));
+        assert!(empty.acts.is_empty() && empty.blocked.is_some_and(|why| why.message().contains("bring back one")));
         let seen = cluster(vec![away(0), replica(1, "p0")]);
         let read_again =
             |now| Observation { my_term: None, status_since: Some(Millis(1_000)), now: Millis(now), ..seen.clone() };
         assert_eq!(decide(&policy(2), &record(), &read_again(1_100)), Decision::default());
         let waits = decide(&policy(2), &record(), &read_again(4_000));
-        assert!(waits.acts.is_empty() && waits.blocked.is_some_and(|why| why.contains("c-1 has told again")));
+        assert!(waits.acts.is_empty() && waits.blocked.is_some_and(|why| why.message().contains("c-1 has told again")));
         let nobody = of_a_new_leader(&record(), vec![away(0), away(1)]);
-        assert_eq!(nobody.blocked.as_deref(), Some("no member's agent can be reached"));
+        assert_eq!(nobody.blocked, Some("no member's agent can be reached".into()));
     }
 
     #[test]

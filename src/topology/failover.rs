@@ -10,9 +10,10 @@ use super::held;
 use super::member::volume_trouble;
 use super::observation::{AgentSight, MemberView};
 use super::policy::Mode;
-use super::record::{Acker, Durability, Promotion, Record, Transition};
+use super::record::{Acker, Durability, Record};
 use super::resume;
 use super::safety::{self, Basis};
+use super::transition::{Promotion, Transition};
 use crate::gtid::GtidPosition;
 use crate::layout::MARIADB_PORT;
 use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, Order, Ordinal, Reason, Source};
@@ -70,7 +71,7 @@ pub(super) fn after_promotion_failed(case: &Case<'_>, primary: &MemberView) -> D
 pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosition>) -> Decision {
     let acts: Vec<Act> = gather(case, from);
     if !acts.is_empty() || is_gathering(case, from) {
-        return Decision { acts, blocked: failures(case), ..Decision::default() };
+        return Decision { acts, blocked: failures(case).map(Into::into), ..Decision::default() };
     }
     let ranking = rank(case.policy, case.record, case.seen, from, known_end(case, from).as_ref());
     let basis = match basis(case, from) {
@@ -111,10 +112,7 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     let mut decision = equalise(case, from, candidate, &basis, &target);
     if let Some(held) = &candidate.progress.held {
         decision.acts.extend(held::ask_others(case, from, candidate, &target));
-        decision.blocked.get_or_insert(format!(
-            "{0} cannot apply what it has received: {held}; `kubectl exec {0} -c mariadb -- mariadb -e 'KILL ID'` ends a session",
-            case.policy.name(best)
-        ));
+        decision.blocked.get_or_insert_with(|| held::words(&case.policy.name(best), held).into());
     }
     let rejected = ranking.rejected.into_iter().chain(held::passed_over(case, from, best)).collect();
     decision.rejecting(rejected)

@@ -45,12 +45,21 @@ fn why(member: &MemberView) -> Option<String> {
     })
 }
 
+/// What is said of a candidate that is held up.
+pub(super) fn words(candidate: &str, held: &str) -> String {
+    format!(
+        "{candidate} cannot apply what it has received: {held}; `kubectl exec {candidate} -c mariadb -- mariadb -e 'KILL ID'` ends \
+         a session"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::decide::decide;
     use super::super::member::samples::{cluster, dead, policy, record, replica};
     use super::super::observation::Observation;
-    use super::super::record::{Record, Transition, TransitionKind};
+    use super::super::record::Record;
+    use super::super::transition::{Transition, TransitionKind};
     use super::*;
     use crate::orders::{Frozen, Incarnation, LogEvidence, OrderError, Reason};
     use crate::time::Millis;

@@ -3,25 +3,33 @@
 use std::cmp::Reverse;
 
 use super::ackers;
+use super::blocked::Blocked;
 use super::decision::{Act, Case, Decision, order};
 use super::member::volume_trouble;
 use super::observation::MemberView;
 use super::policy::Mode;
-use super::record::{Durability, Promotion, Record, Transition};
+use super::record::{Durability, Record};
+use super::transition::{Promotion, Transition};
 use crate::gtid::GtidPosition;
 use crate::orders::{Identity, Mariadbd, Order, Ordinal, Volume};
 
 /// No data yet: announce the initialisation once every volume is known to be blank.
 pub(super) fn begin(case: &Case<'_>) -> Decision {
     if case.policy.paused {
-        return Decision::blocked("the cluster is paused: set spec.paused to false to initialise it");
+        return not_begun("the cluster is paused: set spec.paused to false to initialise it".to_owned());
     }
     let unready: Vec<String> = case.seen.members.iter().filter_map(|member| why_not_blank(case, member)).collect();
     if !unready.is_empty() {
-        return Decision::blocked(unready.join("; "));
+        let has_data =
+            |member: &MemberView| member.state().is_some_and(|state| matches!(state.volume, Volume::Recorded { .. }));
+        let why = unready.join("; ");
+        return match case.seen.members.iter().any(has_data) {
+            true => Decision::blocked(Blocked::Adoption(why)),
+            false => not_begun(why),
+        };
     }
     let Some(first) = first_primary(case) else {
-        return Decision::blocked("every member's policy says neverPrimary: allow at least one to be primary");
+        return not_begun("every member's policy says neverPrimary: allow at least one to be primary".to_owned());
     };
     let record = Record {
         data_uid: Some(case.seen.fresh_uid.clone()),
@@ -31,6 +39,10 @@ pub(super) fn begin(case: &Case<'_>) -> Decision {
         ..Record::default()
     };
     Decision::write(record, "all volumes are blank: the cluster is initialised")
+}
+
+fn not_begun(why: String) -> Decision {
+    Decision::blocked(Blocked::Initialisation(why))
 }
 
 /// Initialises every member, then promotes `first`.
@@ -50,7 +62,7 @@ pub(super) fn decide(case: &Case<'_>, first: Ordinal) -> Decision {
     if ready {
         return admit(case, first).unwrap_or_else(|| point_of_no_return(case, first));
     }
-    Decision { acts, blocked: (!waiting.is_empty()).then(|| waiting.join("; ")), ..Decision::default() }
+    Decision { acts, blocked: (!waiting.is_empty()).then(|| waiting.join("; ").into()), ..Decision::default() }
 }
 
 enum Next {
@@ -123,7 +135,7 @@ fn admit(case: &Case<'_>, first: Ordinal) -> Option<Decision> {
     let shut_out = case.others(first).find(|member| ackers::is_unadmitted(member, primary))?;
     let failure = primary.progress.failure().map(|failure| format!("{}: {}", case.name(first), failure.error));
     let acts = order(primary, Order::ReadmitAcker { ordinal: shut_out.ordinal }).into_iter().collect();
-    Some(Decision { acts, blocked: failure, ..Decision::default() })
+    Some(Decision { acts, blocked: failure.map(Into::into), ..Decision::default() })
 }
 
 fn first_primary(case: &Case<'_>) -> Option<Ordinal> {

@@ -1,12 +1,13 @@
 //! What the operator knows, what that means, and what to do next: pure and synchronous.
 //!
-//! [`record`] is what the status records as done, [`observation`] what was seen, [`policy`] what the user wants.
+//! [`record`] is what the status records as done, [`transition`] what it records as under way, [`observation`] what was seen, [`policy`] what the user wants.
 //! [`verdict`] says what became of the primary, [`safety`] whether a promotion can lose anything, [`candidate`] who
 //! should be promoted, [`ackers`] who may acknowledge and what that means, [`decide`](fn@decide::decide) the one next
 //! step, [`report`] what people are told. No I/O, no clock, no randomness: time and fresh identifiers come in as values.
 
 pub mod ackers;
 mod announce;
+pub mod blocked;
 pub mod candidate;
 pub mod catch_up;
 pub mod complaint;
@@ -29,9 +30,10 @@ pub mod report;
 mod resume;
 pub mod safety;
 mod steady;
-mod strays;
 #[cfg(test)]
 mod transcripts;
+pub mod transition;
 pub mod upkeep;
 pub mod verdict;
 mod wedged;
+mod writable_replicas;

@@ -130,7 +130,7 @@ pub struct MemberView {
     pub progress: MemberProgress,
     /// When its upkeep was ordered last.
     pub maintained: Maintained,
-    /// The token its volume told last, also while its agent is away or after the volume is gone.
+    /// The highest token its volume has told, also while its agent is away or after the volume is gone.
     pub obeyed: Option<Token>,
 }
 

@@ -6,10 +6,12 @@
 //! volumes prove: who was promoted last, and nothing about acknowledgements.
 
 use super::ackers;
+use super::blocked::Blocked;
 use super::decision::{Case, Decision};
 use super::observation::{MemberView, Observation};
 use super::policy::{Mode, Policy};
-use super::record::{Acker, Durability, Record, Transition, member_of, reign_of};
+use super::record::{Acker, Durability, Record, member_of, reign_of};
+use super::transition::Transition;
 use crate::gtid::Gtid;
 use crate::orders::{Incarnation, MemberRole, Ordinal, Term, Token};
 
@@ -95,7 +97,7 @@ pub(super) fn decide(case: &Case<'_>, proof: Proof) -> Decision {
     let told = words(case.policy, case.record, proof);
     match proved(case, proof.term) {
         Ok(record) => Decision::write(record, format!("{told}; it goes on from what the volumes prove")),
-        Err(missing) => Decision::blocked(format!("{told}; {missing}")),
+        Err(missing) => Decision::blocked(Blocked::RecordOutdated(format!("{told}; {missing}"))),
     }
 }
 

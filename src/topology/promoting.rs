@@ -37,7 +37,7 @@ pub(super) fn decide(case: &Case<'_>, required: &GtidPosition) -> Decision {
     let failure = primary.progress.failure();
     let failed =
         failure.map(|failure| format!("{}: {} failed: {}", case.name(primary.ordinal), failure.order, failure.error));
-    Decision { blocked: failed, acts, ..Decision::default() }
+    Decision { blocked: failed.map(Into::into), acts, ..Decision::default() }
 }
 
 /// The member crashed on its way, and what that left half done only a source can mend: it gives what it has to another one and
@@ -70,6 +70,15 @@ fn promote(case: &Case<'_>, primary: &MemberView, required: &GtidPosition) -> Op
     }
     if let Some(ordinal) = ackers::to_shut_out(case.record, case.seen, primary) {
         return order(primary, Order::EvictAcker { ordinal });
+    }
+    // A candidate that was hardly a member itself may not have let its ackers in yet: commits would wait for that.
+    let shut = |other: &&MemberView| {
+        let acks = recorded_run(case.record, other).is_some() && ackers::is_unadmitted(other, primary);
+        acks && ackers::may_return(case.policy, case.record, other)
+    };
+    let readmit = case.others(primary.ordinal).find(shut).map(|other| Order::ReadmitAcker { ordinal: other.ordinal });
+    if let Some(readmit) = readmit.filter(|readmit| !primary.progress.has_failed(readmit)) {
+        return order(primary, readmit);
     }
     order(
         primary,

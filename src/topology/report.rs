@@ -20,7 +20,8 @@ use super::observation::{IoThread, MemberView, NewConnection, Observation, Serve
 use super::outdated;
 use super::policy::Policy;
 use super::reasons::{MemberReason, MemberState, Reason};
-use super::record::{Record, TransitionKind, boot_server_id};
+use super::record::{Record, boot_server_id};
+use super::transition::TransitionKind;
 use super::verdict::Verdict;
 use crate::orders::{Mariadbd, Order, SqlNotes, Volume};
 use crate::time::Millis;
@@ -37,7 +38,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
         ready(policy, record, seen, decision),
         failover_ready::condition(policy, record, seen, (&members, decision)),
         reconciling(policy, record, decision),
-        stalled(record, seen, decision),
+        stalled(seen, decision),
         paused(policy),
         upkeep::storage(policy, seen),
     ];
@@ -51,17 +52,17 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     }
     if let Some(transition) = &record.transition {
         let what = format!("{:?} is under way", transition.kind());
-        return not(Reason::InTransition, decision.blocked.clone().unwrap_or(what));
+        return not(Reason::InTransition, decision.obstacle().unwrap_or(what));
     }
     let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) else {
-        return not(Reason::NotInitialised, decision.blocked.clone().unwrap_or_else(|| "no primary yet".to_owned()));
+        return not(Reason::NotInitialised, decision.obstacle().unwrap_or_else(|| "no primary yet".to_owned()));
     };
     let verdict = judge(policy, seen, primary);
     let unsaid = || match verdict {
         Verdict::Unpromoted => unpromoted(&policy.name(primary.ordinal)),
         _ => "the primary does not answer".to_owned(),
     };
-    let why = || decision.blocked.clone().unwrap_or_else(unsaid);
+    let why = || decision.obstacle().unwrap_or_else(unsaid);
     let (Some(view), None) = (primary.view(), unhealthy(&verdict)) else {
         return not(unhealthy(&verdict).unwrap_or(Reason::PrimarySuspect), why());
     };
@@ -144,7 +145,7 @@ fn reconciling(policy: &Policy, record: &Record, decision: &Decision) -> Conditi
     match &record.transition {
         Some(transition) => {
             let progress = decision.progress.map(|progress| format!("{} {progress}", policy.name(progress.member)));
-            let message = decision.blocked.clone().or(progress);
+            let message = decision.obstacle().or(progress);
             let message = message.unwrap_or_else(|| format!("step {:?}", transition.step()));
             let reason = match transition.kind() {
                 TransitionKind::Initialise => Reason::Initialise,
@@ -157,15 +158,10 @@ fn reconciling(policy: &Policy, record: &Record, decision: &Decision) -> Conditi
     }
 }
 
-fn stalled(record: &Record, seen: &Observation, decision: &Decision) -> Condition {
+fn stalled(seen: &Observation, decision: &Decision) -> Condition {
     match &decision.blocked {
-        Some(message) if decision.acts.iter().all(|act| is_retry(seen, act)) => {
-            let reason = match outdated::proof(record, seen) {
-                Some(_) => Reason::RecordOutdated,
-                None if record.data_uid.is_none() => initialise_reason(message),
-                None => Reason::Blocked,
-            };
-            condition("Stalled", true, reason, message.clone())
+        Some(blocked) if decision.acts.iter().all(|act| is_retry(seen, act)) => {
+            condition("Stalled", true, blocked.reason(), blocked.message())
         }
         _ => condition("Stalled", false, Reason::Progressing, ""),
     }
@@ -176,10 +172,6 @@ fn is_retry(seen: &Observation, act: &Act) -> bool {
     let Act::Order { member, order } = act else { return false };
     let held = |member: &MemberView| matches!(order, Order::Await { .. }) && member.progress.held.is_some();
     seen.member(*member).is_some_and(|member| member.progress.has_failed(order) || held(member))
-}
-
-fn initialise_reason(message: &str) -> Reason {
-    if message.contains("already has data") { Reason::AdoptionBlocked } else { Reason::WaitingForMembers }
 }
 
 fn paused(policy: &Policy) -> Condition {

@@ -7,8 +7,9 @@ use super::member::volume_trouble;
 use super::observation::MemberView;
 use super::policy::Mode;
 use super::record::written_outside_reigns;
-use super::record::{Durability, Promotion, Record, Transition};
+use super::record::{Durability, Record};
 use super::safety;
+use super::transition::{Promotion, Transition};
 use crate::gtid::{GtidPosition, Shown};
 use crate::orders::{LogEvidence, Mariadbd, Order, Ordinal};
 
@@ -75,10 +76,9 @@ fn find_end(case: &Case<'_>, old: &MemberView, from: Ordinal) -> Decision {
         Some(Err(_)) => found(GtidPosition::empty(), "unread".to_owned()),
         None => Decision {
             acts: order(old, Order::Fence).into_iter().collect(),
-            blocked: old
-                .progress
-                .failure()
-                .map(|failure| format!("{}: {} failed: {}", case.name(old.ordinal), failure.order, failure.error)),
+            blocked: old.progress.failure().map(|failure| {
+                format!("{}: {} failed: {}", case.name(old.ordinal), failure.order, failure.error).into()
+            }),
             ..Decision::default()
         },
     }
@@ -141,7 +141,7 @@ fn start(case: &Case<'_>, old: &MemberView, end: &GtidPosition) -> Decision {
         let why =
             case.unless_disabled(format!("{}: {} failed: {}", case.name(old.ordinal), failure.order, failure.error));
         let acts = order(old, Order::Start).into_iter().chain(announce::start_idle(case, old.ordinal)).collect();
-        return Decision { acts, blocked: Some(why), ..Decision::default() };
+        return Decision { acts, blocked: Some(why.into()), ..Decision::default() };
     }
     Decision::acts(order(old, Order::Start).into_iter().collect())
 }

@@ -4,7 +4,8 @@
 use super::observation::{MemberView, Observation};
 use super::policy::Policy;
 use super::record::written_outside_reigns;
-use super::record::{Acker, Durability, Record, Transition};
+use super::record::{Acker, Durability, Record};
+use super::transition::Transition;
 use crate::gtid::{GtidPosition, Shown};
 use crate::orders::{Frozen, LogEvidence, Ordinal};
 

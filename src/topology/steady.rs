@@ -64,7 +64,7 @@ fn stop(case: &Case<'_>, primary: &MemberView) -> Decision {
     let failure = primary.progress.failure_of(&Order::Fence);
     Decision {
         acts: order(primary, Order::Fence).into_iter().collect(),
-        blocked: failure.map(|error| format!("{name}: it cannot be stopped: {error}")),
+        blocked: failure.map(|error| format!("{name}: it cannot be stopped: {error}").into()),
         ..Decision::default()
     }
 }
@@ -184,11 +184,16 @@ fn on_primary(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
         return order(primary, Order::SemiSync { on });
     }
     let returning = |member: &&MemberView| ackers::is_readmitted(case.policy, case.record, case.seen, member, primary);
-    if let Some(ordinal) = case.others(primary.ordinal).find(returning).map(|member| member.ordinal) {
-        return order(primary, Order::ReadmitAcker { ordinal });
-    }
-    let ordinal = ackers::to_evict(case.rules, case.policy, case.record, case.seen, primary)?;
-    order(primary, Order::EvictAcker { ordinal })
+    let returning = case.others(primary.ordinal).filter(returning);
+    // Ackers first: commits may wait for them.
+    let readmit = returning.min_by_key(|member| !is_recorded(case.record, member));
+    let readmit = readmit.map(|member| Order::ReadmitAcker { ordinal: member.ordinal });
+    let evict = ackers::to_evict(case.rules, case.policy, case.record, case.seen, primary);
+    let evict = evict.map(|ordinal| Order::EvictAcker { ordinal });
+    // One that fails again and again does not keep the other from being done.
+    let failed = readmit.as_ref().is_some_and(|readmit| primary.progress.has_failed(readmit));
+    let next = if failed { evict.or(readmit) } else { readmit.or(evict) };
+    order(primary, next?)
 }
 
 /// What a member other than the primary has to do.
@@ -284,7 +289,7 @@ mod tests {
         assert_eq!(decision.acts, [Act::Order { member: Ordinal(0), order: Order::Fence }]);
         assert_eq!(decision.blocked, None);
         let alone = decide(&paused(), &record(), &cluster(vec![started.clone(), replica(1, "p0")]));
-        assert!(alone.acts.is_empty() && alone.blocked.is_some_and(|why| why.contains("set it to false")));
+        assert!(alone.acts.is_empty() && alone.blocked.is_some_and(|why| why.message().contains("set it to false")));
         let by_hand = |view: &mut ServerView| (view.read_only, view.server_id) = (true, 17);
         edit(&mut started, by_hand);
         let decision = decide(&policy(2), &record(), &cluster(vec![started, replica(1, "p0")]));
@@ -305,6 +310,6 @@ mod tests {
         seen.members[0] = dead(0);
         let decision = decide(&paused(), &record(), &seen);
         assert_eq!(decision.acts, vec![]);
-        assert!(decision.blocked.is_some_and(|why| why.contains("spec.paused")));
+        assert!(decision.blocked.is_some_and(|why| why.message().contains("spec.paused")));
     }
 }

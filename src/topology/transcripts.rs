@@ -10,7 +10,8 @@ use super::member::samples::{acker, acking, cluster, dead, edit, policy, primary
 use super::member_progress::Serving;
 use super::observation::{AgentSight, MemberView, Observation, ServerSight};
 use super::policy::Policy;
-use super::record::{Durability, Record, Step, Transition, TransitionKind};
+use super::record::{Durability, Record};
+use super::transition::{Step, Transition, TransitionKind};
 use crate::orders::{
     Answer, Frozen, Incarnation, LogEvidence, Mariadbd, Order, OrderError, Ordinal, Reason, Secret, Source, Term,
     Volume,

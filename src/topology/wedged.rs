@@ -175,7 +175,7 @@ mod tests {
     fn asked(seen: &Observation, ackers: &[u8]) -> (Vec<Act>, String) {
         let ackers = ackers.iter().map(|ordinal| acker(*ordinal, 1)).collect();
         let decision = decide(&policy(seen.members.len()), &Record { ackers, ..record() }, seen);
-        (decision.acts, decision.blocked.unwrap_or_default())
+        (decision.acts, decision.blocked.map(|why| why.to_string()).unwrap_or_default())
     }
 
     fn lost(ordinal: u8) -> MemberView {
@@ -252,7 +252,7 @@ mod tests {
         let record = Record { ackers: vec![acker(1, 1)], ..record() };
         let disabled = super::super::policy::Policy { failover_enabled: false, ..policy(2) };
         let decision = decide(&disabled, &record, &seen);
-        assert!(decision.acts.is_empty() && decision.blocked.unwrap().contains("kubectl exec c-0"));
+        assert!(decision.acts.is_empty() && decision.blocked.unwrap().to_string().contains("kubectl exec c-0"));
         // Waiting was given up, but its agent has no session over which it could be switched off.
         let degraded = Record { durability: Durability::Degraded, ..record.clone() };
         assert_eq!(decide(&policy(2), &degraded, &seen).acts, give(0, Order::Fence));

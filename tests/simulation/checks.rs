@@ -2,7 +2,8 @@
 
 use beachmaster::orders::{Order, OrderEnvelope, Ordinal, Term};
 use beachmaster::topology::observation::{ServerSight, ServerView};
-use beachmaster::topology::record::{Acker, Durability, Record, Step, TransitionKind};
+use beachmaster::topology::record::{Acker, Durability, Record};
+use beachmaster::topology::transition::{Step, TransitionKind};
 
 use crate::member::{At, From, HostId, Run};
 use crate::operator::short;

@@ -12,8 +12,9 @@ use beachmaster::control::record_codec;
 use beachmaster::orders::{DataUid, Ordinal, Secret};
 use beachmaster::time::Millis;
 use beachmaster::topology::decide::Act;
-use beachmaster::topology::record::{Record, TransitionKind};
+use beachmaster::topology::record::Record;
 use beachmaster::topology::safety::Rules;
+use beachmaster::topology::transition::TransitionKind;
 use jiff::Timestamp;
 
 use crate::api_server::NAME;

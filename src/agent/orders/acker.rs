@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::change_master::HEARTBEAT;
 use super::context::OrderContext;
-use super::login::HEARTBEAT;
 use super::sql_thread;
 use crate::agent::accounts;
 use crate::agent::sql_sessions::sql_error;

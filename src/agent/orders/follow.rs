@@ -1,12 +1,12 @@
 //! `follow`: replicate from a member or from a binlog server, by GTID.
 
+use super::change_master::Login;
 use super::context::OrderContext;
 use super::durable;
-use super::login::Login;
 use super::repair;
 use super::sql_thread;
 use super::wait::until_applied;
-use crate::agent::replication_password;
+use crate::agent::master_info;
 use crate::agent::sql_sessions::sql_error;
 use crate::gtid::GtidPosition;
 use crate::mariadb::read::Globals;
@@ -78,7 +78,7 @@ async fn present(work: &mut OrderContext<'_>, login: &Login, semi_sync: bool) ->
     let status = &slave.status;
     let same_source = status.host == login.host && status.port == login.port && slave.user == login.user;
     let data_dir = work.agent().config.data_dir();
-    let differs = || replication_password::differs(&data_dir, &login.user, &login.password.0);
+    let differs = || master_info::differs(&data_dir, &login.user, &login.password.0);
     if !same_source || !status.sql || !status.by_gtid || tokio::task::block_in_place(differs) == Some(true) {
         return Ok(Present::Other);
     }

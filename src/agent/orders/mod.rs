@@ -2,6 +2,7 @@
 //! be repeated. [`OrderContext`] is what they act through: it looks at the token again before every statement and every write.
 
 mod acker;
+mod change_master;
 mod context;
 mod durable;
 mod fence;
@@ -9,7 +10,6 @@ mod follow;
 mod freeze;
 mod incurable;
 mod init;
-mod login;
 mod maintain;
 mod promote;
 mod recover;

@@ -15,11 +15,11 @@ use tokio::time::sleep;
 use tracing::info;
 use uuid::Uuid;
 
+use super::change_master::Login;
 use super::context::OrderContext;
 use super::durable;
 use super::follow::{refuse_a_primary, switch};
 use super::freeze::frozen;
-use super::login::Login;
 use super::repair;
 use super::sql_thread;
 use super::wait::{Held, until_applied_within};

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::change_master::Login;
 use super::context::OrderContext;
 use super::incurable::stands_still;
-use super::login::Login;
 use super::start::restart_mariadbd;
 use crate::agent::crash_scan::{NoPlan, OwnLog};
 use crate::agent::record::Stored;

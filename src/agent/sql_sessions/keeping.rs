@@ -28,7 +28,7 @@ impl SqlSessions {
             if !error.is_gone() {
                 warn!(%error, "mariadbd cannot be prepared yet");
             }
-            refusals = if error.code().is_some() { refusals.saturating_add(1) } else { 0 };
+            refusals = if sql_notes::is_refusal(&error) { refusals.saturating_add(1) } else { 0 };
             self.ended_within(run, sql_notes::pause(&error, refusals)).await;
             if self.supervisor.incarnation() != Some(run) {
                 return;
@@ -148,7 +148,7 @@ impl SqlSessions {
         let (notes, config) = (Arc::clone(&self.notes), Arc::clone(&self.config));
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            notes.password(replication_password::has_changed(&config));
+            notes.password(master_info::has_changed(&config));
             let cleaned = logs.measure(run).and_then(|()| if relaxed { Ok(()) } else { logs.forget(&logged) });
             if let Err(error) = cleaned {
                 warn!(%error, "kept relay logs cannot be cleaned up");

@@ -64,7 +64,7 @@ impl Supervisor {
             return;
         }
         if !stored.record.clean_stop {
-            torn_log::cut(&self.config).await;
+            truncate_binlog::cut(&self.config).await;
         }
         // A former primary's own statement has no other source.
         if stored.record.role == MemberRole::Replica {

@@ -11,8 +11,9 @@ use crate::control::status_store::{Found, StoreError};
 use crate::control::timeline::{Milestone, Point};
 use crate::topology::decide::Decision;
 use crate::topology::observation::Observation;
-use crate::topology::record::{Record, Step, TransitionKind};
+use crate::topology::record::Record;
 use crate::topology::report::report;
+use crate::topology::transition::{Step, TransitionKind};
 
 impl Cluster {
     /// One status write with the next record.

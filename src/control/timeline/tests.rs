@@ -1,7 +1,7 @@
 use super::*;
 use crate::gtid::GtidPosition;
 use crate::orders::{Incarnation, Secret};
-use crate::topology::record::{Promotion, Transition};
+use crate::topology::transition::{Promotion, Transition};
 
 fn at(text: &str) -> GtidPosition {
     text.parse().unwrap()

@@ -20,7 +20,7 @@ use crate::gtid::{GtidRange, join_ranges};
 use crate::operator::clients::{CallError, call};
 use crate::operator::lease::Leadership;
 use crate::orders::{Ordinal, Term};
-use crate::topology::record::TransitionKind;
+use crate::topology::transition::TransitionKind;
 
 /// A record is worth some tries; it is written at rest.
 const TRIES: u32 = 5;

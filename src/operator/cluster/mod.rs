@@ -6,6 +6,7 @@
 
 pub mod absent;
 pub mod claims;
+pub mod effects;
 pub mod failover_record;
 pub mod link;
 pub mod metrics;
@@ -15,4 +16,3 @@ pub mod pods;
 pub mod probe;
 pub mod service_watch;
 pub mod task;
-pub mod world;

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::world::World;
+use super::effects::World;
 use crate::control::cluster::{Cluster, Fresh, Moment};
 use crate::control::input::Input;
 use crate::operator::clock::Clock;

@@ -3,8 +3,9 @@
 use super::super::decide::{Act, decide};
 use super::super::member::samples::{cluster, dead, policy, record, running};
 use super::super::observation::{AgentSight, MemberView, Observation};
-use super::super::record::{Record, Transition};
+use super::super::record::Record;
 use super::super::report::report;
+use super::super::transition::Transition;
 use crate::orders::{Mariadbd, Order, OrderError, Ordinal, Reason, Volume};
 
 fn under_way() -> Record {

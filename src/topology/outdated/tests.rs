@@ -29,7 +29,7 @@ fn written(policy: &Policy, seen: &Observation) -> Result<Record, String> {
     let decision = decide(policy, &old(), seen);
     match decision.acts.as_slice() {
         [Act::Write { record, .. }] => Ok((**record).clone()),
-        [] => Err(decision.blocked.unwrap_or_default()),
+        [] => Err(decision.blocked.map(|why| why.to_string()).unwrap_or_default()),
         acts => panic!("{acts:?}"),
     }
 }
@@ -46,7 +46,7 @@ fn a_record_as_new_as_the_members_is_none_of_the_past() {
     assert_eq!(proof(&old(), &seen).map(|proof| proof.term), Some(Term(3)));
     let flipped = Observation { routed_in: Some(Term(5)), my_term: None, ..seen };
     assert_eq!(proof(&now, &flipped), Some(Proof { term: Term(5), by: None, promoted: None }));
-    let told = decide(&policy(3), &now, &flipped).blocked.unwrap();
+    let told = decide(&policy(3), &now, &flipped).blocked.unwrap().to_string();
     assert!(told.contains("Service c-primary was written in term 5"), "{told}");
     let edited = Observation { my_term: Some(now.term), ..flipped };
     assert_eq!(proof(&now, &edited), None, "this leader has written the record itself");

@@ -132,7 +132,7 @@ fn of_primary(
     decision: &Decision,
 ) -> Option<(Reason, String)> {
     if let Some(reason) = unhealthy(&judge(policy, seen, primary)) {
-        let why = decision.blocked.clone().unwrap_or_else(|| "the primary is not healthy".to_owned());
+        let why = decision.obstacle().unwrap_or_else(|| "the primary is not healthy".to_owned());
         return Some((reason, why));
     }
     let name = policy.name(primary.ordinal);

@@ -155,7 +155,7 @@ fn a_replica_that_somebody_made_writable_is_fenced_before_clients_are_led_anywhe
     story.written();
     edit(story.member(1), |view| view.read_only = false);
     assert_eq!(story.acts(), ["fence 1"], "before anything else");
-    assert!(story.next().blocked.unwrap().contains("c-1 takes writes and is not the primary"));
+    assert!(story.next().blocked.unwrap().to_string().contains("c-1 takes writes and is not the primary"));
     story.member(1).answered_at = Some(Millis(u64::MAX));
     story.member(1).busy = Some("await");
     assert_eq!(story.acts(), ["fence 1"], "in place of what it is doing, and whatever was answered since");
@@ -226,7 +226,7 @@ fn who_failed_too_often_is_asked_again_when_nobody_else_can_be_promoted() {
         story.member(member).answered_at = Some(Millis(5_000));
     }
     story.seen.now = Millis(64_000);
-    assert!(story.next().blocked.unwrap().contains("await failed 3 times"), "{:?}", story.next());
+    assert!(story.next().blocked.unwrap().to_string().contains("await failed 3 times"), "{:?}", story.next());
     story.seen.now = Millis(65_000);
     assert!(story.written().contains("asked again, because c-1 failed at await"));
     assert_eq!(story.acts(), ["freeze 1", "freeze 2"]);
@@ -258,7 +258,7 @@ fn a_candidate_that_is_held_up_yields_and_when_all_are_the_first_to_come_free_is
     told(&mut story, 2, Some("ALTER TABLE t"));
     story.seen.routed = Some(Ordinal(1));
     assert_eq!(story.acts(), ["await 1", "await 2"]);
-    assert!(story.next().blocked.unwrap().contains("Waiting for table level lock"));
+    assert!(story.next().blocked.unwrap().to_string().contains("Waiting for table level lock"));
     told(&mut story, 2, None);
     assert_eq!(story.written(), "c-2 has everything up to 0-17-12");
 }
@@ -322,7 +322,7 @@ fn without_readable_logs_a_missing_acker_blocks_and_is_named() {
     story.seen.now = Millis(10_000);
     let decision = story.next();
     assert!(decision.acts.is_empty(), "nothing is frozen when nothing can be completed: {decision:?}");
-    assert!(decision.blocked.unwrap().contains("c-1 in incarnation 1"));
+    assert!(decision.blocked.unwrap().to_string().contains("c-1 in incarnation 1"));
 }
 
 #[test]
@@ -337,5 +337,5 @@ fn a_failover_that_finds_unreadable_logs_and_too_few_ackers_waits() {
     story.seen.now = Millis(60_000);
     let decision = story.next();
     assert!(decision.acts.is_empty(), "{decision:?}");
-    assert!(decision.blocked.unwrap().contains("c-2 in incarnation 1"));
+    assert!(decision.blocked.unwrap().to_string().contains("c-2 in incarnation 1"));
 }

@@ -3,7 +3,8 @@
 
 use super::decision::{Act, Case, Decision};
 use super::observation::{MemberView, ServerView};
-use super::record::{Transition, reign_of};
+use super::record::reign_of;
+use super::transition::Transition;
 use crate::orders::{Order, Reason};
 
 /// What has to be done about them before anything else of a transition that has not passed the point of no return: clients are

@@ -9,8 +9,9 @@ use crate::control::status::{self, Scene};
 use crate::time::Millis;
 use crate::topology::decide::Decision;
 use crate::topology::observation::Observation;
-use crate::topology::record::{Record, TransitionKind};
+use crate::topology::record::Record;
 use crate::topology::report::{Report, report};
+use crate::topology::transition::TransitionKind;
 
 /// Status for people is written at most this often.
 const PEOPLE_MS: u64 = 1_000;
