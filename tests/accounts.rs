@@ -141,6 +141,8 @@ fn accounts_are_repaired_whole() {
         format!("SET GLOBAL strict_password_validation=0; ALTER USER beachmaster_probe@'%' {hash}"),
         "DROP USER beachmaster_probe@'%'".to_owned(),
         "ALTER USER mysql@localhost PASSWORD EXPIRE, ACCOUNT LOCK".replace(", ", " "),
+        "DROP USER mysql@localhost".to_owned(),
+        "UPDATE mysql.global_priv SET Priv = '[1]' WHERE User = 'beachmaster_probe'; FLUSH PRIVILEGES".to_owned(),
     ] {
         member.sql(&change);
         until(&change, || {

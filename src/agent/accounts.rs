@@ -134,6 +134,10 @@ async fn repair(
     let account = account(user, "%");
     if !before.is_some_and(|stored| stored.is_whole(*rights, hash) && !stored.is_expired()) {
         let (names, how) = (rights.names, identified(hash));
+        if before.is_none() {
+            // What memory or the table may still have of it stands in the way of GRANT.
+            policy.set_hash(session, &format!("CREATE OR REPLACE USER {account} {how}")).await?;
+        }
         policy.set_hash(session, &format!("GRANT {names} ON *.* TO {account} {how} {UNLIMITED}")).await?;
     }
     if before.is_none_or(Stored::may_expire) {
@@ -163,8 +167,12 @@ async fn forgive(session: &mut Session, wanted: &[Wanted]) -> Result<(), SqlErro
 
 /// The agent's own account, while it is still logged in: the next login must succeed, too.
 async fn own(session: &mut Session, present: &Present) -> Result<(), SqlError> {
-    let Some(stored) = present.get(&(AGENT_USER.to_owned(), "localhost".to_owned())) else { return Ok(()) };
     let account = account(AGENT_USER, "localhost");
+    let Some(stored) = present.get(&(AGENT_USER.to_owned(), "localhost".to_owned())) else {
+        // Somebody has dropped it, and only sessions that are open still have its rights.
+        session.execute(&format!("CREATE OR REPLACE USER {account} IDENTIFIED VIA {SOCKET}")).await?;
+        return session.execute(&format!("GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION")).await;
+    };
     if stored.is_expired() || !stored.takes_socket() {
         session.execute(&format!("ALTER USER {account} IDENTIFIED VIA {SOCKET} {UNLIMITED}")).await?;
     }
@@ -227,9 +235,9 @@ async fn present(session: &mut Session) -> Result<Present, SqlError> {
         "SELECT User, Host, Priv FROM mysql.global_priv WHERE User IN ('root', '{AGENT_USER}') OR User LIKE 'beachmaster%'"
     );
     let rows: Vec<(String, String, String)> = session.rows(&query).await?;
-    // A row of another form counts as one in which everything is wrong.
-    let stored = |privileges: &str| Stored::parse(privileges).unwrap_or_default();
-    Ok(rows.into_iter().map(|(user, host, privileges)| ((user, host), stored(&privileges))).collect())
+    let stored =
+        |(user, host, privileges): (String, String, String)| Some(((user, host), Stored::of_row(&privileges)?));
+    Ok(rows.into_iter().filter_map(stored).collect())
 }
 
 fn account(user: &str, host: &str) -> String {

@@ -159,7 +159,8 @@ pub struct ReplicationClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
 
-    /// Password of root for connections over the network. Without it root logs in over the socket only.
+    /// Password of root@'%'. A change of the Secret is applied within about a minute. Without it nobody logs in as root; use
+    /// `kubectl exec POD -c mariadb -- mariadb` (account mysql).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_password_secret_key_ref: Option<SecretKeyRef>,
 

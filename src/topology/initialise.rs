@@ -148,8 +148,8 @@ fn why_not_blank(case: &Case<'_>, member: &MemberView) -> Option<String> {
     match member.state().map(|state| &state.volume) {
         Some(Volume::Blank) => None,
         Some(Volume::Recorded { record }) => Some(format!(
-            "{name}: its volume already has data of {} (data {}), but this cluster's status names none: adopting \
-             data is not supported yet; restore the status, or give every member an empty volume",
+            "{name}: its volume already has data of {} (data {}), but this cluster's status names none: put the status back \
+             that was saved (`kubectl replace --subresource=status -f FILE`); do not empty the volumes, they are the data",
             record.identity.cluster, record.identity.data_uid.0
         )),
         Some(Volume::Unusable { message }) => Some(format!("{name}: {message}")),

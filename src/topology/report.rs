@@ -68,10 +68,16 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     };
     if let NewConnection::TurnedAway { message } = &primary.new_connection {
         let name = policy.name(primary.ordinal);
-        return not(
-            Reason::PrimarySick,
-            format!("{name} turns new connections away ({message}): raise max_connections, or close what holds them"),
-        );
+        let remedy = if view.semi_sync.wait_sessions > 0 && view.semi_sync.clients == 0 {
+            // Commits that wait hold them, and no replica gets one.
+            format!(
+                "commits wait and no replica is connected: when none comes back, `kubectl exec {name} -c mariadb -- sh -c 'kill -9 \
+                 $(pidof mariadbd)'` ends it, and a failover follows"
+            )
+        } else {
+            "when they are used up, raise max_connections or close what holds them".to_owned()
+        };
+        return not(Reason::PrimarySick, format!("{name} turns new connections away ({message}): {remedy}"));
     }
     // A reading from before the answer to `promote` says nothing.
     if view.read_only && primary.progress.promoted_at.is_none_or(|promoted| view.begun > promoted) {

@@ -4,7 +4,7 @@ use super::ackers::{self, is_recorded, waits};
 use super::decision::{Act, Case, Decision, order};
 use super::failover;
 use super::member::{follows, has_old_password, slave, trouble_following};
-use super::observation::{MemberView, ServerView};
+use super::observation::{MemberView, NewConnection, ServerView};
 use super::policy::{Mode, WhenNoAcker};
 use super::record::{Durability, Record};
 use super::upkeep::maintain;
@@ -35,7 +35,8 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
         )),
         Verdict::Denied { message } => Decision::blocked(format!(
             "{} refuses the operator's account {PROBE_USER} ({message}), so nothing is known of it: its agent sets the \
-             account up again within seconds; if it does not, look at the agent's log",
+             account up again within seconds, after a change of its Secret within 90 s; writes go on meanwhile; if it does not, look \
+             at the agent's log",
             case.policy.name(primary.ordinal)
         )),
         Verdict::PathBroken => Decision::blocked(format!(
@@ -50,7 +51,16 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
 /// A paused cluster: what weakens an acknowledgement or proves it is recorded, and no member is touched.
 fn watch_only(case: &Case<'_>, primary: &MemberView) -> Decision {
     let seen = weaken(case, primary).or_else(|| remove_ackers(case, primary)).or_else(|| enforce(case, primary));
-    seen.map_or_else(Decision::default, |(record, why)| Decision::write(record, why))
+    if let Some((record, why)) = seen {
+        return Decision::write(record, why);
+    }
+    match primary.new_connection {
+        NewConnection::Hangs { .. } => Decision::blocked(format!(
+            "{} takes no new connections, and spec.paused is true: set it to false, and a replica wakes it",
+            case.policy.name(primary.ordinal)
+        )),
+        _ => Decision::default(),
+    }
 }
 
 /// It is stopped: after that it is a primary that died, for which there is a failover.

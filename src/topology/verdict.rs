@@ -117,7 +117,14 @@ fn what_is_known(primary: &MemberView) -> String {
         ServerSight::Sick { .. } | ServerSight::Denied { .. } | ServerSight::Answers { .. } => "SQL answers",
     };
     let agent = if primary.state().is_some() { "its agent answers" } else { "its agent cannot be reached" };
-    format!("{server}, {agent}, and nothing proves that mariadbd is dead")
+    let hangs = matches!(primary.server, ServerSight::Silent { .. }) && primary.state().is_some();
+    let remedy = if hangs {
+        "; if it does not come back by itself, it hangs: end it with `kubectl exec POD -c mariadb -- sh -c 'kill -9 $(pidof mariadbd)'`, \
+         and a failover follows"
+    } else {
+        ""
+    };
+    format!("{server}, {agent}, and nothing proves that mariadbd is dead{remedy}")
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(super) fn waking(case: &Case<'_>, primary: &MemberView, since: Millis, anyho
                         killed, and the failover that follows loses nothing";
             (order(primary, Order::Fence), what.to_owned())
         }
-        Wake::Never => (None, without_answering_the_waiting(&name)),
+        Wake::Never => (None, without_answering_the_waiting(case, &name)),
         Wake::Waits(why) => (None, why),
     };
     let gives_in = acts.iter().any(gives_in);
@@ -114,7 +114,7 @@ fn wake<'a>(case: &Case<'a>, primary: &MemberView) -> Wake<'a> {
         return if tries && all_tried && lasts {
             Wake::Never
         } else {
-            Wake::Waits(without_answering_the_waiting(&case.policy.name(primary.ordinal)))
+            Wake::Waits(without_answering_the_waiting(case, &case.policy.name(primary.ordinal)))
         };
     }
     if !is_confirmed(primary) {
@@ -142,11 +142,15 @@ fn tries_to_connect(case: &Case<'_>, member: &MemberView, primary: &MemberView) 
 }
 
 /// Switching semi-sync off would answer OK to commits that nobody else has.
-fn without_answering_the_waiting(name: &str) -> String {
+fn without_answering_the_waiting(case: &Case<'_>, name: &str) -> String {
+    let follows = if case.policy.failover_enabled {
+        "a failover follows that loses nothing"
+    } else {
+        "it is started again (spec.failover.enabled is false)"
+    };
     format!(
         "no replica is connected and commits wait, so it cannot be woken without answering them: when no replica comes back, \
-         end it with `kubectl exec {name} -c mariadb -- sh -c 'kill -9 $(pidof mariadbd)'`, and a failover follows that loses \
-         nothing"
+         end it with `kubectl exec {name} -c mariadb -- sh -c 'kill -9 $(pidof mariadbd)'`, and {follows}"
     )
 }
 
@@ -252,7 +256,11 @@ mod tests {
         let record = Record { ackers: vec![acker(1, 1)], ..record() };
         let disabled = super::super::policy::Policy { failover_enabled: false, ..policy(2) };
         let decision = decide(&disabled, &record, &seen);
-        assert!(decision.acts.is_empty() && decision.blocked.unwrap().to_string().contains("kubectl exec c-0"));
+        let told = decision.blocked.unwrap().to_string();
+        assert!(
+            decision.acts.is_empty() && told.contains("kubectl exec c-0") && told.contains("it is started again"),
+            "{told}"
+        );
         // Waiting was given up, but its agent has no session over which it could be switched off.
         let degraded = Record { durability: Durability::Degraded, ..record.clone() };
         assert_eq!(decide(&policy(2), &degraded, &seen).acts, give(0, Order::Fence));

@@ -62,7 +62,8 @@ fn finds_that_a_stale_reading_is_believed() {
         world.run();
         world.violation
     };
-    let found = (0..HISTORIES).find_map(|seed| {
+    // It does harm in one of some five thousand of these plans.
+    let found = (5_000..5_000 + HISTORIES).find_map(|seed| {
         let mutant = Mutant::Loop(LoopMutant::StaleReadingBelieved);
         let broken = history(seed, Some(mutant)).filter(|broken| is_of(mutant, broken))?;
         // What breaks without the mistake, too, proves nothing.

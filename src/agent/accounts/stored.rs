@@ -54,9 +54,16 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Reads a row; none when it has another form.
+    /// Reads a row. None when it holds no account, which no statement but CREATE OR REPLACE USER and DROP USER takes; in one of
+    /// an unknown form everything is wrong.
     #[must_use]
-    pub fn parse(privileges: &str) -> Option<Self> {
+    pub fn of_row(privileges: &str) -> Option<Self> {
+        let row: serde_json::Value = serde_json::from_str(privileges).ok()?;
+        row.is_object().then(|| serde_json::from_value(row).unwrap_or_default())
+    }
+
+    #[cfg(test)]
+    fn parse(privileges: &str) -> Option<Self> {
         serde_json::from_str(privileges).ok()
     }
 
@@ -168,6 +175,15 @@ mod tests {
         assert!(new.is_unadmitted() && new.is_whole(NOTHING, HASH));
         assert!(!Stored { account_locked: false, ..new }.is_unadmitted(), "somebody took its rights");
         assert!(stored(r#","auth_or":[{}]"#).is_whole(REPLICATION, HASH), "left behind by a change of plugin");
+    }
+
+    #[test]
+    fn a_row_that_is_none_counts_as_absent() {
+        for row in ["[1]", "", "nonsense", "7"] {
+            assert_eq!(Stored::of_row(row), None, "{row}");
+        }
+        let newer = Stored::of_row(r#"{"access":"of another type"}"#);
+        assert_eq!(newer, Some(Stored::default()), "wrong, and mended by what changes no lock");
     }
 
     #[test]
