@@ -11,7 +11,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use beachmaster::orders::{Mariadbd, Order, Ordinal};
+use beachmaster::mariadb;
+use beachmaster::orders::{Mariadbd, Order, Ordinal, Secret};
 
 #[path = "common/member.rs"]
 mod member;
@@ -105,9 +106,15 @@ fn nobody_is_let_in_before_an_order_says_so(version: Version) {
     member.stream().obey(1, 3, Order::ReadmitAcker { ordinal: Ordinal(1) });
     // One that is shut out is no new one.
     member.stream().obey(1, 4, Order::EvictAcker { ordinal: Ordinal(1) });
-    member.sql("DROP USER beachmaster_repl_3@'%'; ALTER USER beachmaster_repl_2@'%' IDENTIFIED BY 'other'");
+    member.sql(
+        "ALTER USER beachmaster_repl_0@'%' PASSWORD EXPIRE; ALTER USER beachmaster_repl_2@'%' IDENTIFIED BY 'other'",
+    );
+    member.sql("DROP USER beachmaster_repl_3@'%'");
     until("the accounts were looked at", || {
         member.sql("SELECT COUNT(*) FROM mysql.user WHERE user LIKE '%repl_3'") == "1"
+    });
+    until("none is expired", || {
+        !member.sql(&PRIVILEGES.replace("AND User <> 'beachmaster_repl_0'", "")).contains("_last_changed\":0")
     });
     assert_eq!(member.wait_for("told", |_| true).sql_notes.unadmitted, others[1..]);
     assert!(log_in(1).unwrap_err().contains("4151"));
@@ -156,6 +163,51 @@ fn accounts_are_repaired_whole() {
     let same = member.sql(PRIVILEGES);
     std::thread::sleep(Duration::from_secs(11));
     assert_eq!(member.sql(PRIVILEGES), same, "what is whole is left alone");
+}
+
+/// The probe's own account gets in where no client does, and says so.
+#[test]
+fn a_server_that_is_full_for_others_is_told() {
+    let member = Member::start(0);
+    member.init();
+    until("the accounts are there", || probe(&member).is_ok());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // One may meet a client on its way out in the last place there is.
+    let used_up = || {
+        let password = Secret("secretprobe".to_owned());
+        runtime.block_on(async {
+            let limit = Duration::from_secs(20);
+            let mut session = mariadb::probe::connect("127.0.0.1", member.port, password, limit).await?;
+            mariadb::probe::used_up(&mut session).await
+        })
+    };
+    assert_eq!(used_up(), Ok(None));
+    member.sql("SET sql_log_bin=0; CREATE USER u IDENTIFIED BY 'secret'; SET GLOBAL max_connections=15");
+    let idle = || {
+        let mut client = Command::new(member.setup.version.program("mariadb"));
+        client.args([
+            "--no-defaults",
+            "--host=127.0.0.1",
+            "--user=u",
+            "--password=secret",
+            "--execute=SELECT SLEEP(1000)",
+        ]);
+        client.arg(format!("--port={}", member.port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        client.spawn().unwrap()
+    };
+    let mut clients = Vec::new();
+    until("all are used", || {
+        clients.push(idle());
+        used_up() == Ok(Some(15))
+    });
+    until("clients are turned away", || {
+        over_network(&member, "u", "secret", "SELECT 1").is_err_and(|error| error.contains("1040"))
+    });
+    clients.iter_mut().for_each(|client| client.kill().unwrap());
+    for client in &mut clients {
+        client.wait().unwrap();
+    }
+    until("there is room again", || used_up() == Ok(None));
 }
 
 /// Under a long read lock the repair is tried again and again; no try leaves anything behind.

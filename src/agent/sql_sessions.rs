@@ -67,6 +67,8 @@ pub struct SqlSessions {
     lent: std::sync::Mutex<Option<(Incarnation, u32)>>,
     /// It may hold a global read lock, with semi-sync off.
     locks: AtomicBool,
+    /// Accounts that were missing when looked at last.
+    absent: std::sync::Mutex<accounts::Absent>,
     /// Held while kept relay logs are cleaned up.
     cleaning: Arc<Mutex<()>>,
     /// What stands in the way of all this.
@@ -98,6 +100,7 @@ impl SqlSessions {
             parked: std::sync::Mutex::new(None),
             lent: std::sync::Mutex::new(None),
             locks: AtomicBool::new(false),
+            absent: std::sync::Mutex::default(),
             cleaning: Arc::default(),
             notes: Arc::default(),
         }

@@ -57,7 +57,7 @@ pub struct Member {
     answered_last: Option<Millis>,
     stumbled: bool,
     maintained: Maintained,
-    obeyed: Option<Token>,
+    obeyed: Vec<Token>,
     mistakes: Mistakes,
 }
 
@@ -106,7 +106,7 @@ impl Member {
             stumbled: self.stumbled,
             progress: self.progress.clone(),
             maintained: self.maintained,
-            obeyed: self.obeyed.clone().filter(|_| !self.mistakes.term_forgotten),
+            obeyed: if self.mistakes.term_forgotten { Vec::new() } else { self.obeyed.clone() },
         }
     }
 
@@ -254,7 +254,7 @@ impl Member {
         if state.serving.is_none() {
             self.progress.serving = None;
         }
-        self.obeyed = Token::later(self.obeyed.take(), state.record().and_then(|volume| volume.token.as_ref()));
+        state.record().and_then(|volume| volume.token.clone()).into_iter().for_each(|it| it.remember(&mut self.obeyed));
         let run = self.runs.map(|(run, _)| run);
         self.runs = match state.mariadbd {
             Mariadbd::Running { incarnation, .. } => {

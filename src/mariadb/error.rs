@@ -42,6 +42,9 @@ pub enum SqlError {
     /// The connection ended.
     #[error("{what}: the connection ended ({message}); mariadbd may have stopped")]
     Closed { what: String, message: String },
+    /// The session is not used again.
+    #[error("{what}: an earlier statement of this session got no answer, or ended it; the next try opens another one")]
+    Broken { what: String },
     /// No answer in time. The session is not used again.
     #[error("{what}: no answer within {limit:?}; the server hangs, is overloaded or cannot be reached")]
     Silent { what: String, limit: Duration },

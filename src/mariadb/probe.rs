@@ -29,6 +29,18 @@ pub async fn connect(host: &str, port: u16, password: Secret, limit: Duration) -
     Ok(Session::connect(&login, limit).await?.bounded(BOUNDS))
 }
 
+/// How many connections clients may have, when all of them are used. The probe's account gets in all the same, by the one that is
+/// kept for CONNECTION ADMIN.
+///
+/// # Errors
+/// As the statement fails.
+pub async fn used_up(session: &mut Session) -> Result<Option<u64>, SqlError> {
+    const QUERY: &str = "SELECT @@global.max_connections, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
+                         WHERE VARIABLE_NAME = 'THREADS_CONNECTED'";
+    let (most, used): (u64, u64) = session.row(QUERY).await?;
+    Ok((used > most).then_some(most))
+}
+
 /// Reads the server's view. `begun` is the caller's clock before the call, `gtid_domain` the cluster's domain.
 ///
 /// # Errors

@@ -128,8 +128,7 @@ impl Session {
     async fn ask(&mut self, statement: &str, limit: Duration) -> Result<Vec<Row>, SqlError> {
         if std::mem::replace(&mut self.broken, true) {
             // The answer to an earlier statement may still come, and would be taken for this one's.
-            let message = "an earlier statement got no answer".to_owned();
-            return Err(SqlError::Closed { what: summary(statement), message });
+            return Err(SqlError::Broken { what: summary(statement) });
         }
         let done = limited(statement, limit, self.wire.ask(statement)).await;
         self.broken = done.as_ref().err().is_some_and(|error| error.code().is_none_or(ends_session));

@@ -23,7 +23,8 @@ pub fn shown(text: &str) -> String {
 
 /// False for what moves the cursor, begins a line, or turns the direction of writing.
 fn is_plain(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    !c.is_control()
+        && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The first words of a statement, up to the first value: what may stand in a log.

@@ -102,12 +102,17 @@ impl Token {
         (self.term, self.seq)
     }
 
-    /// The later of two that one member told; the first one where they are of different data.
-    #[must_use]
-    pub fn later(one: Option<Self>, other: Option<&Self>) -> Option<Self> {
-        match (one, other) {
-            (Some(one), Some(other)) if one.data_uid != other.data_uid || one.rank() >= other.rank() => Some(one),
-            (one, other) => other.cloned().or(one),
+    /// Keeps the highest token of each data that a member has told, of the last few.
+    pub fn remember(self, told: &mut Vec<Self>) {
+        const MOST: usize = 4;
+        match told.iter_mut().find(|known| known.data_uid == self.data_uid) {
+            Some(known) if known.rank() >= self.rank() => {}
+            Some(known) => *known = self,
+            None => {
+                told.push(self);
+                let surplus = told.len().saturating_sub(MOST);
+                told.drain(..surplus);
+            }
         }
     }
 }

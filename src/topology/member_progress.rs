@@ -177,6 +177,12 @@ impl MemberProgress {
         self.failures.contains_key(order.name())
     }
 
+    /// How often in a row this order has failed.
+    #[must_use]
+    pub fn failures_of(&self, order: &Order) -> u32 {
+        self.failures.get(order.name()).map_or(0, |failure| failure.count)
+    }
+
     /// What this order failed with when it was given last.
     #[must_use]
     pub fn failure_of(&self, order: &Order) -> Option<&OrderError> {

@@ -130,8 +130,8 @@ pub struct MemberView {
     pub progress: MemberProgress,
     /// When its upkeep was ordered last.
     pub maintained: Maintained,
-    /// The highest token its volume has told, also while its agent is away or after the volume is gone.
-    pub obeyed: Option<Token>,
+    /// The highest tokens its volumes have told, one for each data, also while its agent is away or after the volume is gone.
+    pub obeyed: Vec<Token>,
 }
 
 impl MemberView {

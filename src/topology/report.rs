@@ -16,13 +16,14 @@ use super::ackers;
 use super::complaint::of_exit;
 use super::decision::{Act, Decision};
 use super::member::{follows, trouble};
-use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight};
+use super::observation::{IoThread, MemberView, NewConnection, Observation, ServerSight, ServerView};
 use super::outdated;
 use super::policy::Policy;
 use super::reasons::{MemberReason, MemberState, Reason};
 use super::record::{Record, boot_server_id};
 use super::transition::TransitionKind;
 use super::verdict::Verdict;
+use super::wedged;
 use crate::orders::{Mariadbd, Order, SqlNotes, Volume};
 use crate::time::Millis;
 
@@ -68,12 +69,10 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     };
     if let NewConnection::TurnedAway { message } = &primary.new_connection {
         let name = policy.name(primary.ordinal);
-        let remedy = if view.semi_sync.wait_sessions > 0 && view.semi_sync.clients == 0 {
-            // Commits that wait hold them, and no replica gets one.
-            format!(
-                "commits wait and no replica is connected: when none comes back, `kubectl exec {name} -c mariadb -- sh -c 'kill -9 \
-                 $(pidof mariadbd)'` ends it, and a failover follows"
-            )
+        // Commits that wait hold them, and no replica gets one.
+        let waits = |view: &ServerView| view.semi_sync.wait_sessions > 0 && view.semi_sync.clients == 0;
+        let remedy = if waits(view) && primary.before().is_some_and(waits) {
+            format!("commits wait and no replica is connected: {}", wedged::how_to_end(policy, &name))
         } else {
             "when they are used up, raise max_connections or close what holds them".to_owned()
         };

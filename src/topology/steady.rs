@@ -4,7 +4,7 @@ use super::ackers::{self, is_recorded, waits};
 use super::decision::{Act, Case, Decision, order};
 use super::failover;
 use super::member::{follows, has_old_password, slave, trouble_following};
-use super::observation::{MemberView, NewConnection, ServerView};
+use super::observation::{MemberView, ServerView};
 use super::policy::{Mode, WhenNoAcker};
 use super::record::{Durability, Record};
 use super::upkeep::maintain;
@@ -20,7 +20,15 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
     };
     let others: Vec<&MemberView> = case.others(primary.ordinal).collect();
     match verdict(primary, &case.host(primary.ordinal), &others) {
-        Verdict::Healthy | Verdict::Wedged { .. } if case.rests_paused() => watch_only(case, primary),
+        Verdict::Healthy if case.rests_paused() => watch_only(case, primary),
+        Verdict::Wedged { .. } if case.rests_paused() => {
+            let decision = watch_only(case, primary);
+            let why = format!(
+                "{} takes no new connections, and spec.paused is true: set it to false, and it is woken, or killed for a failover",
+                case.policy.name(primary.ordinal)
+            );
+            if decision.acts.is_empty() { Decision::blocked(why) } else { decision }
+        }
         Verdict::Healthy => healthy(case, primary),
         Verdict::Unpromoted => stop(case, primary),
         Verdict::Wedged { since } => wedged::waking(case, primary, since, healthy(case, primary)),
@@ -40,8 +48,8 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
             case.policy.name(primary.ordinal)
         )),
         Verdict::PathBroken => Decision::blocked(format!(
-            "the operator cannot reach {}, but a replica still receives from it: the network between operator and \
-             members is broken; nothing is done",
+            "the operator cannot reach {}, but a replica still receives from it: it has stopped just now, or the network \
+             between operator and members is broken; nothing is done yet",
             case.name(primary.ordinal)
         )),
         Verdict::Suspect { message } => Decision::blocked(format!("{}: {message}", case.name(primary.ordinal))),
@@ -51,16 +59,7 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
 /// A paused cluster: what weakens an acknowledgement or proves it is recorded, and no member is touched.
 fn watch_only(case: &Case<'_>, primary: &MemberView) -> Decision {
     let seen = weaken(case, primary).or_else(|| remove_ackers(case, primary)).or_else(|| enforce(case, primary));
-    if let Some((record, why)) = seen {
-        return Decision::write(record, why);
-    }
-    match primary.new_connection {
-        NewConnection::Hangs { .. } => Decision::blocked(format!(
-            "{} takes no new connections, and spec.paused is true: set it to false, and a replica wakes it",
-            case.policy.name(primary.ordinal)
-        )),
-        _ => Decision::default(),
-    }
+    seen.map_or_else(Decision::default, |(record, why)| Decision::write(record, why))
 }
 
 /// It is stopped: after that it is a primary that died, for which there is a failover.
@@ -201,8 +200,8 @@ fn on_primary(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
     let evict = ackers::to_evict(case.rules, case.policy, case.record, case.seen, primary);
     let evict = evict.map(|ordinal| Order::EvictAcker { ordinal });
     // One that fails again and again does not keep the other from being done.
-    let failed = readmit.as_ref().is_some_and(|readmit| primary.progress.has_failed(readmit));
-    let next = if failed { evict.or(readmit) } else { readmit.or(evict) };
+    let failures = |order: &Option<Order>| order.as_ref().map_or(0, |order| primary.progress.failures_of(order));
+    let next = if failures(&readmit) > failures(&evict) { evict.or(readmit) } else { readmit.or(evict) };
     order(primary, next?)
 }
 

@@ -117,14 +117,25 @@ fn what_is_known(primary: &MemberView) -> String {
         ServerSight::Sick { .. } | ServerSight::Denied { .. } | ServerSight::Answers { .. } => "SQL answers",
     };
     let agent = if primary.state().is_some() { "its agent answers" } else { "its agent cannot be reached" };
-    let hangs = matches!(primary.server, ServerSight::Silent { .. }) && primary.state().is_some();
-    let remedy = if hangs {
-        "; if it does not come back by itself, it hangs: end it with `kubectl exec POD -c mariadb -- sh -c 'kill -9 $(pidof mariadbd)'`, \
-         and a failover follows"
-    } else {
-        ""
-    };
-    format!("{server}, {agent}, and nothing proves that mariadbd is dead{remedy}")
+    format!("{server}, {agent}, and nothing proves that mariadbd is dead{}", where_to_look(primary))
+}
+
+/// Its own agent is on the same machine: whether that gets in tells a hang from a broken path.
+fn where_to_look(primary: &MemberView) -> &'static str {
+    use crate::orders::Mariadbd;
+    let silent = matches!(primary.server, ServerSight::Silent { .. });
+    let Some(state) = primary.state().filter(|_| silent) else { return "" };
+    let runs = matches!(state.mariadbd, Mariadbd::Running { .. });
+    match (&state.mariadbd, state.takes_connections) {
+        (Mariadbd::Running { sql: true, .. }, Some(true)) => {
+            "; its own agent gets in: look at the network between the operator and port 3306"
+        }
+        (_, Some(false)) | (Mariadbd::Running { sql: false, .. }, _) if runs => {
+            "; its own agent does not get in either, so it hangs: if it does not come back by itself, `kill -9` its mariadbd \
+             (docs/reasons.md, PrimarySuspect)"
+        }
+        _ => "",
+    }
 }
 
 #[cfg(test)]

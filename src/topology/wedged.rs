@@ -8,6 +8,7 @@
 use super::ackers;
 use super::decision::{Act, Case, Decision, order};
 use super::observation::{IoThread, MemberView, NewConnection, ServerView};
+use super::policy::Policy;
 use crate::orders::{Order, Reason};
 use crate::time::Millis;
 
@@ -143,14 +144,19 @@ fn tries_to_connect(case: &Case<'_>, member: &MemberView, primary: &MemberView) 
 
 /// Switching semi-sync off would answer OK to commits that nobody else has.
 fn without_answering_the_waiting(case: &Case<'_>, name: &str) -> String {
-    let follows = if case.policy.failover_enabled {
+    let ends = how_to_end(case.policy, name);
+    format!("no replica is connected and commits wait, so it cannot be woken without answering them: {ends}")
+}
+
+/// The command that ends a primary whose commits wait for nobody, and what follows.
+pub(super) fn how_to_end(policy: &Policy, name: &str) -> String {
+    let follows = if policy.failover_enabled {
         "a failover follows that loses nothing"
     } else {
         "it is started again (spec.failover.enabled is false)"
     };
     format!(
-        "no replica is connected and commits wait, so it cannot be woken without answering them: when no replica comes back, \
-         end it with `kubectl exec {name} -c mariadb -- sh -c 'kill -9 $(pidof mariadbd)'`, and {follows}"
+        "when no replica comes back, end it with `kubectl exec {name} -c mariadb -- sh -c 'kill -9 $(pidof mariadbd)'`, and {follows}"
     )
 }
 

@@ -12,11 +12,33 @@ pub struct Rights {
     bits: u64,
 }
 
+const RELOAD: u64 = 1 << 6;
 const PROCESS: u64 = 1 << 8;
+const GRANT_OPTION: u64 = 1 << 10;
+const SUPER: u64 = 1 << 15;
 const REPLICATION_SLAVE: u64 = 1 << 19;
 const BINLOG_MONITOR: u64 = 1 << 20;
+const CREATE_USER: u64 = 1 << 25;
 const CONNECTION_ADMIN: u64 = 1 << 32;
+const READ_ONLY_ADMIN: u64 = 1 << 33;
+const REPLICATION_SLAVE_ADMIN: u64 = 1 << 34;
+const REPLICATION_MASTER_ADMIN: u64 = 1 << 35;
+const BINLOG_ADMIN: u64 = 1 << 36;
 const SLAVE_MONITOR: u64 = 1 << 38;
+
+/// Of those that `GRANT ALL` gives: a row without them was made half.
+const OWN: u64 = RELOAD
+    | PROCESS
+    | GRANT_OPTION
+    | SUPER
+    | BINLOG_MONITOR
+    | CREATE_USER
+    | CONNECTION_ADMIN
+    | READ_ONLY_ADMIN
+    | REPLICATION_SLAVE_ADMIN
+    | REPLICATION_MASTER_ADMIN
+    | BINLOG_ADMIN
+    | SLAVE_MONITOR;
 
 /// What the probe reads: positions, replication state, owned settings, sessions. CONNECTION ADMIN frees it from
 /// `init_connect` and `max_user_connections` (docs/decisions/28-connection-admin.md).
@@ -73,7 +95,19 @@ impl Stored {
         let by_hash = self.plugin == NATIVE && self.authentication_string == hash && self.is_alone();
         let limits = [self.max_questions, self.max_updates, self.max_connections, self.max_user_connections];
         let limited = limits != [0; 4] || self.max_statement_time != 0.0 || self.ssl_type > 0;
-        by_hash && !limited && self.access & rights.bits == rights.bits
+        by_hash && !limited && self.has(rights)
+    }
+
+    /// True when it has at least these rights.
+    #[must_use]
+    pub fn has(&self, rights: Rights) -> bool {
+        self.access & rights.bits == rights.bits
+    }
+
+    /// True when it has what the agent itself cannot do without.
+    #[must_use]
+    pub fn has_own_rights(&self) -> bool {
+        self.access & OWN == OWN
     }
 
     /// A list may stay behind that names nothing but the account's own way, as `{}`.
@@ -199,6 +233,7 @@ mod tests {
         let installed = r#"{"access":18446744073709551615,"plugin":"mysql_native_password",
             "authentication_string":"invalid","auth_or":[{},{"plugin":"unix_socket"}]}"#;
         let account = Stored::parse(installed).unwrap();
-        assert!(account.takes_socket() && account.takes("invalid") && !account.takes(HASH));
+        assert!(account.takes_socket() && account.takes("invalid") && !account.takes(HASH) && account.has_own_rights());
+        assert!(!Stored { access: 0, ..account }.has_own_rights(), "made, and not given its rights yet");
     }
 }

@@ -82,7 +82,9 @@ impl SqlSessions {
     }
 
     async fn ensure_accounts(&self, session: &mut Session) {
-        let done = accounts::ensure(session, &self.config).await;
+        let mut absent = locked(&self.absent).clone();
+        let done = accounts::ensure(session, &self.config, &mut absent).await;
+        *locked(&self.absent) = absent;
         self.notes.accounts(&done);
         if let Err(error) = done {
             warn!(%error, "accounts cannot be set; tried again");

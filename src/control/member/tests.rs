@@ -1,20 +1,21 @@
 use super::*;
 
+use crate::gtid::GtidPosition;
+use crate::orders::{BootMillis, DataUid, Frozen, LogEvidence, Secret, Source, Volume};
+use crate::topology::observation::{SemiSyncSource, ServerView};
+
 /// An older copy of a volume, or another cluster's, makes nobody forget.
 #[test]
 fn the_highest_token_is_remembered() {
     let token = |data: &str, term| Token { data_uid: DataUid(data.to_owned()), term: Term(term), seq: 1 };
-    let later = |one, other: &Token| Token::later(one, Some(other));
-    assert_eq!(later(None, &token("a", 3)), Some(token("a", 3)));
-    assert_eq!(later(Some(token("a", 3)), &token("a", 4)), Some(token("a", 4)));
-    assert_eq!(later(Some(token("a", 4)), &token("a", 3)), Some(token("a", 4)));
-    assert_eq!(later(Some(token("a", 3)), &token("b", 9)), Some(token("a", 3)));
-    assert_eq!(Token::later(Some(token("a", 3)), None), Some(token("a", 3)));
+    let mut told = Vec::new();
+    for (data, term) in [("a", 3), ("x", 9), ("a", 4), ("a", 2)] {
+        token(data, term).remember(&mut told);
+    }
+    assert_eq!(told, [token("a", 4), token("x", 9)]);
+    (0..9).for_each(|number| token(&format!("of a stranger {number}"), 1).remember(&mut told));
+    assert_eq!(told.len(), 4);
 }
-
-use crate::gtid::GtidPosition;
-use crate::orders::{BootMillis, DataUid, Frozen, LogEvidence, Secret, Source, Volume};
-use crate::topology::observation::{SemiSyncSource, ServerView};
 
 fn state(mariadbd: Mariadbd) -> AgentState {
     AgentState {

@@ -1,5 +1,5 @@
 //! Opens a new connection to one member's mariadbd again and again, as clients do: a server may answer the probe's held
-//! session and take no new ones. One try at a time, and nothing is asked over it.
+//! session and take no new ones. One try at a time, and nothing is asked over it but whether others would have got in.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -67,7 +67,14 @@ impl NewConnections {
     async fn try_once(&self, ip: IpAddr) -> Option<Try> {
         let began = Instant::now();
         let connected = probe::connect(&ip.to_string(), MARIADB_PORT, self.settings.password.clone(), HANGS).await;
-        judge(connected.map(drop), began.elapsed())
+        let took = began.elapsed();
+        let mut session = match connected {
+            Ok(session) => session,
+            Err(error) => return judge(Err(error), took),
+        };
+        // A question that is not answered says nothing about connections.
+        let used_up = probe::used_up(&mut session).await.ok().flatten();
+        judge(Ok(used_up), took)
     }
 
     fn tell(&self, begun: Millis, outcome: Try) -> bool {
@@ -94,9 +101,10 @@ impl NewConnections {
 }
 
 /// What a try shows; none when this process was late itself.
-fn judge(connected: Result<(), SqlError>, took: Duration) -> Option<Try> {
+fn judge(connected: Result<Option<u64>, SqlError>, took: Duration) -> Option<Try> {
     match connected {
-        Ok(()) => Some(Try::Accepted),
+        Ok(None) => Some(Try::Accepted),
+        Ok(Some(most)) => Some(Try::TurnedAway { message: format!("all {most} connections are used") }),
         Err(SqlError::Silent { .. }) => (took <= HANGS + LATE).then_some(Try::Hung),
         Err(error) if error.is_denied() => Some(Try::Unknown),
         Err(error @ SqlError::Server { .. }) => Some(Try::TurnedAway { message: error.to_string() }),
@@ -115,7 +123,8 @@ mod tests {
     #[test]
     fn a_try_is_judged_by_what_other_clients_meet() {
         let silent = || Err(SqlError::Silent { what: "p".to_owned(), limit: HANGS });
-        assert_eq!(judge(Ok(()), HANGS), Some(Try::Accepted));
+        assert_eq!(judge(Ok(None), HANGS), Some(Try::Accepted));
+        assert!(matches!(judge(Ok(Some(151)), HANGS), Some(Try::TurnedAway { .. })), "only the operator got in");
         assert_eq!(judge(silent(), HANGS + Duration::from_millis(3)), Some(Try::Hung));
         assert_eq!(judge(silent(), HANGS * 3), None, "a stopped operator proves nothing");
         assert!(matches!(judge(Err(server(1040)), HANGS), Some(Try::TurnedAway { .. })));
