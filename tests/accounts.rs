@@ -160,6 +160,11 @@ fn accounts_are_repaired_whole() {
             never && free && probe(&member).is_ok()
         });
     }
+    // Its own account is shut, and mended all the same.
+    member.sql("ALTER USER beachmaster_repl_0@'%' PASSWORD EXPIRE");
+    let own = "SELECT Priv FROM mysql.global_priv WHERE User = 'beachmaster_repl_0'";
+    until("what is shut is mended", || !member.sql(own).contains("_last_changed\":0"));
+    assert!(member.sql(own).contains("\"account_locked\":true"));
     let same = member.sql(PRIVILEGES);
     std::thread::sleep(Duration::from_secs(11));
     assert_eq!(member.sql(PRIVILEGES), same, "what is whole is left alone");
