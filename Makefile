@@ -1,5 +1,5 @@
 # `make help` lists the targets. SCENARIO=name picks one e2e scenario, RUNS=n how often it kills, NODES=n the size of the cluster;
-# TARGET=name picks one target to fuzz, TIME=n for how many seconds.
+# TARGET=name picks one target to fuzz, TIME=n for how many seconds; BEFORE=commit is what the scenario upgrade starts from.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

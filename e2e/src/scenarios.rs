@@ -30,6 +30,8 @@ mod survive;
 mod tail;
 #[path = "../two-members/mod.rs"]
 mod two_members;
+#[path = "../upgrade/mod.rs"]
+mod upgrade;
 #[path = "../wedge/mod.rs"]
 mod wedge;
 
@@ -83,6 +85,8 @@ pub enum Scenario {
     StatusRestored,
     /// The primary dies while half-open HTTP requests hang on every agent and operator
     HalfOpen,
+    /// The operator is upgraded under load from an earlier commit (BEFORE), and taken back
+    Upgrade,
 }
 
 /// Names of the scenarios that `make e2e` runs, or of `all`.
@@ -92,9 +96,9 @@ pub fn names(all: bool) -> impl Iterator<Item = String> {
 }
 
 impl Scenario {
-    /// CI does not run it: it judges times, and a busy machine changes them.
+    /// CI does not run it: it judges times, and a busy machine changes them; or it compiles another commit.
     fn is_only_in_acceptance(self) -> bool {
-        matches!(self, Self::HalfOpen)
+        matches!(self, Self::HalfOpen | Self::Upgrade)
     }
 
     fn name(self) -> String {
@@ -130,6 +134,7 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::InitInterrupted => init_interrupted::run(&mut stage).await,
         Scenario::StatusRestored => status_restored::run(&mut stage).await,
         Scenario::HalfOpen => half_open::run(&mut stage).await,
+        Scenario::Upgrade => upgrade::run(&mut stage).await,
     };
     stage.report.error = outcome.err().map(|error| format!("{error:#}"));
     stage.report.save()?;

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::harness::check;
 use crate::harness::cluster::Cluster;
 use crate::harness::failover::Watch;
 use crate::harness::host;
@@ -45,7 +44,7 @@ pub async fn run(stage: &mut Stage) -> Result<()> {
             Err(error) => Err(error),
         };
         let outcome = match outcome {
-            Ok(story) => nothing_lost(&watch).await.map(|()| story),
+            Ok(story) => watch.nothing_lost().await.map(|_| story),
             Err(error) => Err(error),
         };
         stage.report.check(victim.name(), outcome)?;
@@ -212,22 +211,5 @@ async fn kill_in_pod(cluster: &Cluster, member: &str, command: &[&str]) -> Resul
     for pid in pids {
         host::run("kill", &["-KILL", &pid.to_string()], "").await?;
     }
-    Ok(())
-}
-
-/// Whole again, writes flow, every acknowledged row is everywhere.
-async fn nothing_lost(watch: &Watch) -> Result<()> {
-    watch.cluster.wait_settled(0).await?;
-    let count = watch.writer.count().await?;
-    watch.writer.wait_for(count + 50).await?;
-    let ledger = watch.writer.pause().await?;
-    let findings = check::examine(&watch.cluster, &ledger).await?;
-    watch.writer.resume().await?;
-    ensure!(
-        findings.lost == 0 && findings.members_equal,
-        "{} lost; {}",
-        findings.lost,
-        findings.differences.join("; ")
-    );
     Ok(())
 }

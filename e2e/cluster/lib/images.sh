@@ -73,9 +73,12 @@ template_copy() {
 # Compiles the programs into OUT. In the dev profile they share the dependencies' compilation with the tests: a cold machine
 # compiles those once, and a change is in the nodes after seconds. PROFILE=release is for measuring.
 OWN_PROFILE=${PROFILE:-dev}
+OPERATOR_CONFIG='{"User":"65532:65532","Entrypoint":["/beachmaster"]}'
+
+own_images_directory() { echo "${CARGO_TARGET_DIR:-$REPOSITORY/target}/${OWN_PROFILE/#dev/debug}"; }
 
 own_images_compile() {
-  OUT=${CARGO_TARGET_DIR:-$REPOSITORY/target}/${OWN_PROFILE/#dev/debug}
+  OUT=$(own_images_directory)
   say "compiling the programs of the images"
   # All in one go: alone, a program would get dependencies with fewer features, which are other builds of them.
   RUSTC_WORKSPACE_WRAPPER="$HERE/lib/rustc-static" \
@@ -83,7 +86,7 @@ own_images_compile() {
 }
 
 own_images_pack() {
-  own_image beachmaster '{"User":"65532:65532","Entrypoint":["/beachmaster"]}' "$OUT/beachmaster" "$OUT/launch"
+  own_image beachmaster "$OPERATOR_CONFIG" "$OUT/beachmaster" "$OUT/launch"
   own_image beachmaster-e2e '{"User":"65532:65532","Entrypoint":["/e2e"]}' "$OUT/e2e"
 }
 
@@ -104,6 +107,29 @@ own_image() { # NAME CONFIG FILES...; FROM scratch: the files, users with names,
   archive "$OWN_IMAGES/$name.tar" "localhost/$name:dev" "$config" "$dir/layer.tar"
   rm -rf "$dir"
   echo "$key" >"$OWN_IMAGES/$name.key"
+}
+
+# An earlier commit's programs as localhost/beachmaster-before:dev, for upgrades; prints where its tree is (its chart is there).
+# The path names the commit: cargo takes files that are older than its last build for built.
+before_images() { # COMMIT
+  local commit tree out
+  commit=$(git -C "$REPOSITORY" rev-parse --quiet --verify "$1^{commit}") ||
+    die "'$1' is no commit of $REPOSITORY: a clone of depth 1 has none but its own"
+  tree=$STATE/before/$commit
+  out=$tree.programs
+  if [ ! -e "$out" ]; then
+    rm -rf "$tree" "$out.new"
+    mkdir -p "$tree" "$out.new"
+    git -C "$REPOSITORY" archive "$commit" | tar --extract --directory "$tree"
+    say "compiling the programs of $(git -C "$REPOSITORY" log -1 --format='%h %s' "$commit")"
+    # The same directory, so that dependencies are compiled once; there its programs lie over ours until ours are asked for again.
+    CARGO_TARGET_DIR=$(dirname "$OUT") REPOSITORY=$tree own_images_compile
+    cp "$OUT/beachmaster" "$OUT/launch" "$out.new"
+    mv -T "$out.new" "$out"
+    own_images_compile
+  fi
+  own_image beachmaster-before "$OPERATOR_CONFIG" "$out/beachmaster" "$out/launch"
+  echo "$tree"
 }
 
 require_static() {

@@ -46,6 +46,16 @@ cluster_images() {
   images_load
 }
 
+cluster_before() { # COMMIT
+  external && die "KUBECONFIG=$KUBECONFIG is set: nothing is loaded into that cluster"
+  lock
+  [ -d "$STATE/nodes" ] || die "no cluster here: make cluster"
+  mkdir -p "$LOGS" "$OWN_IMAGES"
+  OUT=$(own_images_directory)
+  before_images "$1"
+  images_load
+}
+
 cluster_down() {
   local name pid left
   if external; then

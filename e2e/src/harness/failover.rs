@@ -54,6 +54,16 @@ impl Watch {
         Ok(Self { cluster, writer, observer, counted: 0, violations: 0 })
     }
 
+    /// Observes the members at the addresses that they have now: a pod that is deleted comes back with another one.
+    ///
+    /// # Errors
+    /// When nobody observes, or the observer's pod does not go or start.
+    pub async fn observe_anew(&mut self, stage: &Stage) -> Result<()> {
+        self.observer.take().context("nobody observes")?.end().await?;
+        self.observer = Some(Observer::start(&self.cluster, &stage.settings).await?);
+        Ok(())
+    }
+
     /// Waits until the cluster may lose its primary, with writes under way.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -24,17 +24,61 @@ const NAMESPACE_LIMIT: Duration = Duration::from_secs(120);
 /// Servers that do not end by themselves within this time are killed with their pods.
 const POLITE_LIMIT: Duration = Duration::from_secs(45);
 
-/// Installs or upgrades the chart with the real helm and waits until every operator pod is ready.
+/// What helm installs: a chart, and the image or values that go with it.
+#[derive(Debug, Clone)]
+pub struct Release {
+    chart: String,
+    values: Vec<String>,
+    image: Option<String>,
+}
+
+impl Release {
+    /// That of this work tree.
+    #[must_use]
+    pub fn current(settings: &Settings) -> Self {
+        match &settings.values {
+            Some(values) => Self { chart: CHART.into(), values: vec!["--values".into(), values.clone()], image: None },
+            None => Self::of_image(CHART, "localhost/beachmaster"),
+        }
+    }
+
+    /// That of an earlier commit (default: the one before), compiled and loaded into the nodes.
+    ///
+    /// # Errors
+    /// When there is no such commit, it does not compile, or the cluster is not that of `make cluster`.
+    pub async fn before(commit: Option<&str>) -> Result<Self> {
+        println!("  compiling the programs of {}, once", commit.unwrap_or("the commit before"));
+        let arguments: Vec<&str> = std::iter::once("before").chain(commit).collect();
+        let tree = host::run(&host::cluster_tool(), &arguments, "")
+            .await
+            .context("this scenario loads another image, so it needs the cluster of `make cluster`")?;
+        Ok(Self::of_image(&format!("{}/{CHART}", tree.trim()), "localhost/beachmaster-before"))
+    }
+
+    fn of_image(chart: &str, repository: &str) -> Self {
+        let values = [format!("image.repository={repository}"), "image.tag=dev".into()];
+        Self {
+            chart: chart.into(),
+            values: values.into_iter().flat_map(|value| ["--set".into(), value]).collect(),
+            image: Some(format!("{repository}:dev")),
+        }
+    }
+
+    /// The image of operator and agents; none when only a values file knows it.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        self.image.as_deref()
+    }
+}
+
+/// Installs or upgrades the operator with the real helm and waits until every pod of it is ready.
 ///
 /// # Errors
 /// What helm said, or when the pods do not become ready.
-pub async fn operator(kube: &Kube, settings: &Settings) -> Result<()> {
+pub async fn operator(kube: &Kube, release: &Release) -> Result<()> {
     let mut arguments =
-        vec!["upgrade", "--install", RELEASE, CHART, "--namespace", OPERATOR_NAMESPACE, "--create-namespace"];
-    match &settings.values {
-        Some(values) => arguments.extend(["--values", values.as_str()]),
-        None => arguments.extend(["--set", "image.repository=localhost/beachmaster", "--set", "image.tag=dev"]),
-    }
+        vec!["upgrade", "--install", RELEASE, &release.chart, "--namespace", OPERATOR_NAMESPACE, "--create-namespace"];
+    arguments.extend(release.values.iter().map(String::as_str));
     host::run(&host::program("helm").await, &arguments, "").await?;
     let kube = kube.within(OPERATOR_NAMESPACE);
     mark_build(&kube).await?;

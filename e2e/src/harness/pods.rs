@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kube::api::DeleteParams;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -145,6 +146,14 @@ impl Observer {
         Ok(Self(Commanded::start(&cluster.kube, "observer", &settings.e2e_image, &arguments).await?))
     }
 
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When its pod does not go.
+    pub async fn end(self) -> Result<()> {
+        self.0.end().await
+    }
+
     /// Its clock now.
     ///
     /// # Errors
@@ -262,6 +271,16 @@ impl Commanded {
         })
         .await?;
         Ok(commanded)
+    }
+
+    async fn end(self) -> Result<()> {
+        let how = DeleteParams::default().grace_period(0);
+        self.kube.delete("v1", "Pod", &self.name, &how).await?;
+        wait::until(&format!("pod {} is gone", self.name), START_LIMIT, async || {
+            ensure!(self.kube.pods().get_opt(&self.name).await?.is_none(), "it is still there");
+            Ok(())
+        })
+        .await
     }
 
     async fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {

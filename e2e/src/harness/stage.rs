@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::cluster::Cluster;
-use super::install;
+use super::install::{self, Release};
 use super::kube::Kube;
 use super::report::Report;
 use super::settings::Settings;
@@ -32,7 +32,7 @@ impl Stage {
         let settings = Settings::from_env();
         let kube = Kube::connect().await?.within(namespace);
         let turn = Turn::wait().await?;
-        install::operator(&kube, &settings).await.context("installing the operator")?;
+        install::operator(&kube, &Release::current(&settings)).await.context("installing the operator")?;
         install::fresh_namespace(&kube).await?;
         Ok(Self { kube, settings, report: Report::new(name), _turn: turn })
     }
