@@ -9,14 +9,10 @@
 mod candidates;
 #[path = "catch_up/cpu.rs"]
 mod cpu;
-#[path = "../tests/common/mariadb.rs"]
-mod mariadb;
 #[path = "catch_up/origin.rs"]
 mod origin;
 #[path = "common/report.rs"]
 mod report;
-#[path = "../tests/common/tail.rs"]
-mod tail;
 
 use std::process::ExitCode;
 use std::time::Duration;

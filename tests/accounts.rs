@@ -14,10 +14,8 @@ use std::time::{Duration, Instant};
 use beachmaster::mariadb;
 use beachmaster::orders::{Mariadbd, Order, Ordinal, Secret};
 
-#[path = "common/member.rs"]
-mod member;
-
-use member::{Member, Setup, Version, until};
+use testkit::Version;
+use testkit::member::{Member, Setup, until};
 
 /// A policy for passwords, an audit by `init_connect` whose table does not exist, and limits for everybody.
 const STRICT: &str = "plugin_load_add=simple_password_check\nstrict_password_validation=ON\ndefault_password_lifetime=1\n\

@@ -13,13 +13,9 @@ use std::net::TcpStream;
 
 use beachmaster::orders::{Mariadbd, Order, Ordinal, Reason, Volume};
 
-#[path = "common/disk.rs"]
-mod disk;
-#[path = "common/member.rs"]
-mod member;
-
-use disk::Disk;
-use member::{LIMIT, Member, Setup, Version, until};
+use testkit::Version;
+use testkit::disk::Disk;
+use testkit::member::{LIMIT, Member, Setup, until};
 
 /// A pod deleted by force goes on without its volume, which has moved to its successor: it must not become primary.
 #[test]

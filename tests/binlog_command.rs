@@ -6,7 +6,6 @@
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-#![allow(clippy::duplicate_mod, reason = "servers and members both come in versions")]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -16,16 +15,9 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-#[path = "common/mariadb.rs"]
-mod mariadb;
-#[path = "common/member.rs"]
-mod member;
-#[path = "common/tail.rs"]
-mod tail;
-
-use mariadb::MariaDb;
-use member::succeeds;
-use tail::{LIMIT, copy, copy_logs};
+use testkit::mariadb::MariaDb;
+use testkit::member::succeeds;
+use testkit::tail::{self, LIMIT, copy, copy_logs};
 
 fn beachmaster(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_beachmaster")).arg("binlog").args(args).output().unwrap()

@@ -7,17 +7,15 @@
 )]
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/mariadb.rs"]
-mod mariadb;
-#[path = "common/tail.rs"]
-mod tail;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use mariadb::{MariaDb, Version};
-use tail::{LIMIT, Served, assert_same_tables, follow, follow_as, follow_from, io_error, load, position, writes};
+use testkit::Version;
+use testkit::mariadb::MariaDb;
+use testkit::tail::{
+    self, LIMIT, Served, assert_same_tables, follow, follow_as, follow_from, io_error, load, position, writes,
+};
 
 /// All kinds of groups over several files, killed, served to a replica without and one with semi-sync.
 fn everything_arrives(options: &[&str], replica_options: &[&str]) {

@@ -7,16 +7,13 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "common/ports.rs"]
-mod ports;
-
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use beachmaster::operator::http::serve_health;
-use ports::free_port;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use testkit::ports::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

@@ -7,10 +7,8 @@
 )]
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/mariadb.rs"]
-mod mariadb;
-
-use mariadb::{MariaDb, Version};
+use testkit::Version;
+use testkit::mariadb::MariaDb;
 
 #[test]
 fn a_server_of_each_version_starts_answers_dies_and_comes_back_with_its_data() {

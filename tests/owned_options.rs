@@ -7,9 +7,6 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "common/mariadb.rs"]
-mod mariadb;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -17,7 +14,9 @@ use std::process::Command;
 use beachmaster::api::cluster::EncryptionAlgorithm::{AesCbc, AesCtr};
 use beachmaster::api::owned::{Boot, KeyFile, OTHER_OPTIONS, OWNED, WITH_KEYS, command_line, read_back};
 use beachmaster::orders::Ordinal;
-use mariadb::{MariaDb, Version, give_to_server};
+use testkit::Version;
+use testkit::give_to_server;
+use testkit::mariadb::MariaDb;
 
 const DOMAIN: u32 = 7;
 /// What the test server decides itself, because it does not run in a pod.

@@ -7,11 +7,6 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "common/mariadb.rs"]
-mod mariadb;
-#[path = "common/tail.rs"]
-mod tail;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -24,9 +19,10 @@ use std::time::{Duration, Instant};
 use beachmaster::agent::relay_logs::RelayLogs;
 use beachmaster::binlog::{Algorithm, EventBody, EventHeader, Keys, Progress, Scanner};
 use beachmaster::orders::Incarnation;
-use mariadb::{MariaDb, Version};
-use tail::{LIMIT, Served, follow, io_error, wait_io_errno};
 use tempfile::TempDir;
+use testkit::mariadb::MariaDb;
+use testkit::tail::{self, LIMIT, Served, follow, io_error, wait_io_errno};
+use testkit::{Version, give_to_server};
 
 /// Rows a client tries to write: far more than it can before the end.
 const ROWS: u32 = 200_000;
@@ -249,8 +245,8 @@ fn encrypted_relay_logs_are_read_with_the_key() {
     let file = key.path().join("keys");
     let text = "1;770A8A65DA156D24EE2A093277530142";
     fs::write(&file, text).unwrap();
-    mariadb::give_to_server(key.path());
-    mariadb::give_to_server(&file);
+    give_to_server(key.path());
+    give_to_server(&file);
     let name = format!("--file-key-management-filename={}", file.display());
     let options = ["--plugin-load-add=file_key_management", &name, "--encrypt-binlog=1"];
     let case = Case::play(Version::V10_11, 300, &options);

@@ -15,13 +15,11 @@ use beachmaster::orders::{Order, Reason};
 
 #[path = "repair/kills.rs"]
 mod kills;
-#[path = "common/member.rs"]
-mod member;
 #[path = "repair/pair.rs"]
 mod pair;
 
-use member::Version;
 use pair::{Pair, xa};
+use testkit::Version;
 
 /// What of the last groups a crash took.
 #[derive(Debug, Clone, Copy)]

@@ -17,10 +17,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "common/mariadb.rs"]
-mod mariadb;
-
-use mariadb::MariaDb;
+use testkit::mariadb::MariaDb;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const WRITERS: usize = 8;

@@ -10,10 +10,8 @@
 use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{Answer, EventName, Frozen, Incarnation, Maintenance, Mariadbd, Order, Purge};
 
-#[path = "common/member.rs"]
-mod member;
-
-use member::{Member, Setup, Version, until};
+use testkit::Version;
+use testkit::member::{Member, Setup, until};
 
 /// The same with both versions; each is a test, so that they run side by side.
 macro_rules! with_versions {

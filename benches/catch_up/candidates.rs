@@ -10,9 +10,9 @@ use beachmaster::mariadb::{Address, Login, Session, read};
 use tokio::time::sleep;
 
 use crate::cpu;
-use crate::mariadb::MariaDb;
 use crate::origin::{CHECKSUM, Origin, start_member};
-use crate::tail::change_master;
+use testkit::mariadb::MariaDb;
+use testkit::tail::change_master;
 
 /// As the operator starts members, beside its defaults; memory for both ways alike.
 const OPTIONS: [&str; 8] = [

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use beachmaster::api::owned::DEFAULTS;
 
-use crate::mariadb::MariaDb;
-use crate::tail::{Served, position};
+use testkit::mariadb::MariaDb;
+use testkit::tail::{Served, position};
 
 /// Beside the operator's defaults. As in a server that writes a lot, several files; and no syncs, because nobody measures
 /// this server.

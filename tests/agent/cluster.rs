@@ -3,7 +3,7 @@
 use beachmaster::gtid::GtidPosition;
 use beachmaster::orders::{Answer, Mariadbd, Order, Secret, Source};
 
-use crate::member::{Member, Setup, until};
+use testkit::member::{Member, Setup, until};
 
 /// `replica` follows as an acker in its present run.
 pub fn follow(replica: &Member, source: &Member) -> Order {

@@ -4,7 +4,8 @@ use std::fs;
 
 use beachmaster::orders::{Answer, LogEvidence, Order};
 
-use crate::member::{Member, Setup, Version};
+use testkit::Version;
+use testkit::member::{Member, Setup};
 
 /// Binary and relay logs, tables and temporary files.
 const ENCRYPT: &str = "encrypt_binlog=ON\nencrypt_tmp_files=ON\ninnodb_encrypt_tables=FORCE\ninnodb_encrypt_log=ON\n";

@@ -5,7 +5,7 @@ use std::time::Instant;
 use beachmaster::orders::{Answer, Order};
 
 use crate::cluster::{cluster, follow, promote, semi_sync_status, wait_until_equal, write};
-use crate::member::{Member, Setup, succeeds, until};
+use testkit::member::{Member, Setup, succeeds, until};
 
 /// Holds a read lock, as a backup does.
 struct Backup<'a> {

@@ -10,15 +10,14 @@
 mod cluster;
 mod encryption;
 mod locks;
-#[path = "../common/member.rs"]
-mod member;
 mod processes;
 mod received;
 mod takeover;
 mod waking;
 
 use encryption::encrypted;
-use member::{Setup, Version};
+use testkit::Version;
+use testkit::member::Setup;
 
 const COMPRESS: &str = "log_bin_compress=ON\nlog_bin_compress_min_len=10\n";
 

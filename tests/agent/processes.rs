@@ -8,7 +8,7 @@ use beachmaster::orders::{
 };
 
 use crate::cluster::{cluster, follow, wait_until_equal, write};
-use crate::member::{LIMIT, Member, Setup, until};
+use testkit::member::{LIMIT, Member, Setup, until};
 
 pub fn processes_may_be_killed_and_tokens_are_remembered(setup: Setup) {
     let mut members = cluster::<2>(setup);

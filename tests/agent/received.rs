@@ -5,7 +5,7 @@ use std::fs;
 use beachmaster::orders::{Answer, Frozen, Incarnation, Mariadbd, Order, Reason, Secret, Source};
 
 use crate::cluster::{cluster, follow, promote, wait_until_equal, write};
-use crate::member::Setup;
+use testkit::member::Setup;
 
 /// What only an acker has, and has not applied, survives its crash and the loss of the primary.
 pub fn an_acker_recovers_what_it_received_in_an_earlier_run(setup: Setup) {

@@ -9,7 +9,7 @@ use beachmaster::orders::{
 };
 
 use crate::cluster::{cluster, follow, promote, semi_sync_status, serve_tail, wait_until_equal, write};
-use crate::member::{LIMIT, Member, Setup, succeeds, until};
+use testkit::member::{LIMIT, Member, Setup, succeeds, until};
 
 /// Transactions enough for the candidate to let go of syncs, and not to be done within a moment.
 const LONG_TAIL: usize = 8_000;

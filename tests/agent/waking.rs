@@ -5,7 +5,8 @@ use std::process::Command;
 use beachmaster::orders::{Answer, Mariadbd, Order, Outcome};
 
 use crate::cluster::{cluster, semi_sync_status, wait_until_equal, write};
-use crate::member::{LIMIT, Member, Setup, as_server, succeeds};
+use testkit::as_server;
+use testkit::member::{LIMIT, Member, Setup, succeeds};
 
 /// Its semi-sync is switched off and on behind a lock, and nothing of that is left.
 pub fn semi_sync_is_switched_off_and_on_behind_a_lock(setup: Setup) {

@@ -7,9 +7,10 @@ use beachmaster::gtid::GtidPosition;
 
 use crate::case::{Case, Kind};
 use crate::maker;
-use crate::mariadb::{MariaDb, Version};
 use crate::state;
-use crate::tail::{self, Served};
+use testkit::Version;
+use testkit::mariadb::MariaDb;
+use testkit::tail::{self, Served};
 
 const LIMIT: Duration = Duration::from_secs(120);
 

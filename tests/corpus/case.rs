@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use beachmaster::binlog::Keys;
 use beachmaster::gtid::GtidPosition;
 
-use crate::mariadb::Version;
 use crate::variants::Variant;
+use testkit::Version;
 
 /// One variant, of one version.
 #[derive(Debug, Clone)]

@@ -10,17 +10,13 @@ mod applying;
 mod case;
 mod listing;
 mod maker;
-#[path = "../common/mariadb.rs"]
-mod mariadb;
 mod reading;
 mod state;
-#[path = "../common/tail.rs"]
-mod tail;
 mod torn;
 mod variants;
 
-use mariadb::Version;
 use reading::Counts;
+use testkit::Version;
 
 /// `make corpus`
 #[test]

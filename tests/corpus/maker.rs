@@ -15,9 +15,11 @@ use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
 use crate::case::{Case, Kind, names};
-use crate::mariadb::{MariaDb, Version, give_to_server};
 use crate::state;
 use crate::variants::{VARIANTS, Variant};
+use testkit::Version;
+use testkit::give_to_server;
+use testkit::mariadb::MariaDb;
 
 /// How long one step may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use regex::Regex;
 
-use crate::mariadb::MariaDb;
+use testkit::mariadb::MariaDb;
 
 /// Schemas of the statements.
 const SCHEMAS: &str = "('d', 'e ü')";

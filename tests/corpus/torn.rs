@@ -13,8 +13,9 @@ use tokio::runtime::Runtime;
 use crate::case::{Case, Kind};
 use crate::listing;
 use crate::maker;
-use crate::mariadb::{MariaDb, Version};
-use crate::tail::{self, Served};
+use testkit::Version;
+use testkit::mariadb::MariaDb;
+use testkit::tail::{self, Served};
 
 /// How many bytes are cut off at most.
 pub const CUTS: usize = 4096;

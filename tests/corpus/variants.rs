@@ -4,7 +4,7 @@ use std::path::Path;
 
 use beachmaster::binlog::Algorithm;
 
-use crate::mariadb::Version;
+use testkit::Version;
 
 /// One way.
 #[derive(Debug, Clone, Copy)]

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use beachmaster::orders::{Event, Order};
 
-use crate::member::{Member, Version, as_server};
 use crate::pair::Pair;
+use testkit::Version;
+use testkit::as_server;
+use testkit::member::Member;
 
 /// Numbers that look random, the same for the same seed (splitmix64).
 pub struct Random(pub u64);

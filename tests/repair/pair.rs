@@ -8,7 +8,8 @@ use beachmaster::binlog::{FileScanner, Keys};
 use beachmaster::orders::{Answer, Mariadbd, Order, OrderError};
 
 use crate::copy;
-use crate::member::{Member, Setup, Version, until};
+use testkit::Version;
+use testkit::member::{Member, Setup, until};
 
 pub struct Pair {
     pub source: Member,

@@ -20,15 +20,16 @@ use house::{House, circles};
 /// Longest file, in lines, tests in it included.
 const LONGEST: usize = 400;
 /// Crates: the name in paths of others, and the file of the root. Nobody can name a program.
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
     ("beachmaster", "src/lib.rs"),
     ("program beachmaster", "src/main.rs"),
     ("launch", "launch/src/lib.rs"),
     ("program launch", "launch/src/main.rs"),
     ("e2e", "e2e/src/main.rs"),
+    ("testkit", "tests/testkit/src/lib.rs"),
 ];
 /// Folders whose files belong to these crates.
-const FOLDERS: [&str; 3] = ["src", "launch/src", "e2e"];
+const FOLDERS: [&str; 4] = ["src", "launch/src", "e2e", "tests/testkit/src"];
 /// Folders with Rust files.
 const ALL_FOLDERS: [&str; 6] = ["src", "launch", "e2e", "tests", "benches", "fuzz"];
 

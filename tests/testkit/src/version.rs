@@ -1,5 +1,4 @@
 //! The series of MariaDB that tests run, unpacked for them; whatever this machine has installed does not matter.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,7 +35,7 @@ impl Version {
     fn tree(self) -> &'static Path {
         static TREES: [OnceLock<PathBuf>; Version::ALL.len()] = [const { OnceLock::new() }; Version::ALL.len()];
         TREES[self as usize].get_or_init(|| {
-            let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/cluster/cluster");
+            let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/cluster/cluster");
             let output = Command::new(tool).args(["mariadb-root", &self.to_string()]).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap().trim().into()

@@ -1,12 +1,10 @@
 //! A real mariadbd in a temporary directory, killed when dropped.
 //!
-//! Use it as `#[path = "common/mariadb.rs"] mod mariadb;`. Each server has its own datadir, socket and free TCP port;
-//! root logs in over the socket without a password. As root the server runs as the mysql user.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+//! Each server has its own datadir, socket and free TCP port; root logs in over the socket without a password. As root the
+//! server runs as the mysql user.
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -14,12 +12,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-mod ports;
-mod version;
-
-use ports::free_port;
-#[allow(unused_imports, reason = "most tests run the default version")]
-pub use version::Version;
+use crate::Version;
+use crate::ports::free_port;
+use crate::programs;
+use crate::user::{give_to_server, is_root};
 
 /// Slow machines start mariadbd in a few seconds; more than this is a failure to look into.
 const START: Duration = Duration::from_secs(60);
@@ -243,7 +239,7 @@ impl Drop for MariaDb {
 fn template(version: Version) -> &'static Path {
     static TEMPLATES: [OnceLock<PathBuf>; Version::ALL.len()] = [const { OnceLock::new() }; Version::ALL.len()];
     TEMPLATES[version as usize].get_or_init(|| {
-        let ready = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-{}", version.exact()));
+        let ready = programs::kept().join(format!("template-{}", version.exact()));
         if !ready.exists() {
             let made = install(version);
             let own = ready.with_extension(std::process::id().to_string());
@@ -277,20 +273,4 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success(), "{} -> {}", from.display(), to.display());
-}
-
-/// Hands a path to the user the server runs as.
-pub fn give_to_server(path: &Path) {
-    if is_root() {
-        chown(path, Some(id_of("-u")), Some(id_of("-g"))).unwrap();
-    }
-}
-
-fn id_of(kind: &str) -> u32 {
-    let output = Command::new("id").args([kind, "mysql"]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).trim().parse().expect("the mysql user exists")
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }

@@ -1,5 +1,4 @@
 //! Ports of the loopback interface for servers that bind them later, or again and again.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Mutex;

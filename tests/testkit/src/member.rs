@@ -1,31 +1,25 @@
 //! A member without a pod: a real launch, a real agent and the mariadbd they start, in a temporary directory.
 //!
-//! Use it as `#[path = "common/member.rs"] mod member;`. As root the processes run as the mysql user, because the agent
-//! logs in by its user's name.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+//! As root the processes run as the mysql user, because the agent logs in by its user's name.
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use beachmaster::gtid::GtidPosition;
-use beachmaster::orders::{AgentState, Answer, DataUid, Identity, Mariadbd, Order, Ordinal, Source};
+use beachmaster::orders::{AgentState, Answer, Identity, Mariadbd, Order, Ordinal, Source};
 use tempfile::TempDir;
 
-mod ports;
-mod stream;
-mod version;
+pub use crate::stream::{LIMIT, Stream, data_uid};
 
-use ports::free_port;
-pub use stream::Stream;
-pub use version::Version;
+use crate::Version;
+use crate::ports::free_port;
+use crate::programs;
+use crate::user::{as_server, give_all_to_server};
 
-/// Starting a server on a busy machine takes seconds.
-pub const LIMIT: Duration = Duration::from_secs(60);
 pub const CLUSTER: &str = "prod/shop";
 
 /// What members of a cluster have in common.
@@ -102,13 +96,13 @@ impl Member {
     }
 
     pub fn start_launch(&mut self) {
-        let mut command = as_server(launch_program());
+        let mut command = as_server(programs::launch());
         command.arg("--socket").arg(self.path("run/launch.sock"));
         self.launch = Some(self.spawn(command, "launch.log"));
     }
 
     pub fn start_agent(&mut self) {
-        let mut command = as_server(env!("CARGO_BIN_EXE_beachmaster"));
+        let mut command = as_server(programs::program("beachmaster"));
         command.args(["agent", "run", "--pod-namespace=prod", "--cluster=shop", "--pod-uid=pod"]);
         command.arg(format!("--pod-name=shop-{}", self.ordinal));
         for (flag, place) in [
@@ -276,10 +270,6 @@ impl Drop for Member {
     }
 }
 
-pub fn data_uid() -> DataUid {
-    DataUid("5ea1".to_owned())
-}
-
 /// Waits until something is so.
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
@@ -303,43 +293,5 @@ fn kill(child: Option<Child>) {
     if let Some(mut child) = child {
         let _ = child.kill();
         let _ = child.wait();
-    }
-}
-
-/// launch's program, built when the test run has not built it.
-fn launch_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--package=launch"]).status().unwrap();
-        assert!(built.success());
-        Path::new(env!("CARGO_BIN_EXE_beachmaster")).with_file_name("launch")
-    })
-}
-
-/// As the member's user.
-pub fn as_server(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    if !rustix::process::geteuid().is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=mysql", "--regid=mysql", "--clear-groups"]).arg(program);
-    command
-}
-
-fn give_all_to_server(home: &Path) {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let id = |kind: &str| {
-        let output = Command::new("id").args([kind, "mysql"]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().parse::<u32>().unwrap()
-    };
-    let (user, group) = (id("-u"), id("-g"));
-    let mut paths = vec![home.to_owned()];
-    while let Some(path) = paths.pop() {
-        chown(&path, Some(user), Some(group)).unwrap();
-        if path.is_dir() {
-            paths.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        }
     }
 }

@@ -1,6 +1,4 @@
 //! A file system of its own for a volume, on a loop device, that can be taken away while it is in use. Needs root.
-//!
-//! Use it as `#[path = "common/disk.rs"] mod disk;`.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

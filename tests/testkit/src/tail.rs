@@ -1,5 +1,4 @@
 //! A dead primary's logs, copied and served to real replicas.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -28,7 +27,8 @@ pub struct Served {
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
     runtime: Runtime,
-    files: TempDir,
+    /// Removed when it is dropped.
+    _files: TempDir,
 }
 
 impl Served {
@@ -85,7 +85,7 @@ impl Served {
             let stopped = async { stopped.await.unwrap_or_default() };
             serving.serve(listener, login, stopped).await;
         });
-        Self { server, port, stop: Some(stop), serving: Some(serving), runtime, files }
+        Self { server, port, stop: Some(stop), serving: Some(serving), runtime, _files: files }
     }
 
     /// Tells the server to stop and waits until it has.
