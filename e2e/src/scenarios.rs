@@ -1,38 +1,38 @@
 //! The scenarios, each in its own folder, and what is the same around all of them.
 
-#[path = "../agent-away/mod.rs"]
+#[path = "../scenarios/agent-away/mod.rs"]
 mod agent_away;
-#[path = "../bad-input/mod.rs"]
+#[path = "../scenarios/bad-input/mod.rs"]
 mod bad_input;
-#[path = "../candidate-locked/mod.rs"]
+#[path = "../scenarios/candidate-locked/mod.rs"]
 mod candidate_locked;
-#[path = "../crash/mod.rs"]
+#[path = "../scenarios/crash/mod.rs"]
 mod crash;
-#[path = "../events/mod.rs"]
+#[path = "../scenarios/events/mod.rs"]
 mod events;
-#[path = "../half-open/mod.rs"]
+#[path = "../scenarios/half-open/mod.rs"]
 mod half_open;
-#[path = "../init-interrupted/mod.rs"]
+#[path = "../scenarios/init-interrupted/mod.rs"]
 mod init_interrupted;
-#[path = "../operator-down/mod.rs"]
+#[path = "../scenarios/operator-down/mod.rs"]
 mod operator_down;
-#[path = "../options/mod.rs"]
+#[path = "../scenarios/options/mod.rs"]
 mod options;
-#[path = "../paused/mod.rs"]
+#[path = "../scenarios/paused/mod.rs"]
 mod paused;
-#[path = "../service-deleted/mod.rs"]
+#[path = "../scenarios/service-deleted/mod.rs"]
 mod service_deleted;
-#[path = "../status-restored/mod.rs"]
+#[path = "../scenarios/status-restored/mod.rs"]
 mod status_restored;
-#[path = "../survive/mod.rs"]
+#[path = "../scenarios/survive/mod.rs"]
 mod survive;
-#[path = "../tail/mod.rs"]
+#[path = "../scenarios/tail/mod.rs"]
 mod tail;
-#[path = "../two-members/mod.rs"]
+#[path = "../scenarios/two-members/mod.rs"]
 mod two_members;
-#[path = "../upgrade/mod.rs"]
+#[path = "../scenarios/upgrade/mod.rs"]
 mod upgrade;
-#[path = "../wedge/mod.rs"]
+#[path = "../scenarios/wedge/mod.rs"]
 mod wedge;
 
 use anyhow::Result;

@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::harness::kube::Kube;
 
 /// One manifest each, refused when it is created.
-const CASES: &str = "e2e/bad-input/cases";
+const CASES: &str = "e2e/scenarios/bad-input/cases";
 /// Two manifests each: the first is accepted, the change to the second is refused.
-const UPDATES: &str = "e2e/bad-input/updates";
+const UPDATES: &str = "e2e/scenarios/bad-input/updates";
 const EXPECT: &str = "# expect:";
 
 /// A file of these folders.
