@@ -7,9 +7,10 @@ use tracing::info;
 use super::clock;
 use super::order_gate::{Accepted, AcceptedOrder};
 use super::orders;
-use super::state::{Agent, locked};
+use super::state::Agent;
 use super::volume::superseded;
 use crate::orders::{OrderEnvelope, Outcome};
+use crate::sync::locked;
 
 /// Judges an order at once, in the order of arrival; carries it out on its own.
 pub(super) fn submit(agent: &Arc<Agent>, order: OrderEnvelope) -> Result<Arc<AcceptedOrder>, Outcome> {

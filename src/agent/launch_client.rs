@@ -63,10 +63,12 @@ impl LaunchClient {
     /// [`Reason::Launch`] when launch does not answer or refuses.
     pub async fn ask(&self, request: Request) -> Result<State, OrderError> {
         let reply = timeout(LIMIT, self.one_reply(&request)).await;
-        match reply.map_err(|_| failed(format!("launch did not answer within {LIMIT:?}")))? {
+        match reply.map_err(|_| OrderError::new(Reason::Launch, format!("launch did not answer within {LIMIT:?}")))? {
             Ok(Reply::State(state)) => Ok(state),
-            Ok(Reply::Refused { message }) => Err(failed(format!("launch refused: {message}"))),
-            Ok(reply) => Err(failed(format!("launch gave another answer: {reply:?}"))),
+            Ok(Reply::Refused { message }) => {
+                Err(OrderError::new(Reason::Launch, format!("launch refused: {message}")))
+            }
+            Ok(reply) => Err(OrderError::new(Reason::Launch, format!("launch gave another answer: {reply:?}"))),
             Err(error) => Err(self.away(&error)),
         }
     }
@@ -78,8 +80,10 @@ impl LaunchClient {
     pub async fn run(&self, command: Command) -> Result<(ExitStatus, Vec<String>), OrderError> {
         match self.one_reply(&Request::Run { command }).await {
             Ok(Reply::Ended { exit, output }) => Ok((exit, output)),
-            Ok(Reply::Refused { message }) => Err(failed(format!("launch refused: {message}"))),
-            Ok(reply) => Err(failed(format!("launch gave another answer: {reply:?}"))),
+            Ok(Reply::Refused { message }) => {
+                Err(OrderError::new(Reason::Launch, format!("launch refused: {message}")))
+            }
+            Ok(reply) => Err(OrderError::new(Reason::Launch, format!("launch gave another answer: {reply:?}"))),
             Err(error) => Err(self.away(&error)),
         }
     }
@@ -110,10 +114,9 @@ impl LaunchClient {
     }
 
     fn away(&self, error: &io::Error) -> OrderError {
-        failed(format!("launch at {}: {error}; container mariadb may be starting", self.socket.display()))
+        OrderError::new(
+            Reason::Launch,
+            format!("launch at {}: {error}; container mariadb may be starting", self.socket.display()),
+        )
     }
-}
-
-fn failed(message: String) -> OrderError {
-    OrderError { reason: Reason::Launch, message }
 }

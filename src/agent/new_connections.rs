@@ -1,6 +1,6 @@
 //! Whether mariadbd takes new connections, as the agent itself finds: the operator's own tries may be lost on the way.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -9,6 +9,7 @@ use super::sql_sessions::SqlSessions;
 use super::supervisor::Supervisor;
 use crate::mariadb::{Session, SqlError};
 use crate::orders::Mariadbd;
+use crate::sync::locked;
 
 /// Between two tries: with [`LIMIT`] the operator's own finding is confirmed or refuted within 2 s.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -23,11 +24,11 @@ impl NewConnections {
     /// True when it was taken, false when it got no answer; none when mariadbd does not run or turned it away.
     #[must_use]
     pub fn taken(&self) -> Option<bool> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *locked(&self.0)
     }
 
     fn note(&self, taken: Option<bool>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+        *locked(&self.0) = taken;
     }
 }
 

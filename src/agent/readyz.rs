@@ -1,25 +1,19 @@
 //! `/readyz`: 200 while mariadbd answers SQL. The readiness of container `mariadb`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use tokio::net::TcpListener;
 use tracing::warn;
 
 use super::state::Agent;
 use crate::http::{self, Reply};
+use crate::listen::on_all_addresses;
 use crate::orders::Mariadbd;
 
 /// Serves for ever. An agent that cannot listen works on: its member is then not ready, which is seen.
 pub async fn serve(agent: Arc<Agent>) {
     let port = agent.config.http_port;
-    let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
-        Ok(listener) => Ok(listener),
-        // A kernel without IPv6.
-        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
-    };
-    match listener {
+    match on_all_addresses(port).await {
         Ok(listener) => match http::serve(listener, move |path| (path == "/readyz").then(|| readyz(&agent))).await {},
         Err(error) => warn!(%error, port, "/readyz cannot be served"),
     }

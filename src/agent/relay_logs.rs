@@ -9,12 +9,13 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::relay_content;
 use crate::binlog::{GtidEvent, Keys};
 use crate::gtid::{Gtid, GtidPosition};
 use crate::orders::Incarnation;
+use crate::sync::locked;
 
 /// Names what the files of the folder hold at most, when that is known.
 const RECEIVED: &str = "received";
@@ -45,7 +46,7 @@ pub struct Reading(Arc<Mutex<Readers>>);
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = locked(&self.0);
         readers.0 = readers.0.saturating_sub(1);
     }
 }
@@ -62,7 +63,7 @@ impl RelayLogs {
     /// # Errors
     /// When a link cannot be made: then nothing may drop the relay logs.
     pub fn keep(&self, incarnation: Incarnation, received: Option<&GtidPosition>) -> io::Result<()> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = locked(&self.turn);
         let files = self.files()?;
         if files.is_empty() {
             return Ok(());
@@ -86,7 +87,7 @@ impl RelayLogs {
     /// Keeps every folder where it is: what is known of it may cover it by now, and it is read all the same.
     #[must_use]
     pub fn read(&self) -> Reading {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+        locked(&self.turn).0 += 1;
         Reading(Arc::clone(&self.turn))
     }
 
@@ -95,7 +96,7 @@ impl RelayLogs {
     /// # Errors
     /// When the folders cannot be listed.
     pub fn folders_since(&self, run: Incarnation) -> io::Result<Vec<PathBuf>> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = locked(&self.turn);
         let mut folders: Vec<((Incarnation, u64), PathBuf)> = entries(&self.kept)?
             .into_iter()
             .map(|folder| folder.path())
@@ -159,7 +160,7 @@ impl RelayLogs {
         match relay_content::received(&files, &self.keys) {
             Ok(received) => {
                 // Links may have been made since, also the first ones, and two may have read the same folder.
-                let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                let _turn = locked(&self.turn);
                 let is_live = !is_over && shares_any(folder, &self.files()?);
                 if is_live || received_of(folder).is_some() || paths_of_relay_logs_in(folder)? != files {
                     return Ok(());
@@ -190,7 +191,7 @@ impl RelayLogs {
 
     /// Takes a folder that is no longer needed out of the way of new links: removing large files takes time.
     fn doom(&self, folder: &Path, logged: &[Gtid]) -> io::Result<bool> {
-        let readers = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let readers = locked(&self.turn);
         let is_logged = |gtid: Gtid| {
             let same = |known: &&Gtid| (known.domain, known.server) == (gtid.domain, gtid.server);
             logged.iter().filter(same).any(|known| known.sequence >= gtid.sequence)

@@ -1,11 +1,12 @@
 //! What stands in the way of the agent's own SQL, for its state; and how long it waits after a refused login.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::accounts::AccountError;
-use crate::mariadb::SqlError;
+use crate::mariadb::{SqlError, errno};
 use crate::orders::{Ordinal, SqlNotes};
+use crate::sync::locked;
 
 /// Between two tries to connect to a starting server, which does not listen yet.
 const RETRY: Duration = Duration::from_millis(10);
@@ -13,8 +14,8 @@ const RETRY: Duration = Duration::from_millis(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Doubled until it is this long: a human's repair is noticed within half a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS: that ends by itself, so it is tried every [`FIRST_PAUSE`].
-const USED_UP: [u16; 2] = [1040, 1203];
+/// That ends by itself, so it is tried every [`FIRST_PAUSE`].
+const USED_UP: [u16; 2] = [errno::CON_COUNT_ERROR, errno::TOO_MANY_USER_CONNECTIONS];
 
 /// The notes of one agent.
 #[derive(Debug, Default)]
@@ -24,11 +25,11 @@ impl Notes {
     /// All of them.
     #[must_use]
     pub fn get(&self) -> SqlNotes {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut SqlNotes)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut locked(&self.0));
     }
 
     /// Nothing is known of a mariadbd that does not run.

@@ -5,8 +5,8 @@
 
 mod keeping;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -24,6 +24,7 @@ use crate::layout::AGENT_USER;
 use crate::mariadb::session::STATEMENT_LIMIT;
 use crate::mariadb::{Address, Login, Session, SqlError, read};
 use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
+use crate::sync::locked;
 
 /// Our statements are never replicated, wait for no acknowledgement, stand in no general log (they may carry passwords), and
 /// mean the same whatever my.cnf says; a session that waits for the next order is not closed as idle.
@@ -187,7 +188,7 @@ impl SqlSessions {
             session.execute(SEMI_SYNC_ON).await.map_err(sql_error)?;
             if !read::globals(session).await.map_err(sql_error)?.source_enabled {
                 let message = "semi-sync stays off although it was switched on".to_owned();
-                return Err(OrderError { reason: Reason::Sql, message });
+                return Err(OrderError::new(Reason::Sql, message));
             }
         }
         end_sessions(session, &[id]).await
@@ -247,7 +248,7 @@ impl SqlSessions {
         match self.supervisor.view() {
             Mariadbd::Running { incarnation, sql: true } => Ok(incarnation),
             Mariadbd::Running { sql: false, .. } => Err(not_answering()),
-            view => Err(OrderError { reason: Reason::NotRunning, message: not_running(&view) }),
+            view => Err(OrderError::new(Reason::NotRunning, not_running(&view))),
         }
     }
 
@@ -273,16 +274,11 @@ impl SqlSessions {
 /// # Errors
 /// [`Reason::Sql`] when one is still there after the limit.
 pub async fn end_sessions(session: &mut Session, ids: &[u32]) -> Result<(), OrderError> {
-    /// ER_NO_SUCH_THREAD: it ended by itself.
-    const GONE: u16 = 1094;
     if ids.is_empty() {
         return Ok(());
     }
     for id in ids {
-        match session.execute(&format!("KILL CONNECTION {id}")).await {
-            Err(error) if error.code() != Some(GONE) => return Err(sql_error(error)),
-            _ => {}
-        }
+        session.kill(*id).await.map_err(sql_error)?;
     }
     let list = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let query = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id IN ({list})");
@@ -290,7 +286,7 @@ pub async fn end_sessions(session: &mut Session, ids: &[u32]) -> Result<(), Orde
     while session.row::<u64>(&query).await.map_err(sql_error)? > 0 {
         if began.elapsed() > KILLED {
             let message = format!("sessions {list} were killed {KILLED:?} ago and their statements still run");
-            return Err(OrderError { reason: Reason::Sql, message });
+            return Err(OrderError::new(Reason::Sql, message));
         }
         sleep(KILLED_LOOK).await;
     }
@@ -301,7 +297,7 @@ pub async fn end_sessions(session: &mut Session, ids: &[u32]) -> Result<(), Orde
 #[must_use]
 pub fn sql_error(error: SqlError) -> OrderError {
     let reason = if error.is_gone() { Reason::NotRunning } else { Reason::Sql };
-    OrderError { reason, message: error.to_string() }
+    OrderError::new(reason, error.to_string())
 }
 
 /// Why there is nobody to talk SQL to, without mariadbd's last lines: they are in the state that comes with the answer.
@@ -317,10 +313,5 @@ pub fn not_running(view: &Mariadbd) -> String {
 }
 
 fn not_answering() -> OrderError {
-    OrderError { reason: Reason::NotRunning, message: "mariadbd runs but does not answer yet: try again".to_owned() }
-}
-
-/// Every change is one assignment, so a panic elsewhere left the value whole.
-fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    OrderError::new(Reason::NotRunning, "mariadbd runs but does not answer yet: try again")
 }

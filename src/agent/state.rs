@@ -1,6 +1,6 @@
 //! One member's agent: its parts and its state.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
 
@@ -21,6 +21,7 @@ use super::volume::Volume;
 use crate::binlog::Plan;
 use crate::layout::BINLOGS;
 use crate::orders::{AgentState, Answer, Event, MemberRole, Secret, Volume as VolumeView};
+use crate::sync::locked;
 
 /// Events a slow stream may be behind before it loses some; each stream's next line has the whole state anyway.
 const EVENTS: usize = 64;
@@ -164,9 +165,4 @@ impl Agent {
         *locked(&self.serving) = None;
         *locked(&self.read_by_fence) = None;
     }
-}
-
-/// Every change under these locks is one step, so a panic elsewhere left the value whole.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

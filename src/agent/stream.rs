@@ -55,7 +55,7 @@ async fn take(agent: &Arc<Agent>, line: &[u8], up: &mpsc::Sender<Up>) {
             if let Some(re) = id_of(line) {
                 let message =
                     format!("this agent does not know the order ({error}): its version is older, restart its pod");
-                let outcome = Outcome::Error(OrderError { reason: Reason::Unsupported, message });
+                let outcome = Outcome::Error(OrderError::new(Reason::Unsupported, message));
                 answer(agent, up, re, Some(outcome)).await;
             }
         }

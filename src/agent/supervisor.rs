@@ -3,8 +3,8 @@
 mod moves;
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use launch::protocol::{Command, Request, Server};
@@ -24,6 +24,7 @@ use crate::orders::{
     BootMillis, Ended, Event, ExitStatus, Incarnation, Mariadbd, MemberRole, OrderError, Reason, Token,
     Volume as VolumeView,
 };
+use crate::sync::locked;
 
 /// How long a replica waits before each start by itself: at once after a crash, slower while it keeps failing.
 const START_DELAYS: [Duration; 6] = [
@@ -255,7 +256,7 @@ impl Supervisor {
             Ok(true) => unknown("launch does not know mariadbd, yet its files are locked".to_owned()),
             Err(error) => unknown(format!("mariadbd's file locks cannot be asked: {error}")),
             Ok(false) => {
-                let alive = *self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+                let alive = *locked(&self.alive);
                 if let Some(run) = alive {
                     self.is_dead(run, ExitStatus { code: None, signal: None }, why.to_owned(), None);
                 } else if matches!(self.view(), Mariadbd::Unknown { .. }) {
@@ -266,7 +267,7 @@ impl Supervisor {
     }
 
     fn note_alive(&self, run: Option<Incarnation>) {
-        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = run;
+        *locked(&self.alive) = run;
     }
 
     fn tell(&self, event: Event) {
@@ -283,12 +284,11 @@ async fn ends_before_change(work: impl Future<Output = ()>, launch: &mut watch::
     }
 }
 
-fn refusal(reason: Reason, message: String) -> OrderError {
-    OrderError { reason, message }
-}
-
 /// Relay logs that cannot be kept must not be dropped.
 #[must_use]
 pub fn unkept(error: std::io::Error) -> OrderError {
-    refusal(Reason::Volume, format!("relay logs cannot be linked, so nothing is done that would drop them: {error}"))
+    OrderError::new(
+        Reason::Volume,
+        format!("relay logs cannot be linked, so nothing is done that would drop them: {error}"),
+    )
 }

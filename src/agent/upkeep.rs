@@ -1,11 +1,12 @@
 //! What the agent's caretaker has found last.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
 use crate::orders::Upkeep;
+use crate::sync::locked;
 
 /// Orders of this version that the first release did not know.
 const KNOWN: [&str; 1] = ["maintain"];
@@ -46,6 +47,6 @@ impl Keeper {
 
     /// Every change is one assignment, so a panic elsewhere left the value whole.
     pub(super) fn locked(&self) -> MutexGuard<'_, Upkeep> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.told)
     }
 }

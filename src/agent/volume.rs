@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::record::{Found, RecordFile, Stored};
 use crate::orders::{Identity, Incarnation, MemberRole, OrderError, Reason, Token, Volume as View, VolumeRecord};
+use crate::sync::locked;
 
 /// Between two tries to lock a volume that another agent has.
 const TURN: Duration = Duration::from_millis(500);
@@ -61,7 +62,7 @@ impl Volume {
 
     /// Looks again at a volume that another agent had; false once it is ours.
     fn is_locked(&self) -> bool {
-        let mut contents = lock(&self.contents);
+        let mut contents = locked(&self.contents);
         if matches!(*contents, Contents::Locked) {
             let (now, seen) = opened(&self.root, &self.boot_id);
             *contents = now;
@@ -87,9 +88,12 @@ impl Volume {
     /// # Errors
     /// [`Reason::Volume`] when the volume is not blank or cannot be written.
     pub fn create(&self, identity: Identity, token: Token, order_id: String) -> Result<(), OrderError> {
-        let mut contents = lock(&self.contents);
+        let mut contents = locked(&self.contents);
         if !matches!(*contents, Contents::Blank) {
-            return Err(volume_error("the volume is not blank: nothing is initialised over it".to_owned()));
+            return Err(OrderError::new(
+                Reason::Volume,
+                "the volume is not blank: nothing is initialised over it".to_owned(),
+            ));
         }
         let record = VolumeRecord {
             identity,
@@ -114,7 +118,7 @@ impl Volume {
         let folder = self.root.join("beachmaster");
         let path = folder.join("record");
         let made = fs::create_dir_all(&folder).and_then(|()| RecordFile::create(&path, &stored));
-        let file = made.map_err(|error| volume_error(format!("{}: {error}", path.display())))?;
+        let file = made.map_err(|error| OrderError::new(Reason::Volume, format!("{}: {error}", path.display())))?;
         *contents = Contents::Recorded(Box::new(stored.clone()), file);
         self.show(stored);
         Ok(())
@@ -126,12 +130,15 @@ impl Volume {
     /// [`Reason::Superseded`] or [`Reason::Volume`]; the record on disk may then be the old or the new one, the one in
     /// memory is the old one.
     pub fn update(&self, token: Option<&Token>, change: impl FnOnce(&mut Stored)) -> Result<Stored, OrderError> {
-        let mut contents = lock(&self.contents);
+        let mut contents = locked(&self.contents);
         if matches!(*contents, Contents::Locked) {
-            return Err(volume_error("another agent uses the volume: this one writes nothing".to_owned()));
+            return Err(OrderError::new(
+                Reason::Volume,
+                "another agent uses the volume: this one writes nothing".to_owned(),
+            ));
         }
         let Contents::Recorded(stored, file) = &mut *contents else {
-            return Err(volume_error("the volume has no record: give it `init` first".to_owned()));
+            return Err(OrderError::new(Reason::Volume, "the volume has no record: give it `init` first".to_owned()));
         };
         let highest = stored.record.token.as_ref().map(Token::rank);
         if token.is_some_and(|token| highest.is_some_and(|highest| highest > token.rank())) {
@@ -141,7 +148,10 @@ impl Volume {
         change(&mut changed);
         if changed != **stored {
             file.write(&changed).map_err(|error| {
-                volume_error(format!("the record of {} cannot be written: {error}", self.root.display()))
+                OrderError::new(
+                    Reason::Volume,
+                    format!("the record of {} cannot be written: {error}", self.root.display()),
+                )
             })?;
             **stored = changed.clone();
             self.show(changed.clone());
@@ -162,16 +172,7 @@ impl Volume {
 /// The answer to an order that a newer one has overtaken.
 #[must_use]
 pub fn superseded() -> OrderError {
-    OrderError { reason: Reason::Superseded, message: "a newer order has taken over".to_owned() }
-}
-
-fn volume_error(message: String) -> OrderError {
-    OrderError { reason: Reason::Volume, message }
-}
-
-/// A panic while it was locked leaves the contents as they were before: every change is one assignment.
-fn lock(contents: &Mutex<Contents>) -> MutexGuard<'_, Contents> {
-    contents.lock().unwrap_or_else(PoisonError::into_inner)
+    OrderError::new(Reason::Superseded, "a newer order has taken over")
 }
 
 fn opened(root: &Path, boot_id: &str) -> (Contents, Seen) {

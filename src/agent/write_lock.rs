@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::mariadb::{Session, SqlError, read};
+use crate::mariadb::{Session, SqlError, errno, read};
 
 /// So many looks in a row must find it: a backup holds such a lock for a moment.
 const LOOKS: u32 = 2;
@@ -11,8 +11,6 @@ const LOOKS: u32 = 2;
 const LOOKS_AT_TABLES: u32 = 3;
 /// Clocks of statements count from when they began, in their own steps.
 const SLACK: Duration = Duration::from_secs(1);
-/// ER_LOCK_WAIT_TIMEOUT.
-const NOT_AT_ONCE: u16 = 1205;
 /// Tables that every server has, of two databases: a dump locks the tables of one after the other, and that is no lock on
 /// everything.
 const TABLES: [&str; 2] = ["mysql.gtid_slave_pos", "sys.sys_config"];
@@ -94,7 +92,7 @@ async fn blocks_statements(session: &mut Session) -> Result<bool, SqlError> {
         let locking = format!("SET STATEMENT lock_wait_timeout=0 FOR SELECT 1 FROM {table} LIMIT 0 FOR UPDATE");
         match session.rows::<u8>(&locking).await {
             Ok(_) => return Ok(false),
-            Err(error) if error.code() == Some(NOT_AT_ONCE) => {}
+            Err(error) if error.code() == Some(errno::LOCK_WAIT_TIMEOUT) => {}
             Err(error) => return Err(error),
         }
     }

@@ -1,12 +1,11 @@
 //! What the user wants of a cluster, in the values decisions are made with.
 
-use std::time::Duration;
-
 use super::refusal::Refusal;
 use crate::api::ReplicationCluster;
 use crate::api::validate::{Cluster, Commits, FailoverSettings, member_ordinal};
 use crate::orders::Term;
 use crate::resources::labels;
+use crate::time::whole_millis;
 use crate::topology::policy::{GivenUp, MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
 
 /// The newest valid spec of a cluster, and what was said about it.
@@ -84,12 +83,8 @@ fn commits(commits: Commits) -> (Mode, WhenNoAcker) {
     match commits {
         Commits::Async => (Mode::Async, WhenNoAcker::Wait),
         Commits::SemiSyncWait => (Mode::SemiSync, WhenNoAcker::Wait),
-        Commits::SemiSyncDegrade { after } => (Mode::SemiSync, WhenNoAcker::Degrade { after_ms: millis(after) }),
+        Commits::SemiSyncDegrade { after } => (Mode::SemiSync, WhenNoAcker::Degrade { after_ms: whole_millis(after) }),
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::orders::Order;
-use crate::time::Millis;
+use crate::time::{Millis, whole_millis};
 
 /// On top of an order's own limit: the way down and up again.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub fn work_limit(order: &Order) -> Duration {
 #[must_use]
 pub fn give_up(order: &Order, now: Millis) -> Millis {
     let limit = work_limit(order) + ANSWER_MARGIN;
-    Millis(now.0.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)))
+    Millis(now.0.saturating_add(whole_millis(limit)))
 }
 
 /// When an order that failed `count` times in a row may be given again.

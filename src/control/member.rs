@@ -326,7 +326,7 @@ impl Member {
             "{why}: whether {} was carried out is unknown; it is given again, which does no harm",
             flight.order.name()
         );
-        Some(self.failed(&flight.order, OrderError { reason: Reason::Expired, message }, now))
+        Some(self.failed(&flight.order, OrderError::new(Reason::Expired, message), now))
     }
 
     fn failed(&mut self, order: &Order, error: OrderError, now: Millis) -> News {

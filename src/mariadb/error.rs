@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::errno;
 use super::text::shown;
 use crate::protocol::{ClientError, Refusal};
 
@@ -107,10 +108,19 @@ impl SqlError {
     }
 }
 
-/// Numbers of errors about an account: ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_HOST_NOT_PRIVILEGED,
-/// ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_PLUGIN_IS_NOT_LOADED, ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ER_MUST_CHANGE_PASSWORD,
-/// ER_MUST_CHANGE_PASSWORD_LOGIN, ER_USER_IS_BLOCKED, ER_ACCOUNT_HAS_BEEN_LOCKED (MariaDB's errmsg-utf8.txt).
-const DENIED: [u16; 10] = [1044, 1045, 1130, 1227, 1524, 1698, 1820, 1862, 4150, 4151];
+/// Numbers of errors about an account.
+const DENIED: [u16; 10] = [
+    errno::DBACCESS_DENIED_ERROR,
+    errno::ACCESS_DENIED_ERROR,
+    errno::HOST_NOT_PRIVILEGED,
+    errno::SPECIFIC_ACCESS_DENIED_ERROR,
+    errno::PLUGIN_IS_NOT_LOADED,
+    errno::ACCESS_DENIED_NO_PASSWORD_ERROR,
+    errno::MUST_CHANGE_PASSWORD,
+    errno::MUST_CHANGE_PASSWORD_LOGIN,
+    errno::USER_IS_BLOCKED,
+    errno::ACCOUNT_HAS_BEEN_LOCKED,
+];
 
 /// No way to the host, from our own network or by a router's word, says nothing about mariadbd there.
 fn is_silence(error: &io::Error) -> bool {

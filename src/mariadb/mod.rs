@@ -11,6 +11,7 @@
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
 
+pub mod errno;
 pub mod error;
 pub mod probe;
 pub mod read;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use super::errno;
 use super::error::{SqlError, WireError};
 use super::row::FromRow;
 use super::text::summary;
@@ -105,6 +106,18 @@ impl Session {
         self.ask(statement, limit).await.map(drop)
     }
 
+    /// Ends another session, without waiting until it is gone: a killed session begins nothing new. One that has ended by
+    /// itself is no error.
+    ///
+    /// # Errors
+    /// As [`SqlError`] says.
+    pub async fn kill(&mut self, id: u32) -> Result<(), SqlError> {
+        match self.execute(&format!("KILL CONNECTION {id}")).await {
+            Err(error) if error.code() == Some(errno::NO_SUCH_THREAD) => Ok(()),
+            done => done,
+        }
+    }
+
     /// All rows of a query.
     ///
     /// # Errors
@@ -136,10 +149,11 @@ impl Session {
     }
 }
 
-/// ER_SERVER_SHUTDOWN, ER_NET_READ_INTERRUPTED, ER_NEW_ABORTING_CONNECTION, ER_CONNECTION_KILLED: the server closes the
-/// connection behind them.
+/// The server closes the connection behind these.
 fn ends_session(code: u16) -> bool {
-    [1053, 1159, 1184, 1927].contains(&code)
+    const ENDS: [u16; 4] =
+        [errno::SERVER_SHUTDOWN, errno::NET_READ_INTERRUPTED, errno::NEW_ABORTING_CONNECTION, errno::CONNECTION_KILLED];
+    ENDS.contains(&code)
 }
 
 async fn limited(

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::time::Millis;
+use crate::time::{Millis, whole_millis};
 
 /// Monotonic time since the operator began, in the milliseconds decisions are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl Clock {
     /// Now.
     #[must_use]
     pub fn now(self) -> Millis {
-        Millis(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1))
+        Millis(whole_millis(self.0.elapsed()).saturating_add(1))
     }
 
     /// How long to sleep until `at`; zero when it has passed.

@@ -1,7 +1,7 @@
 //! Keeps each cluster's Kubernetes objects as they should be, and one task running for it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -35,6 +35,7 @@ use crate::control::refusal::Refusal;
 use crate::control::status;
 use crate::orders::{Secret, Term};
 use crate::resources::{Site, labels};
+use crate::sync::locked;
 
 /// A watch that says nothing for this long is asked for again.
 const WATCH_SECONDS: u32 = 20;
@@ -129,18 +130,14 @@ async fn sweep(store: Store<Guarded>, context: &Context, mut again: mpsc::Sender
     loop {
         ticks.tick().await;
         let exists = |(namespace, name): &Key| store.get(&ObjectRef::<Guarded>::new(name).within(namespace)).is_some();
-        lock(&context.registry).keep(exists);
-        if lock(&context.registry).forget_ended() {
+        locked(&context.registry).keep(exists);
+        if locked(&context.registry).forget_ended() {
             // One that waits there will do.
             let _ = again.try_send(());
         }
-        lock(&context.applied).keep(exists);
-        lock(&context.told).retain(|key, _| exists(key));
+        locked(&context.applied).keep(exists);
+        locked(&context.told).retain(|key, _| exists(key));
     }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn on_error(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Context>) -> Action {
@@ -159,7 +156,7 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     };
     let key: Key = (object.namespace().unwrap_or_default(), object.name_any());
     if object.metadata.deletion_timestamp.is_some() {
-        lock(&context.registry).end(&key);
+        locked(&context.registry).end(&key);
         return Ok(Action::await_change());
     }
     let Some(object) = claim(&context, object).await? else { return Ok(Action::requeue(AGAIN)) };
@@ -171,28 +168,28 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     let Applying { probe, errors, anew } = apply(&context, &key, &object, &cluster).await;
     let unreadable = record_codec::read(&key.1, object.status.as_ref()).err();
     // A task that runs puts back what it wrote itself, or ends.
-    let stops = unreadable.as_ref().filter(|_| lock(&context.registry).desired(&key).is_none());
+    let stops = unreadable.as_ref().filter(|_| locked(&context.registry).desired(&key).is_none());
     let refusal = refusal::of(&errors, stops);
     announce(&context, &key, &object, refusal.as_ref());
     // What was not applied now is as old as it was.
     if let Some(probe) = probe.as_ref().filter(|_| errors.is_empty() && anew) {
-        lock(&context.applied).note(key.clone(), &object, probe.clone(), Instant::now());
+        locked(&context.applied).note(key.clone(), &object, probe.clone(), Instant::now());
     }
     match probe.filter(|_| stops.is_none()) {
         Some(probe) => {
             let desired = Desired::new(object, cluster, &context.site.cluster_domain).refused(refusal);
-            lock(&context.registry).pass(&context.leading, desired, probe)?;
+            locked(&context.registry).pass(&context.leading, desired, probe)?;
         }
         None => stand_still(&context, &key, object, refusal).await?,
     }
     if !errors.is_empty() {
         // What could not be applied is still to be applied, however young the rest is.
-        lock(&context.applied).note_changed(&waits_for);
+        locked(&context.applied).note_changed(&waits_for);
     }
     match errors.into_iter().next() {
         Some(error) => Err(error.into()),
         None if unreadable.is_some() => Ok(Action::requeue(FAILED)),
-        None => Ok(Action::requeue(lock(&context.applied).again(&waits_for).unwrap_or(AGAIN))),
+        None => Ok(Action::requeue(locked(&context.applied).again(&waits_for).unwrap_or(AGAIN))),
     }
 }
 
@@ -209,10 +206,10 @@ struct Applying {
 /// cluster that has data is looked after whatever became of its objects; a new one is not begun beside objects of
 /// somebody else.
 async fn apply(context: &Context, key: &Key, object: &ReplicationCluster, cluster: &Cluster) -> Applying {
-    if let Some(probe) = lock(&context.applied).current(key, object, Instant::now()) {
+    if let Some(probe) = locked(&context.applied).current(key, object, Instant::now()) {
         return Applying { probe: Some(probe), errors: Vec::new(), anew: false };
     }
-    lock(&context.applied).begin(key);
+    locked(&context.applied).begin(key);
     let Leading { clients, leadership, .. } = &context.leading;
     let applier = Applier { client: &clients.act, leadership, cluster };
     let Accounts { mut probe, missing } = match applier.accounts().await {
@@ -235,7 +232,7 @@ fn unreadable(context: &Context, metadata: &ObjectMeta, error: String) -> Reconc
     let error = ReconcileError::Unreadable(error);
     let key: Key = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
     let told = Refusal { reason: EventReason::Unreadable, message: error.to_string() };
-    if lock(&context.told).insert(key, told.clone()).as_ref() != Some(&told) {
+    if locked(&context.told).insert(key, told.clone()).as_ref() != Some(&told) {
         context.leading.events.publish_about(metadata, told.reason, (Term::default(), ""), told.message);
     }
     error
@@ -243,7 +240,7 @@ fn unreadable(context: &Context, metadata: &ObjectMeta, error: String) -> Reconc
 
 /// Tells an Event what is wrong, when that has changed.
 fn announce(context: &Context, key: &Key, object: &ReplicationCluster, refusal: Option<&Refusal>) {
-    let mut told = lock(&context.told);
+    let mut told = locked(&context.told);
     let Some(refusal) = refusal else {
         told.remove(key);
         return;
@@ -314,9 +311,9 @@ async fn stand_still(
     refusal: Option<Refusal>,
 ) -> Result<(), CallError> {
     let Some(refusal) = refusal else { return Ok(()) };
-    let running = lock(&context.registry).desired(key);
+    let running = locked(&context.registry).desired(key);
     if let Some(desired) = running {
-        lock(&context.registry).refuse(key, desired.superseded(object, refusal));
+        locked(&context.registry).refuse(key, desired.superseded(object, refusal));
         return Ok(());
     }
     let mut status = object.status.clone().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Which cluster an object belongs to that somebody changed or deleted: its objects are applied again soon.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -8,6 +8,7 @@ use kube::{Resource, ResourceExt};
 use super::applied::Applied;
 use super::registry::Key;
 use crate::resources::labels;
+use crate::sync::locked;
 
 /// Maps an object with our label to its cluster, and notes there that it changed. Whether it is really ours is looked at
 /// before anything is applied.
@@ -19,7 +20,7 @@ where
     move |object: K| {
         let key: Key = (object.namespace()?, object.labels().get(labels::CLUSTER)?.clone());
         // Every change is one assignment, so a panic elsewhere left the value whole.
-        applied.lock().unwrap_or_else(PoisonError::into_inner).note_changed(&key);
+        locked(&applied).note_changed(&key);
         Some(ObjectRef::new(&key.1).within(&key.0))
     }
 }

@@ -1,4 +1,5 @@
 //! Numbers for Prometheus.
+use crate::sync::locked;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -117,7 +118,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&self) {
-        let mut registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut registry = locked(&self.registry);
         registry.register("lease_held", "1 while this process leads", self.lease_held.clone());
         registry.register("role", "1 for the role a member has", self.role.clone());
         registry.register("lag_seconds", "How far a replica is behind its primary", self.lag.clone());
@@ -147,7 +148,7 @@ impl Metrics {
     /// The text Prometheus reads.
     #[must_use]
     pub fn text(&self) -> String {
-        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = locked(&self.registry);
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &registry);

@@ -21,7 +21,7 @@ pub fn admit(
     highest: Option<(&Token, &str)>,
     now: BootMillis,
 ) -> Result<Admission, OrderError> {
-    let refuse = |reason, message: String| Err(OrderError { reason, message });
+    let refuse = |reason, message: String| Err(OrderError::new(reason, message));
     if order.v != PROTOCOL_VERSION {
         return refuse(
             Reason::Unsupported,

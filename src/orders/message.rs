@@ -262,6 +262,13 @@ pub struct OrderError {
     pub message: String,
 }
 
+impl OrderError {
+    /// One of this reason.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
 /// What happened without an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

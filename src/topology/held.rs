@@ -106,7 +106,7 @@ mod tests {
     fn what_holds_a_member_up_is_said_or_how_its_order_failed() {
         let mut member = replica(1, "p0");
         assert_eq!(why(&member), None);
-        let error = OrderError { reason: Reason::Sql, message: "STOP SLAVE: no answer within 4s".to_owned() };
+        let error = OrderError::new(Reason::Sql, "STOP SLAVE: no answer within 4s");
         member.progress.note_failure(&Order::Freeze, error);
         assert!(why(&member).unwrap().contains("freeze failed: STOP SLAVE: no answer"));
         member.progress.held = Some("Waiting for table metadata lock".to_owned());

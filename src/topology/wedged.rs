@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn an_agent_that_does_not_know_the_order_gets_one_it_knows() {
         let mut seen = cluster(vec![hanging(), acking(1)]);
-        let error = OrderError { reason: Reason::Unsupported, message: "unknown variant".to_owned() };
+        let error = OrderError::new(Reason::Unsupported, "unknown variant");
         seen.members[1].progress.note_failure(&Order::Reconnect, error);
         assert_eq!(asked(&seen, &[1]).0, give(1, Order::Unstick));
     }

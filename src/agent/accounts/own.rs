@@ -4,7 +4,7 @@ use super::absent::Absent;
 use super::account::{Present, UNLIMITED, account};
 use super::stored::SOCKET;
 use crate::layout::AGENT_USER;
-use crate::mariadb::{Session, SqlError};
+use crate::mariadb::{Session, SqlError, errno};
 
 pub(super) async fn repair(session: &mut Session, present: &Present, before: &Absent) -> Result<(), SqlError> {
     let account = account(AGENT_USER, "localhost");
@@ -28,8 +28,9 @@ pub(super) async fn repair(session: &mut Session, present: &Present, before: &Ab
 
 /// Somebody has dropped it, and only sessions that are open still have its rights: in one statement where that is possible.
 async fn make_anew(session: &mut Session, account: &str) -> Result<(), SqlError> {
-    /// ER_PASSWORD_NO_MATCH, ER_CANNOT_USER, ER_COL_COUNT_DOESNT_MATCH_PLEASE_UPDATE: memory or the table still has something of it.
-    const LEFTOVERS: [u16; 3] = [1133, 1396, 1558];
+    /// Memory or the table still has something of it.
+    const LEFTOVERS: [u16; 3] =
+        [errno::PASSWORD_NO_MATCH, errno::CANNOT_USER, errno::COL_COUNT_DOESNT_MATCH_PLEASE_UPDATE];
     match session.execute(&rights(account, &format!("IDENTIFIED VIA {SOCKET}"))).await {
         Err(error) if error.code().is_some_and(|code| LEFTOVERS.contains(&code)) => {}
         done => return done,

@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 
 use super::error::AccountError;
 use crate::agent::config::Config;
-use crate::mariadb::Session;
+use crate::mariadb::{Session, errno};
 
 const ON: &str = "SET GLOBAL strict_password_validation=1";
 const OFF: &str = "SET GLOBAL strict_password_validation=0";
@@ -31,10 +31,8 @@ impl Policy {
     /// Runs a statement that gives an account a hash. One statement of several, so that the end of this agent in the middle of
     /// it leaves nothing switched off; only KILL does, which runs no handler.
     pub async fn set_hash(&self, session: &mut Session, statement: &str) -> Result<(), AccountError> {
-        /// ER_OPTION_PREVENTS_STATEMENT.
-        const PREVENTED: u16 = 1290;
         match session.execute(statement).await {
-            Err(error) if error.code() == Some(PREVENTED) => {}
+            Err(error) if error.code() == Some(errno::OPTION_PREVENTS_STATEMENT) => {}
             done => return Ok(done?),
         }
         block_in_place(|| fs::write(&self.note, "")).map_err(|error| self.failed(error))?;

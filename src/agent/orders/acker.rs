@@ -31,7 +31,7 @@ pub(super) async fn set(work: &mut OrderContext<'_>, acker: Option<Incarnation>)
     work.check_run(acker)?;
     let on = acker.is_some();
     if work.slave().await?.is_none() {
-        return Err(unsupported("the member replicates from nobody: give `follow` first"));
+        return Err(OrderError::new(Reason::Unsupported, "the member replicates from nobody: give `follow` first"));
     }
     let now = (work.globals().await?.acker_wanted, work.is_acknowledging().await?);
     if now == (on, on) && is_connected(work).await? {
@@ -48,7 +48,7 @@ pub(super) async fn set(work: &mut OrderContext<'_>, acker: Option<Incarnation>)
     }
     // Off at once: the thread that acknowledged is gone, and the next one reads the variable.
     if work.is_acknowledging().await? {
-        return Err(OrderError { reason: Reason::Sql, message: "the IO thread still acknowledges".to_owned() });
+        return Err(OrderError::new(Reason::Sql, "the IO thread still acknowledges"));
     }
     Ok(Answer::Done)
 }
@@ -57,7 +57,7 @@ pub(super) async fn set(work: &mut OrderContext<'_>, acker: Option<Incarnation>)
 /// connection without GTID it does count (measured: commits flow after 8 to 16 ms).
 pub(super) async fn unstick(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_none() || !work.globals().await?.acker_wanted {
-        return Err(unsupported("the member is no acker: nothing waits for it"));
+        return Err(OrderError::new(Reason::Unsupported, "the member is no acker: nothing waits for it"));
     }
     work.persist(|_| {}).await?;
     sql_thread::start(work).await?.map_err(sql_error)?;
@@ -95,11 +95,11 @@ pub(super) async fn evict(work: &mut OrderContext<'_>, ordinal: Ordinal) -> Resu
         }
         if began.elapsed() > DUMP_GONE {
             let message = format!("sessions {left:?} of {user} were killed and are still there: repeat the order");
-            return Err(OrderError { reason: Reason::Sql, message });
+            return Err(OrderError::new(Reason::Sql, message));
         }
         for id in left {
             // It may have ended by itself; the next look tells.
-            if let Err(error) = work.sql().await?.execute(&format!("KILL CONNECTION {id}")).await
+            if let Err(error) = work.sql().await?.kill(id).await
                 && error.code().is_none()
             {
                 return Err(sql_error(error));
@@ -121,12 +121,19 @@ pub(super) async fn readmit(work: &mut OrderContext<'_>, ordinal: Ordinal) -> Re
 /// On a replica it would make the SQL thread wait for acknowledgements.
 pub(super) async fn semi_sync(work: &mut OrderContext<'_>, on: bool) -> Result<Answer, OrderError> {
     if on && (work.slave().await?.is_some() || work.globals().await?.read_only) {
-        return Err(unsupported("semi-sync is switched on by `promote`; the member is no primary"));
+        return Err(OrderError::new(
+            Reason::Unsupported,
+            "semi-sync is switched on by `promote`; the member is no primary",
+        ));
     }
     work.persist(|_| {}).await?;
     work.execute(&format!("SET GLOBAL rpl_semi_sync_master_enabled={}", u8::from(on))).await?;
     let is = work.globals().await?.source_enabled;
-    if is == on { Ok(Answer::Done) } else { Err(unsupported("the server did not take the setting: repeat the order")) }
+    if is == on {
+        Ok(Answer::Done)
+    } else {
+        Err(OrderError::new(Reason::Unsupported, "the server did not take the setting: repeat the order"))
+    }
 }
 
 async fn is_connected(work: &mut OrderContext<'_>) -> Result<bool, OrderError> {
@@ -139,7 +146,7 @@ async fn acknowledges(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
         if began.elapsed() > CONNECTED {
             let status = work.slave().await?.map(|slave| slave.status);
             let message = format!("the IO thread did not connect within {CONNECTED:?}: {status:?}; repeat the order");
-            return Err(OrderError { reason: Reason::Sql, message });
+            return Err(OrderError::new(Reason::Sql, message));
         }
         sleep(LOOK).await;
     }
@@ -155,7 +162,7 @@ async fn has_received(work: &mut OrderContext<'_>, before: Option<&Slave>) -> Re
     while work.slave().await?.as_ref().map(seen) == before {
         if began.elapsed() > CONNECTED {
             let message = format!("the source sent nothing within {CONNECTED:?} of connecting; repeat the order");
-            return Err(OrderError { reason: Reason::Sql, message });
+            return Err(OrderError::new(Reason::Sql, message));
         }
         sleep(LOOK).await;
     }
@@ -172,8 +179,4 @@ async fn drain(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
         sleep(LOOK).await;
     }
     Ok(())
-}
-
-fn unsupported(message: &str) -> OrderError {
-    OrderError { reason: Reason::Unsupported, message: message.to_owned() }
 }

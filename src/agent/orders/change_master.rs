@@ -25,7 +25,7 @@ impl Login {
             Source::Donor { host, port, user, password } => Ok(Self { host, port, user, password }),
             Source::Member { host, port } => {
                 let config = &work.agent().config;
-                let unsupported = |message| OrderError { reason: Reason::Unsupported, message };
+                let unsupported = |message| OrderError::new(Reason::Unsupported, message);
                 let password = config.account_password(&repl_key(config.ordinal.0)).map_err(unsupported)?;
                 Ok(Self { host, port, user: repl_user(config.ordinal.0), password })
             }

@@ -102,7 +102,7 @@ impl<'a> OrderContext<'a> {
             "the volume belongs to member {} of {}, not to member {} of {}: give the member its own volume",
             identity.ordinal, identity.cluster, config.ordinal, config.cluster
         );
-        Err(OrderError { reason: Reason::Volume, message })
+        Err(OrderError::new(Reason::Volume, message))
     }
 
     /// Stores the token, and what else the order changes of the record, before the order acts.
@@ -121,7 +121,7 @@ impl<'a> OrderContext<'a> {
                 change(stored);
             })
         });
-        let cut_off = |error| OrderError { reason: Reason::Volume, message: format!("the write was cut off: {error}") };
+        let cut_off = |error| OrderError::new(Reason::Volume, format!("the write was cut off: {error}"));
         let stored = written.await.map_err(cut_off)??;
         self.persisted = true;
         Ok(stored)
@@ -193,10 +193,10 @@ impl<'a> OrderContext<'a> {
     /// # Errors
     /// [`Reason::NotRunning`].
     pub fn incarnation(&self) -> Result<Incarnation, OrderError> {
-        self.agent.supervisor.incarnation().ok_or_else(|| OrderError {
-            reason: Reason::NotRunning,
-            message: not_running(&self.agent.supervisor.view()),
-        })
+        self.agent
+            .supervisor
+            .incarnation()
+            .ok_or_else(|| OrderError::new(Reason::NotRunning, not_running(&self.agent.supervisor.view())))
     }
 
     /// An order for an acker is about the run that is recorded as one. A session ends with its run, so that nothing of the
@@ -211,7 +211,7 @@ impl<'a> OrderContext<'a> {
         }
         let message =
             format!("mariadbd was started again since this was decided: run {run} is not known as an acker yet");
-        Err(OrderError { reason: Reason::NotRunning, message })
+        Err(OrderError::new(Reason::NotRunning, message))
     }
 
     /// Links the relay logs. `received` is what they hold when the IO thread stands still and has received something
@@ -253,9 +253,11 @@ impl<'a> OrderContext<'a> {
     pub fn has_dropped(&self, received: &GtidPosition) -> Result<bool, OrderError> {
         let run = self.incarnation()?;
         let logs = self.agent.supervisor.relay_logs();
-        tokio::task::block_in_place(|| logs.hold_more(run, received)).map_err(|error| OrderError {
-            reason: Reason::Volume,
-            message: format!("the kept relay logs of run {run} cannot be looked through: {error}; repeat the order"),
+        tokio::task::block_in_place(|| logs.hold_more(run, received)).map_err(|error| {
+            OrderError::new(
+                Reason::Volume,
+                format!("the kept relay logs of run {run} cannot be looked through: {error}; repeat the order"),
+            )
         })
     }
 

@@ -97,9 +97,8 @@ pub(in crate::agent) fn settle(agent: &Agent) -> io::Result<()> {
 
 async fn blocking(sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), OrderError> {
     let done = tokio::task::spawn_blocking(sync).await;
-    done.map_err(io::Error::other).flatten().map_err(|error| OrderError {
-        reason: Reason::Volume,
-        message: format!("what was applied cannot be made durable: {error}; repeat the order"),
+    done.map_err(io::Error::other).flatten().map_err(|error| {
+        OrderError::new(Reason::Volume, format!("what was applied cannot be made durable: {error}; repeat the order"))
     })
 }
 

@@ -58,7 +58,7 @@ pub(super) fn refuse_a_primary(globals: &Globals) -> Result<(), OrderError> {
         return Ok(());
     }
     let message = "the member is a running primary: fence it, then start it, then let it follow".to_owned();
-    Err(OrderError { reason: Reason::StillRunning, message })
+    Err(OrderError::new(Reason::StillRunning, message))
 }
 
 /// What of an order to follow is done already.

@@ -15,10 +15,7 @@ pub(super) async fn freeze(work: &mut OrderContext<'_>) -> Result<Answer, OrderE
     let replica = work.agent().role() == Some(MemberRole::Replica);
     if replica && !work.globals().await?.read_only {
         // Clients may be led to it as the candidate: what it took would be lost, and setting it back would answer them.
-        return Err(OrderError {
-            reason: Reason::StillRunning,
-            message: "the member takes writes: fence it".to_owned(),
-        });
+        return Err(OrderError::new(Reason::StillRunning, "the member takes writes: fence it"));
     }
     let before = frozen(work).await?;
     work.keep_relay_logs(None)?;

@@ -11,7 +11,7 @@ pub(super) async fn stands_still(work: &mut OrderContext<'_>, applied: &GtidPosi
 }
 
 pub(super) fn refuse_incurable(status: &SlaveStatus, applied: &GtidPosition) -> Result<(), OrderError> {
-    incurable(status, applied).map_or(Ok(()), |message| Err(OrderError { reason: Reason::Sql, message }))
+    incurable(status, applied).map_or(Ok(()), |message| Err(OrderError::new(Reason::Sql, message)))
 }
 
 /// Why a replica that has applied so much applies no more.

@@ -42,15 +42,15 @@ async fn claim(work: &mut OrderContext<'_>, identity: Identity) -> Result<(), Or
         && identity.data_uid == order.token.data_uid;
     if !for_us {
         let message = format!("init for {identity:?} came to member {} of {}", config.ordinal, config.cluster);
-        return Err(OrderError { reason: Reason::Unsupported, message });
+        return Err(OrderError::new(Reason::Unsupported, message));
     }
     match work.agent().volume.view() {
         Volume::Recorded { record } if record.identity == identity => work.persist(|_| {}).await.map(drop),
         Volume::Recorded { record } => {
             let message = format!("the volume belongs to {:?}: it is not initialised over", record.identity);
-            Err(OrderError { reason: Reason::Volume, message })
+            Err(OrderError::new(Reason::Volume, message))
         }
-        Volume::Unusable { message } => Err(OrderError { reason: Reason::Volume, message }),
+        Volume::Unusable { message } => Err(OrderError::new(Reason::Volume, message)),
         Volume::Blank => {
             work.check()?;
             let (volume, token, id) = (&work.agent().volume, order.token.clone(), order.id.clone());
@@ -68,7 +68,7 @@ async fn make_datadir(work: &OrderContext<'_>) -> Result<(), OrderError> {
     let (exit, output) = work.agent().launcher.run(install_command(config)).await?;
     if !exit.success() {
         let message = format!("{} ended with {exit}: {}", config.install_db, shown(&output.join("\n")));
-        return Err(OrderError { reason: Reason::Launch, message });
+        return Err(OrderError::new(Reason::Launch, message));
     }
     work.check()?;
     block_in_place(|| name(config)).map_err(volume_error)
@@ -105,13 +105,13 @@ fn name(config: &Config) -> io::Result<()> {
 }
 
 fn volume_error(error: io::Error) -> OrderError {
-    OrderError { reason: Reason::Volume, message: format!("the datadir cannot be made: {error}") }
+    OrderError::new(Reason::Volume, format!("the datadir cannot be made: {error}"))
 }
 
 fn account_error(error: AccountError) -> OrderError {
     match error {
         AccountError::Sql(error) => sql_error(error),
-        AccountError::Password(message) => OrderError { reason: Reason::Unsupported, message },
-        error @ AccountError::Note { .. } => OrderError { reason: Reason::Volume, message: error.to_string() },
+        AccountError::Password(message) => OrderError::new(Reason::Unsupported, message),
+        error @ AccountError::Note { .. } => OrderError::new(Reason::Volume, error.to_string()),
     }
 }

@@ -9,10 +9,8 @@ use super::repair::is_examined;
 use crate::agent::sql_sessions::sql_error;
 use crate::agent::{events, purge};
 use crate::api::owned;
+use crate::mariadb::errno;
 use crate::orders::{Answer, Maintenance, MemberRole, OrderError};
-
-/// Variables that cannot be changed while mariadbd runs (ER_INCORRECT_GLOBAL_LOCAL_VAR): nobody can have changed them either.
-const NOT_DYNAMIC: u16 = 1238;
 
 pub(super) async fn maintain(work: &mut OrderContext<'_>, maintenance: Maintenance) -> Result<Answer, OrderError> {
     let Maintenance { restore, disabled_events, purge } = maintenance;
@@ -55,7 +53,8 @@ async fn restore_settings(work: &mut OrderContext<'_>) -> Result<(), OrderError>
         work.check()?;
         match work.sql().await?.execute(&format!("SET GLOBAL {name}={value}")).await {
             Ok(()) => info!(name, before, value, "an owned setting was put back"),
-            Err(error) if error.code() == Some(NOT_DYNAMIC) => {}
+            // It cannot be changed while mariadbd runs: nobody can have changed it either.
+            Err(error) if error.code() == Some(errno::INCORRECT_GLOBAL_LOCAL_VAR) => {}
             Err(error) => return Err(sql_error(error)),
         }
     }

@@ -116,5 +116,5 @@ fn expired(case: &AcceptedOrder, doing: Option<&str>) -> OrderError {
     let name = case.order.order.name();
     let doing = doing.map(|doing| format!(" (the member {doing})")).unwrap_or_default();
     let message = format!("{name} was not done at its deadline{doing}: give it again");
-    OrderError { reason: Reason::Expired, message }
+    OrderError::new(Reason::Expired, message)
 }

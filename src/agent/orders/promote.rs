@@ -26,7 +26,7 @@ pub(super) async fn promote(work: &mut OrderContext<'_>, promotion: &Promotion) 
             Shown(&globals.binlog_position),
             promotion.required
         );
-        return Err(OrderError { reason: Reason::MissingTransactions, message });
+        return Err(OrderError::new(Reason::MissingTransactions, message));
     }
     refuse_own_history(work, &globals.binlog_position, &promotion.required).await?;
     repair::mend(work, None).await?;
@@ -57,7 +57,7 @@ async fn open(work: &mut OrderContext<'_>, promotion: &Promotion) -> Result<(), 
     let durable = set.source_enabled && set.wait_no_slave;
     if set.server_id != promotion.server_id || promotion.semi_sync && !durable {
         let message = format!("the server did not take what a primary needs: {set:?}; somebody else changes settings");
-        return Err(OrderError { reason: Reason::Sql, message });
+        return Err(OrderError::new(Reason::Sql, message));
     }
     work.execute("SET GLOBAL read_only=0").await
 }
@@ -75,8 +75,6 @@ async fn close_the_past(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
 
 /// Every session that could still write with the old id. They need not be gone: a killed session starts nothing new.
 async fn kill_clients(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
-    /// ER_NO_SUCH_THREAD: it ended by itself.
-    const GONE: u16 = 1094;
     let own = work.agent().sessions.own_ids();
     let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let replicas = repl_user(0);
@@ -88,10 +86,7 @@ async fn kill_clients(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     );
     let clients: Vec<u32> = work.sql().await?.rows(&query).await.map_err(sql_error)?;
     for id in clients {
-        match work.sql().await?.execute(&format!("KILL CONNECTION {id}")).await {
-            Err(error) if error.code() != Some(GONE) => return Err(sql_error(error)),
-            _ => {}
-        }
+        work.sql().await?.kill(id).await.map_err(sql_error)?;
     }
     Ok(())
 }

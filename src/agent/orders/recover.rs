@@ -138,7 +138,7 @@ async fn folders(work: &mut OrderContext<'_>, of: Incarnation) -> Result<Vec<Pat
     // Not in this task: a newer order must not wait for it.
     let found = spawn_blocking(move || logs.measure(run).and_then(|()| logs.folders_since(of))).await;
     let found = found.map_err(io::Error::other).flatten();
-    found.map_err(|error| unreadable(&format!("kept relay logs of run {of}: {error}")))
+    found.map_err(|error| OrderError::new(Reason::Volume, &format!("kept relay logs of run {of}: {error}")))
 }
 
 /// `None` when there is no complete transaction.
@@ -146,7 +146,7 @@ async fn open(work: &OrderContext<'_>, folder: &Path) -> Result<Option<BinlogSer
     match BinlogServer::open_relay_logs(folder, RELAY_LOGS, work.agent().config.log_keys()).await {
         Ok(server) => Ok(Some(server)),
         Err(BinlogError::NoHead { .. }) => Ok(None),
-        Err(error) => Err(unreadable(&error.to_string())),
+        Err(error) => Err(OrderError::new(Reason::Volume, &error.to_string())),
     }
 }
 
@@ -157,7 +157,7 @@ async fn apply(
     held: Held,
 ) -> Result<Option<Answer>, OrderError> {
     let failed =
-        |error| OrderError { reason: Reason::Unsupported, message: format!("a port for the relay logs: {error}") };
+        |error| OrderError::new(Reason::Unsupported, format!("a port for the relay logs: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
     let login = Login {
         host: Ipv4Addr::LOCALHOST.to_string(),
@@ -166,7 +166,7 @@ async fn apply(
         password: Secret(Uuid::new_v4().simple().to_string()),
     };
     let admitted = protocol::Login::new(login.user.clone(), login.password.0.clone());
-    let admitted = admitted.ok_or_else(|| unreadable("a login without password"))?;
+    let admitted = admitted.ok_or_else(|| OrderError::new(Reason::Volume, "a login without password"))?;
     // Ends with this order, however that ends.
     let mut serving = JoinSet::new();
     serving.spawn(async move { server.serve(listener, admitted, std::future::pending()).await });
@@ -186,11 +186,7 @@ async fn apply(
         Answer::Applied { reached: true, .. } => Ok(None),
         _ => {
             let message = format!("the kept relay logs are not applied up to {end} yet: repeat the order");
-            Err(OrderError { reason: Reason::Expired, message })
+            Err(OrderError::new(Reason::Expired, message))
         }
     }
-}
-
-fn unreadable(message: &str) -> OrderError {
-    OrderError { reason: Reason::Volume, message: message.to_owned() }
 }

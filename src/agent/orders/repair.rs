@@ -81,7 +81,7 @@ async fn plan(work: &mut OrderContext<'_>) -> Result<Plan, OrderError> {
     work.doing("reads its binary log for what a crash has left half done");
     let begin = || tokio::task::spawn_blocking(move || log.plan(claims));
     let planned = work.agent().plan.result(run, begin).await;
-    let cut_off = |error| OrderError { reason: Reason::Volume, message: format!("the reading was cut off: {error}") };
+    let cut_off = |error| OrderError::new(Reason::Volume, format!("the reading was cut off: {error}"));
     match planned.map_err(cut_off)? {
         Ok(plan) => Ok(plan),
         // Only XA that a crash left half done could be missed.
@@ -91,7 +91,7 @@ async fn plan(work: &mut OrderContext<'_>) -> Result<Plan, OrderError> {
         }
         Err(error) => {
             let message = format!("member {} cannot be repaired: {error}", work.agent().config.ordinal);
-            Err(OrderError { reason: Reason::Sql, message })
+            Err(OrderError::new(Reason::Sql, message))
         }
     }
 }
@@ -157,7 +157,7 @@ fn cannot_execute_again(work: &OrderContext<'_>, plan: &Plan) -> Result<(), Orde
         return Ok(());
     }
     let message = format!("{message}: let it follow a member that has them first");
-    Err(OrderError { reason: Reason::MissingTransactions, message })
+    Err(OrderError::new(Reason::MissingTransactions, message))
 }
 
 /// Lets the source send each of these groups, and no other, to a mariadbd that does not log what it applies.
@@ -213,7 +213,7 @@ async fn prove(work: &mut OrderContext<'_>, again: &Again, until: &GtidPosition)
     };
     let message =
         format!("{} was not executed again alone: the position is {}; {remedy}", again.gtid, Shown(&position));
-    Err(OrderError { reason: Reason::Sql, message })
+    Err(OrderError::new(Reason::Sql, message))
 }
 
 async fn set_position(work: &mut OrderContext<'_>, position: &GtidPosition) -> Result<(), OrderError> {

@@ -1,12 +1,12 @@
 //! `serve-binlog`: the binlog server over a dead, held mariadbd's files, until the next order of another kind.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::net::TcpListener;
 
 use super::context::OrderContext;
 use crate::agent::donor::Donor;
 use crate::gtid::GtidPosition;
+use crate::listen::on_all_addresses;
 use crate::orders::{Answer, LONG_TAIL, OrderError, Reason, Secret};
 use crate::protocol::Login;
 
@@ -19,11 +19,11 @@ pub(super) async fn serve(
     let agent = work.agent();
     let view = agent.supervisor.view();
     if !view.is_dead() {
-        return Err(refusal(Reason::StillRunning, format!("mariadbd is not proven dead ({view:?}): fence it first")));
+        return Err(OrderError::new(Reason::StillRunning, format!("mariadbd is not proven dead ({view:?}): fence it first")));
     }
     let stored = work.persist(|_| {}).await?;
     if !stored.record.hold {
-        return Err(refusal(Reason::Unsupported, "the volume is not held: give `fence` first".to_owned()));
+        return Err(OrderError::new(Reason::Unsupported, "the volume is not held: give `fence` first".to_owned()));
     }
     if let Some(answer) = agent.serving_to(&user, &password) {
         return Ok(answer);
@@ -31,10 +31,10 @@ pub(super) async fn serve(
     let read = agent.take_read();
     agent.stop_serving();
     let login = Login::new(user.clone(), password.0.clone());
-    let login = login.ok_or_else(|| refusal(Reason::Unsupported, "a login without password".to_owned()))?;
+    let login = login.ok_or_else(|| OrderError::new(Reason::Unsupported, "a login without password".to_owned()))?;
     let server = match read {
         Some(server) => server,
-        None => agent.read_logs().await.map_err(|error| refusal(Reason::Volume, error.to_string()))?,
+        None => agent.read_logs().await.map_err(|error| OrderError::new(Reason::Volume, error.to_string()))?,
     };
     let end = server.end().position;
     // A short tail is there before anybody could read of it.
@@ -47,17 +47,8 @@ pub(super) async fn serve(
 }
 
 async fn listen(port: u16) -> Result<(TcpListener, u16), OrderError> {
-    let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
-        Ok(listener) => Ok(listener),
-        // A kernel without IPv6.
-        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
-    };
-    let failed = |error| refusal(Reason::Unsupported, format!("port {port} of the binlog server: {error}"));
-    let listener = listener.map_err(failed)?;
+    let failed = |error| OrderError::new(Reason::Unsupported, format!("port {port} of the binlog server: {error}"));
+    let listener = on_all_addresses(port).await.map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
     Ok((listener, port))
-}
-
-fn refusal(reason: Reason, message: String) -> OrderError {
-    OrderError { reason, message }
 }

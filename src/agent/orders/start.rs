@@ -34,13 +34,13 @@ async fn until_it_answers(work: &OrderContext<'_>, run: Incarnation) -> Result<(
     });
     match settled.await.map(|view| view.clone()) {
         Ok(Mariadbd::Running { incarnation, .. }) if incarnation == run => Ok(()),
-        Ok(Mariadbd::Exited { status, message, .. }) => Err(OrderError {
-            reason: Reason::NotRunning,
-            message: format!("mariadbd ended with {status} while it started; its last words:\n{message}"),
-        }),
-        other => Err(OrderError {
-            reason: Reason::NotRunning,
-            message: format!("mariadbd was started and is not there any more: {other:?}"),
-        }),
+        Ok(Mariadbd::Exited { status, message, .. }) => Err(OrderError::new(
+            Reason::NotRunning,
+            format!("mariadbd ended with {status} while it started; its last words:\n{message}"),
+        )),
+        other => Err(OrderError::new(
+            Reason::NotRunning,
+            format!("mariadbd was started and is not there any more: {other:?}"),
+        )),
     }
 }

@@ -104,7 +104,7 @@ pub(super) async fn refuse_own_history(
         return Ok(());
     }
     let message = format!("the member took writes of its own up to {own}, and has not all up to {}", Shown(position));
-    Err(OrderError { reason: Reason::MissingTransactions, message })
+    Err(OrderError::new(Reason::MissingTransactions, message))
 }
 
 /// What is applied is made durable, and what a crash has left half done is mended: else it would show only when there is no
@@ -137,7 +137,7 @@ async fn waits_for_nothing(work: &mut OrderContext<'_>, applied: &GtidPosition) 
             None => return Ok(()),
         },
     };
-    Err(OrderError { reason: Reason::Sql, message })
+    Err(OrderError::new(Reason::Sql, message))
 }
 
 /// Why a replica that has applied so much will not apply more by itself.

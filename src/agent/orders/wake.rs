@@ -19,7 +19,7 @@ const TAKES: Duration = Duration::from_secs(16);
 /// Restarts the IO thread. Its source hears of the end of the old connection at once.
 pub(super) async fn reconnect(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_none() {
-        return Err(unsupported("the member replicates from nobody: give `follow` first"));
+        return Err(OrderError::new(Reason::Unsupported, "the member replicates from nobody: give `follow` first"));
     }
     work.persist(|_| {}).await?;
     sql_thread::start(work).await?.map_err(sql_error)?;
@@ -34,11 +34,11 @@ pub(super) async fn reconnect(work: &mut OrderContext<'_>) -> Result<Answer, Ord
 /// A server that falls silent at that would keep the lock, with semi-sync off: [`end`] sees to it.
 pub(super) async fn reset_semi_sync(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_some() || work.globals().await?.read_only {
-        return Err(unsupported("the member is no primary"));
+        return Err(OrderError::new(Reason::Unsupported, "the member is no primary"));
     }
     if work.remaining() < TAKES {
         let message = "the server answers too slowly to be given a lock for so short a time".to_owned();
-        return Err(OrderError { reason: Reason::Expired, message });
+        return Err(OrderError::new(Reason::Expired, message));
     }
     work.persist(|_| {}).await?;
     match behind_a_lock(work).await {
@@ -92,7 +92,7 @@ async fn off_and_on(work: &mut OrderContext<'_>) -> Result<(), Failed> {
         Ok(0) => {}
         Ok(_) => {
             let why = "commits wait for an acknowledgement: switching semi-sync off would answer them";
-            return Err(Failed::Undone(unsupported(why)));
+            return Err(Failed::Undone(OrderError::new(Reason::Unsupported, why)));
         }
         Err(error) => return Err(sorted(work, error)),
     }
@@ -102,7 +102,7 @@ async fn off_and_on(work: &mut OrderContext<'_>) -> Result<(), Failed> {
     // Without a new thread for acknowledgements it is off all the same, and nothing was said.
     match work.globals().await {
         Ok(globals) if globals.source_enabled => Ok(()),
-        Ok(_) => Err(Failed::Left(unsupported("semi-sync stayed off"))),
+        Ok(_) => Err(Failed::Left(OrderError::new(Reason::Unsupported, "semi-sync stayed off"))),
         Err(error) => Err(Failed::Left(error)),
     }
 }
@@ -120,7 +120,7 @@ pub(super) async fn end(work: &mut OrderContext<'_>, why: &OrderError) -> Result
     work.check()?;
     work.incarnation()?;
     if work.agent().role() != Some(MemberRole::Primary) {
-        return Err(unsupported("the member is no primary"));
+        return Err(OrderError::new(Reason::Unsupported, "the member is no primary"));
     }
     if !work.is_persisted() {
         work.persist(|_| {}).await?;
@@ -130,7 +130,7 @@ pub(super) async fn end(work: &mut OrderContext<'_>, why: &OrderError) -> Result
         Ok(mut session) => match sessions.settle_over(&mut session).await {
             Ok(()) => {
                 let message = format!("mariadbd was silent for a moment ({}): give it again", why.message);
-                return Err(OrderError { reason: Reason::Sql, message });
+                return Err(OrderError::new(Reason::Sql, message));
             }
             Err(error) if !sessions.locks() => return Err(error),
             Err(_) => {}
@@ -143,7 +143,7 @@ pub(super) async fn end(work: &mut OrderContext<'_>, why: &OrderError) -> Result
     work.check()?;
     work.agent().supervisor.kill(KILL_LIMIT).await?;
     let message = format!("semi-sync could not be switched off and on ({}), so that mariadbd was killed", why.message);
-    Err(OrderError { reason: Reason::NotRunning, message })
+    Err(OrderError::new(Reason::NotRunning, message))
 }
 
 async fn waiting(work: &mut OrderContext<'_>) -> Result<u64, OrderError> {
@@ -152,8 +152,4 @@ async fn waiting(work: &mut OrderContext<'_>) -> Result<u64, OrderError> {
     let number = status.get(WAITING).and_then(|value| value.parse().ok());
     number
         .ok_or_else(|| sql_error(SqlError::Unexpected { what: WAITING.to_owned(), message: "is no number".to_owned() }))
-}
-
-fn unsupported(message: &str) -> OrderError {
-    OrderError { reason: Reason::Unsupported, message: message.to_owned() }
 }

@@ -137,7 +137,7 @@ impl SqlSessions {
         let Ok(mut observer) = self.observer().await else { return false };
         let Some(session) = observer.as_mut() else { return false };
         // It may have ended by itself; the next look tells.
-        let _ = session.execute(&format!("KILL CONNECTION {id}")).await;
+        let _ = session.kill(id).await;
         let query = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id}");
         session.row::<u64>(&query).await.is_ok_and(|count| count == 0)
     }

@@ -27,11 +27,11 @@ impl Supervisor {
     async fn start_in_turn(&self, token: Option<&Token>, options: &[&str]) -> Result<Incarnation, OrderError> {
         match self.view() {
             Mariadbd::Running { incarnation, .. } => return Ok(incarnation),
-            Mariadbd::Unknown { message } => return Err(refusal(Reason::StillRunning, message)),
+            Mariadbd::Unknown { message } => return Err(OrderError::new(Reason::StillRunning, message)),
             Mariadbd::NotStarted | Mariadbd::Exited { .. } => {}
         }
         if !self.config.data_dir().is_dir() {
-            return Err(refusal(Reason::Volume, "there is no datadir: give the member `init` first".to_owned()));
+            return Err(OrderError::new(Reason::Volume, "there is no datadir: give the member `init` first"));
         }
         self.mend_logs().await;
         let count = |stored: &mut crate::agent::record::Stored| {
@@ -52,7 +52,7 @@ impl Supervisor {
             return Err(superseded());
         }
         if stored.record.hold {
-            return Err(refusal(Reason::Unsupported, "the volume is held: give `start` to lift it".to_owned()));
+            return Err(OrderError::new(Reason::Unsupported, "the volume is held: give `start` to lift it"));
         }
         self.spawn(stored.record.incarnation, options).await
     }
@@ -84,7 +84,7 @@ impl Supervisor {
         };
         match timeout(NOTICE, view.wait_for(seen)).await {
             Ok(Ok(_)) => Ok(run),
-            _ => Err(refusal(Reason::Launch, "launch did not tell that mariadbd was started".to_owned())),
+            _ => Err(OrderError::new(Reason::Launch, "launch did not tell that mariadbd was started")),
         }
     }
 
@@ -112,7 +112,7 @@ impl Supervisor {
 
     fn undead(&self, limit: Duration) -> OrderError {
         let view = self.view();
-        refusal(Reason::StillRunning, format!("mariadbd is not proven dead within {limit:?}: {view:?}"))
+        OrderError::new(Reason::StillRunning, format!("mariadbd is not proven dead within {limit:?}: {view:?}"))
     }
 
     async fn kill_until_dead(&self) {

@@ -58,7 +58,7 @@ fn ok(answer: Answer) -> Outcome {
 }
 
 fn refused() -> Outcome {
-    Outcome::Error(OrderError { reason: Reason::Sql, message: "no".to_owned() })
+    Outcome::Error(OrderError::new(Reason::Sql, "no"))
 }
 
 fn away() -> LinkEvent {

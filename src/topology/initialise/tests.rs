@@ -75,7 +75,7 @@ fn an_init_that_keeps_failing_stalls_all_the_time_and_one_under_way_does_not() {
             ordinal: Ordinal(1),
         },
     };
-    let error = OrderError { reason: Reason::Launch, message: "unknown variable 'foo=1'".to_owned() };
+    let error = OrderError::new(Reason::Launch, "unknown variable 'foo=1'");
     seen.members[1].progress.note_failure(&init, error);
     for (busy, resting) in [(Some("init"), true), (None, false), (Some("init"), false)] {
         (seen.members[1].busy, seen.members[1].resting) = (busy, resting);

@@ -122,7 +122,7 @@ fn what_a_crash_left_half_done_is_mended_before_the_point_of_no_return() {
     story.seen.routed = Some(Ordinal(1));
     story.member(1).progress.frozen.as_mut().unwrap().settled = false;
     assert_eq!(story.acts(), ["await 1"], "it has everything, and is not fit yet");
-    let error = OrderError { reason: Reason::MissingTransactions, message: "not in its tables".to_owned() };
+    let error = OrderError::new(Reason::MissingTransactions, "not in its tables");
     story.member(1).progress.note_failure(&Order::Await { position: "0-17-10".parse().unwrap() }, error);
     assert_eq!(story.acts(), ["serve-binlog 0"], "only a source has what is missing");
     story.serves(0, "0-17-10");
@@ -138,7 +138,7 @@ fn what_only_a_rejected_acker_received_is_not_passed_over() {
     story.freeze(1, "0-17-11", "0-17-10");
     story.freeze(2, "0-17-10", "0-17-10");
     story.member(0).progress.fenced = Some(LogEvidence::Unreadable { message: "Input/output error".to_owned() });
-    let error = OrderError { reason: Reason::Sql, message: "the SQL thread stopped: error 1062".to_owned() };
+    let error = OrderError::new(Reason::Sql, "the SQL thread stopped: error 1062");
     let wait = Order::Await { position: "0-17-11".parse().unwrap() };
     let counts = [1, 2, 3].map(|_| story.member(1).progress.note_failure(&wait, error.clone()));
     assert_eq!(counts, [1, 2, 3]);
@@ -162,7 +162,7 @@ fn a_replica_that_somebody_made_writable_is_fenced_before_clients_are_led_anywhe
     story.member(1).busy = Some("fence");
     assert_eq!(story.acts(), [""; 0], "it is waited for");
     story.member(1).busy = None;
-    let slow = OrderError { reason: Reason::Expired, message: "no answer".to_owned() };
+    let slow = OrderError::new(Reason::Expired, "no answer");
     story.member(1).progress.note_failure(&Order::Fence, slow);
     assert_eq!(story.acts(), ["fence 0", "freeze 2", "fence 1"], "but not for ever");
     let mut down = dead(1);
@@ -216,7 +216,7 @@ fn who_failed_too_often_is_asked_again_when_nobody_else_can_be_promoted() {
     let mut story = Story::at_rest().primary_dies();
     story.written();
     story.member(0).agent = AgentSight::default();
-    let error = || OrderError { reason: Reason::Expired, message: "the stream ended".to_owned() };
+    let error = || OrderError::new(Reason::Expired, "the stream ended");
     for member in [1, 2] {
         story.freeze(member, "0-17-11", "0-17-10");
         let awaits = Order::Await { position: "0-17-11".parse().unwrap() };
@@ -272,10 +272,10 @@ fn orders_that_fail_in_a_circle_are_counted() {
     story.freeze(2, "0-17-9", "0-17-9");
     story.serves(0, "0-17-10");
     let wait = Order::Await { position: "0-17-10".parse().unwrap() };
-    let lacks = OrderError { reason: Reason::MissingTransactions, message: "not in its tables".to_owned() };
+    let lacks = OrderError::new(Reason::MissingTransactions, "not in its tables");
     let source = Source::Member { host: "h".to_owned(), port: 1 };
     let follow = Order::Follow { source, acker: None, wait: Some("0-17-10".parse().unwrap()) };
-    let beyond = OrderError { reason: Reason::Sql, message: "rebuild the member".to_owned() };
+    let beyond = OrderError::new(Reason::Sql, "rebuild the member");
     for round in 0..3 {
         story.freeze(1, "0-17-10", "0-17-10");
         story.member(1).progress.frozen.as_mut().unwrap().settled = false;
@@ -299,7 +299,7 @@ fn frozen_ackers_do_when_the_tail_cannot_be_served_after_all() {
     story.freeze(1, "0-17-10", "0-17-10");
     story.freeze(2, "0-17-10", "0-17-10");
     story.seen.routed = Some(Ordinal(1));
-    let error = OrderError { reason: Reason::Volume, message: "Input/output error".to_owned() };
+    let error = OrderError::new(Reason::Volume, "Input/output error");
     let serve = Order::ServeBinlog {
         user: "u".to_owned(),
         password: Secret("p".to_owned()),

@@ -13,6 +13,7 @@ use crate::control::effect::Command;
 use crate::control::input::LinkEvent;
 use crate::control::pod::PodTarget;
 use crate::orders::{AgentState, BootMillis, Down, OrderEnvelope, PROTOCOL_VERSION, Up};
+use crate::time::whole_millis;
 
 /// Time between two pings.
 const PING: Duration = Duration::from_secs(2);
@@ -37,7 +38,7 @@ struct AgentClock {
 impl AgentClock {
     fn deadline(self, limit: Duration) -> BootMillis {
         let ahead = self.heard.elapsed() + limit;
-        BootMillis(self.boot_ms.0.saturating_add(u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX)))
+        BootMillis(self.boot_ms.0.saturating_add(whole_millis(ahead)))
     }
 
     /// The later estimate is the better one: the delay of a line only makes it too early.
