@@ -36,25 +36,25 @@ use super::template::PodTemplate;
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "Whether writes are accepted"
+        description = "Writes are accepted"
     ),
     printcolumn(
         name = "Failover-Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"FailoverReady\")].status",
-        description = "Whether the death of the primary would be survived"
+        description = "The cluster can survive losing its primary"
     ),
     printcolumn(
         name = "Status",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        description = "Why writes are accepted or not"
+        description = "Reason of the condition Ready"
     ),
     printcolumn(
         name = "Primary",
         type_ = "string",
         json_path = ".status.currentPrimary",
-        description = "The member that takes writes"
+        description = "Member that takes writes"
     ),
     printcolumn(
         name = "Members",
@@ -66,21 +66,21 @@ use super::template::PodTemplate;
         name = "Term",
         type_ = "integer",
         json_path = ".status.term",
-        description = "Number of the reign; it rises with every transition"
+        description = "Counter, raised at each failover or operator restart"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].message",
-        description = "The message of the condition Ready",
+        description = "Message of the condition Ready",
         priority = 1
     ),
     printcolumn(
         name = "Image",
         type_ = "string",
         json_path = ".spec.image",
-        description = "The MariaDB image",
+        description = "MariaDB image",
         priority = 1
     ),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message(
@@ -110,19 +110,19 @@ use super::template::PodTemplate;
         .field_path(".memberPolicies")
 )]
 pub struct ReplicationClusterSpec {
-    /// Number of members, the primary included.
+    /// Number of members, including the primary.
     #[serde(default = "default_members")]
     #[schemars(range(min = 1, max = 9))]
     pub members: i32,
 
-    /// Image of MariaDB 10.6 to 11.8, with a tag other than latest or with a digest. A change reaches a member when its
-    /// pod is next deleted.
+    /// Image of MariaDB 10.6 to 11.8, with a tag other than latest or with a digest. A change is applied when a
+    /// member's pod is next deleted.
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("!self.endsWith(':latest') && (self.contains('@') || self.matches(':[^/]+$'))")
         .message("the image needs a tag other than latest, or a digest: with latest two members could run different versions"))]
     pub image: String,
 
-    /// Secrets in this namespace with which images are pulled, the operator's own included.
+    /// Secrets in this namespace for pulling the images, also the operator's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 9))]
     pub image_pull_secrets: Vec<LocalObjectReference>,
@@ -130,12 +130,13 @@ pub struct ReplicationClusterSpec {
     /// Volumes of the members.
     pub storage: Storage,
 
-    /// CPU and memory of mariadbd's container. A change reaches a member when its pod is next deleted.
+    /// CPU and memory of mariadbd's container. A change is applied when a member's pod is next deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Options of mariadbd, one a line, without a section. Options that the operator owns are refused, unless a line equals what
-    /// the operator sets or may be left out without harm. A change reaches a member when its mariadbd is next started.
+    /// Options of mariadbd, one per line, without a section header. Options that the operator owns are refused,
+    /// unless a line equals the operator's value or can be ignored without harm. A change is applied when a
+    /// member's mariadbd next starts.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16384))]
     #[x_kube(
@@ -155,7 +156,7 @@ pub struct ReplicationClusterSpec {
     )]
     pub my_cnf: String,
 
-    /// A database and a user to create when the cluster is initialised. Cannot be changed later.
+    /// Database and user to create at initialisation. Cannot be changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
 
@@ -164,36 +165,36 @@ pub struct ReplicationClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_password_secret_key_ref: Option<SecretKeyRef>,
 
-    /// Keys for encryption at rest. mariadbd and the agent, which must read a dead primary's binary log, both get them; what
-    /// is encrypted is decided in myCnf (encrypt_binlog, innodb_encrypt_tables, ...). May be added, and reaches a member when
-    /// its pod is next deleted; cannot be changed or removed later.
+    /// Keys for encryption at rest, for mariadbd and for the agent, which reads a dead primary's binary log. What
+    /// is encrypted is set in myCnf (encrypt_binlog, innodb_encrypt_tables, ...). Can be added later and is applied
+    /// when a member's pod is next deleted; cannot be changed or removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
 
-    /// How transactions get to the replicas, and what an acknowledged commit means.
+    /// How transactions reach the replicas, and what an acknowledged commit means.
     #[serde(default)]
     pub replication: Replication,
 
-    /// What is special about single members.
+    /// Settings of single members.
     #[serde(default)]
     #[schemars(length(max = 9))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["ordinal".to_owned()]))]
     pub member_policies: Vec<MemberPolicy>,
 
-    /// What happens when the primary dies.
+    /// When and how a dead primary is replaced.
     #[serde(default)]
     pub failover: FailoverPolicy,
 
-    /// The Services clients use.
+    /// Services for clients.
     #[serde(default)]
     pub services: Services,
 
-    /// Labels, annotations, placement and further containers of the members' pods. A change reaches a member when its pod
-    /// is next deleted.
+    /// Labels, annotations, placement and additional containers of the members' pods. A change is applied when a
+    /// member's pod is next deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PodTemplate>,
 
-    /// True: the operator only watches. It changes no object, starts no transition and says so in the condition Paused.
+    /// No failover and no change of objects.
     #[serde(default)]
     pub paused: bool,
 }

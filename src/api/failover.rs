@@ -28,8 +28,8 @@ use crate::orders::Term;
         json_path = ".spec.clusterRef.name",
         description = "The ReplicationCluster"
     ),
-    printcolumn(name = "From", type_ = "string", json_path = ".status.from", description = "The primary before"),
-    printcolumn(name = "To", type_ = "string", json_path = ".status.to", description = "The primary after"),
+    printcolumn(name = "From", type_ = "string", json_path = ".status.from", description = "Previous primary"),
+    printcolumn(name = "To", type_ = "string", json_path = ".status.to", description = "New primary"),
     printcolumn(
         name = "Result",
         type_ = "string",
@@ -40,7 +40,7 @@ use crate::orders::Term;
         name = "Outage",
         type_ = "string",
         json_path = ".status.outage",
-        description = "From the first sign of the death until the Service led to the new primary"
+        description = "From the death of the old primary until the Service selects the new one and it accepts writes"
     ),
     printcolumn(
         name = "Lost",
@@ -89,16 +89,16 @@ pub struct FailoverStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
     pub term: Option<Term>,
-    /// The primary before.
+    /// Previous primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The primary after.
+    /// New primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Why the old primary was passed, in one word.
+    /// Why the old primary was replaced, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<FailoverCause>,
-    /// What was seen when it was decided, one sentence each.
+    /// Observations behind the decision, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
     /// Time from the end of the old primary's mariadbd, as its parent process saw it (where that is not known: from the last
@@ -116,7 +116,7 @@ pub struct FailoverStatus {
     /// Transactions no replica had, rescued from the old primary's binary log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub salvaged: Vec<Salvaged>,
-    /// Transactions that members lacked and got, so that all have the same.
+    /// Transactions that members lacked and received, so that all are equal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equalised: Vec<Equalised>,
     /// Transactions that were lost.
@@ -152,7 +152,7 @@ pub struct Salvaged {
     pub count: Option<i64>,
 }
 
-/// Transactions a member lacked and got.
+/// Transactions that a member lacked and received.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Equalised {
@@ -168,7 +168,7 @@ pub struct Equalised {
 pub struct Lost {
     /// Number of transactions known to be lost.
     pub count: i64,
-    /// True when more may be lost than is known.
+    /// More may be lost than is known.
     pub unknown: bool,
     /// The transactions known to be lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

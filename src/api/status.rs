@@ -14,7 +14,7 @@ use crate::orders::{DataUid, Incarnation, Term};
 /// Keys that this version does not know.
 pub type UnknownKeys = BTreeMap<String, Value>;
 
-/// What the operator recorded about the cluster. It is the truth after a crash of the operator: do not edit it.
+/// State recorded by the operator, which relies on it after a restart: do not edit it.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
@@ -24,21 +24,21 @@ pub struct ClusterStatus {
     /// Lease (namespace/name) of the operator that manages the cluster; others leave it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_by: Option<String>,
-    /// Number of the reign. It rises with every transition and every take-over of leadership in the operator.
+    /// Counter, raised at each failover or operator restart; numbers the Failover records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
     pub term: Option<Term>,
-    /// The member that takes writes, or did last.
+    /// Member that takes writes, or took them last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_primary: Option<String>,
     /// Term in which it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
     pub promoted_in: Option<Term>,
-    /// What it had then: whatever an earlier primary wrote beyond was given up.
+    /// Its position then. What an earlier primary wrote beyond it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_at_gtid: Option<BeganAt>,
-    /// Since when it is the primary.
+    /// When it became primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_primary_since: Option<Time>,
     /// Identity of the cluster's data, made by its one initialisation.
@@ -48,8 +48,8 @@ pub struct ClusterStatus {
     /// What an acknowledged commit means now: Enforced (a replica has it), CatchingUp, Degraded or Async.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
-    /// Every run of a replica that could have acknowledged a commit no other acker has: a failover needs all of them, or
-    /// the old primary's files. A member that restarted may stand here twice, so the list has no key.
+    /// Runs of replicas that may have acknowledged a commit which no other replica has. A failover needs all of
+    /// them, or the old primary's binary logs. A member that restarted may be listed twice, so the list has no key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ackers: Vec<Acker>,
     /// Number of members that exist.
@@ -61,15 +61,16 @@ pub struct ClusterStatus {
     /// Label selector of the cluster's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// The transition in progress; absent at rest.
+    /// Transition in progress; absent at rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<Transition>,
     /// The members, one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub members: Vec<MemberStatus>,
-    /// Ready: writes are accepted. FailoverReady: the death of the primary would be survived. Reconciling, Stalled and
-    /// Paused say what the operator does, cannot do, and was told not to do. StorageLow: a volume is almost full.
+    /// Ready: writes are accepted. FailoverReady: the cluster can survive losing its primary. Reconciling: what the
+    /// operator is doing. Stalled: what it cannot do. Paused: spec.paused is set. StorageLow: a volume is almost
+    /// full.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
@@ -139,23 +140,24 @@ pub struct Acker {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Transition {
-    /// What it is for.
+    /// Kind of transition.
     pub kind: TransitionKind,
     /// Name of the object that records it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The term it began or continued with.
+    /// Term in which it began, or was continued.
     #[schemars(with = "i64")]
     pub term: Term,
-    /// The step it is at.
+    /// Current step.
     pub step: String,
-    /// The primary before.
+    /// Previous primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The primary after.
+    /// New primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// At Promoting: what the primary after must have. At Decided: where the binary logs of the primary before ended, once read.
+    /// At Promoting: position that the new primary must have. At Decided: end of the old primary's binary logs,
+    /// once read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_gtid: Option<String>,
     /// When it began.
@@ -174,18 +176,18 @@ pub struct MemberStatus {
     /// Primary or Replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// How it is, in one word: Ready, or what keeps it from being so.
+    /// Ready, or what prevents it, in one word.
     pub state: String,
-    /// Why, in one word.
+    /// Reason of the state, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why, in a sentence.
+    /// Reason of the state, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Node its pod runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// How far behind the primary it was when this was written.
+    /// Lag behind the primary when this status was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<String>,
     /// Version of its mariadbd.

@@ -15,7 +15,7 @@ pub struct PodTemplate {
     /// Labels and annotations of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<PodMetadata>,
-    /// Placement and further containers of the pods.
+    /// Placement and additional containers of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<PodSettings>,
 }
@@ -35,7 +35,7 @@ pub struct PodMetadata {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Placement and further containers of the pods.
+/// Placement and additional containers of the pods.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSettings {
@@ -59,15 +59,15 @@ pub struct PodSettings {
     /// Security context of the pods; replaces the default of user, group and fsGroup 999.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<PodSecurityContext>,
-    /// Seconds that mariadbd gets to shut down: a large buffer pool takes long. 3600 when not given.
+    /// Seconds for mariadbd to shut down: a large buffer pool takes long. Default: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86400))]
     pub termination_grace_period_seconds: Option<i64>,
-    /// Further containers of the pods, for example an exporter.
+    /// Additional containers of the pods, for example an exporter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "any_objects")]
     pub containers: Vec<Map<String, Value>>,
-    /// Further volumes of the pods, for those containers.
+    /// Additional volumes of the pods, for those containers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "any_objects")]
     pub volumes: Vec<Map<String, Value>>,

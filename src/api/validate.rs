@@ -67,9 +67,9 @@ pub struct ClusterSpec {
     pub gtid_domain_id: u32,
     /// Preferences of members that have some.
     pub policies: BTreeMap<Ordinal, Preference>,
-    /// What happens when the primary dies.
+    /// When and how a dead primary is replaced.
     pub failover: FailoverSettings,
-    /// The Services clients use.
+    /// Services for clients.
     pub services: Services,
     /// What users add to the pods.
     pub template: Template,
@@ -106,7 +106,7 @@ pub struct Preference {
     pub never_primary: bool,
 }
 
-/// What happens when the primary dies.
+/// When and how a dead primary is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailoverSettings {
     /// False: say it, do not do it.

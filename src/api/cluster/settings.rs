@@ -24,24 +24,24 @@ pub struct Storage {
         .message("size must be a quantity above zero, for example 100Gi"))]
     pub size: Quantity,
 
-    /// StorageClass of the volumes; the cluster's default class when not given. Cannot be changed later.
+    /// StorageClass of the volumes. Default: the default class of the Kubernetes cluster. Cannot be changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub storage_class_name: Option<String>,
 
-    /// What happens to the volumes when the cluster is deleted or members are removed.
+    /// What happens to the volumes when the cluster is deleted or scaled down.
     #[serde(default)]
     pub pvc_retention_policy: RetentionPolicy,
 }
 
-/// What happens to the volumes when the cluster is deleted or members are removed.
+/// What happens to the volumes when the cluster is deleted or scaled down.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionPolicy {
-    /// Whether the volumes stay when the cluster is deleted.
+    /// When the cluster is deleted: Retain or Delete its volumes.
     #[serde(default)]
     pub when_deleted: Retention,
-    /// Whether a member's volume stays when the member is removed.
+    /// When a member is removed: Retain or Delete its volume.
     #[serde(default)]
     pub when_scaled: Retention,
 }
@@ -61,12 +61,12 @@ pub struct Bootstrap {
     /// Name of the database.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[0-9A-Za-z_$-]+$"))]
     pub database: String,
-    /// Name of the user, who gets all rights on that database, from any host.
+    /// User with all privileges on that database, from any host.
     #[schemars(length(min = 1, max = 80), regex(pattern = "^[0-9A-Za-z_$-]+$"))]
     #[x_kube(validation = Rule::new("!(self in ['root', 'mysql', 'mariadb.sys', 'PUBLIC']) && !self.startsWith('beachmaster_')")
         .message("this name belongs to MariaDB or the operator: choose another"))]
     pub username: String,
-    /// Where the user's password is.
+    /// Password of the user.
     pub password_secret_key_ref: SecretKeyRef,
 }
 
@@ -91,8 +91,8 @@ fn default_key() -> String {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Encryption {
-    /// Where the key file is, as MariaDB's plugin file_key_management reads it: lines like `1;` and 64 hexadecimal digits.
-    /// Key 1 is that of binary logs. Keys may be added to the Secret; one in use must stay as it is.
+    /// Key file of MariaDB's plugin file_key_management: lines of `1;` and 64 hexadecimal digits. Key 1 encrypts
+    /// binary logs. Keys can be added to the Secret; a key in use must not change.
     pub keys_secret_key_ref: KeyFileRef,
     /// The plugin's file_key_management_encryption_algorithm.
     #[serde(default)]
@@ -137,25 +137,27 @@ impl EncryptionAlgorithm {
     }
 }
 
-/// How transactions get to the replicas, and what an acknowledged commit means.
+/// How transactions reach the replicas, and what an acknowledged commit means.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.mode == 'SemiSync' || self.whenNoAcker == 'Wait'")
     .message("whenNoAcker: Degrade has a meaning under SemiSync only: under Async nothing waits for an acknowledgement")
     .field_path(".whenNoAcker"))]
 pub struct Replication {
-    /// SemiSync: a commit is acknowledged when another member has it on its relay log. Async: at once.
+    /// SemiSync: COMMIT returns once a replica has written the transaction to its relay log. Async: COMMIT does not
+    /// wait.
     #[serde(default)]
     pub mode: ReplicationMode,
-    /// Under SemiSync, when no replica can acknowledge: Wait lets commits wait, Degrade goes on without acknowledgements.
+    /// No replica connected: Wait blocks commits until one returns; Degrade commits without semi-sync after
+    /// degradeAfter.
     #[serde(default)]
     pub when_no_acker: WhenNoAcker,
-    /// With Degrade: how long commits wait before; at most 8760h.
+    /// With Degrade: how long commits wait for a replica before semi-sync is switched off; at most 8760h.
     #[serde(default = "default_degrade_after")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')")
         .message("degradeAfter must be at most 8760h, a year: whenNoAcker: Wait waits for ever"))]
     pub degrade_after: DurationText,
-    /// The Service NAME-replicas leaves out replicas that are further behind than this; at most 8760h.
+    /// Replicas further behind than this leave the Service NAME-replicas; at most 8760h.
     #[serde(default = "default_max_lag")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')").message("maxLag must be at most 8760h"))]
     pub max_lag: DurationText,
@@ -165,7 +167,7 @@ pub struct Replication {
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("gtidDomainId cannot change: GTIDs that were written carry it"))]
     pub gtid_domain_id: i64,
-    /// How much binary log members keep that every member has already. What a member that is away may still need is kept
+    /// How long binary logs are kept that every member has received. What an absent member still needs is kept
     /// longer than time says, up to size.
     #[serde(default)]
     pub binlog_retention: BinlogRetention,
@@ -175,11 +177,11 @@ pub struct Replication {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BinlogRetention {
-    /// Files that were written last longer ago than this are deleted, for example 7d or 12h; from 1m to 3650d.
+    /// Files last written longer ago than this are deleted, for example 7d or 12h; 1m to 3650d.
     #[serde(default = "default_retention")]
     pub time: PeriodText,
-    /// The oldest files are deleted while all files of a member have more bytes than this, for example 20Gi; at least 64Mi. A third
-    /// of storage.size when not given.
+    /// The oldest files are deleted while a member's binary logs exceed this, for example 20Gi; at least 64Mi.
+    /// Default: a third of storage.size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('64Mi')) >= 0")
         .message("size must be a quantity of at least 64Mi, for example 20Gi"))]
@@ -233,34 +235,34 @@ pub enum WhenNoAcker {
     Degrade,
 }
 
-/// What is special about one member.
+/// Settings of one member.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberPolicy {
-    /// The number at the end of the member's name.
+    /// Number at the end of the member's name.
     #[schemars(range(min = 0, max = 8))]
     pub ordinal: i32,
-    /// Among members with equally recent data the one with the highest priority is promoted.
+    /// Among members with equally recent data, the one of highest priority is promoted.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub priority: i32,
-    /// True: the member is never promoted.
+    /// Never promote this member.
     #[serde(default)]
     pub never_primary: bool,
 }
 
-/// What happens when the primary dies.
+/// When and how a dead primary is replaced.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailoverPolicy {
-    /// False: the operator says what it would do, and does not do it.
+    /// False: a failover is reported, not carried out.
     #[serde(default = "default_true")]
     pub enabled: bool,
-    /// How the members are watched. A mariadbd that exited is noticed at once, whatever stands here.
+    /// How often members are probed. An exited mariadbd is noticed at once, whatever these say.
     #[serde(default)]
     pub detection: Detection,
-    /// A member that is preferred by its priority may be this far behind the best one: it catches up first; at
-    /// most 8760h.
+    /// Prefer the member of highest priority if it is at most this far behind the most recent replica; at most
+    /// 8760h.
     #[serde(default = "default_max_candidate_lag")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')").message("maxCandidateLag must be at most 8760h"))]
     pub max_candidate_lag: DurationText,
@@ -284,7 +286,7 @@ impl Default for FailoverPolicy {
     }
 }
 
-/// How the members are watched. A mariadbd that exited is noticed at once, whatever stands here.
+/// How often members are probed. An exited mariadbd is noticed at once, whatever these say.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -296,10 +298,10 @@ impl Default for FailoverPolicy {
         .message("timeout must be at most 60s").field_path(".timeout")
 )]
 pub struct Detection {
-    /// Time between two reads of a member's state, 100ms to 60s.
+    /// Time between two probes of a member, 100ms to 60s.
     #[serde(default = "default_interval")]
     pub interval: DurationText,
-    /// A read that takes longer than this has failed; at least interval, at most 60s.
+    /// A probe that takes longer has failed; at least interval, at most 60s.
     #[serde(default = "default_timeout")]
     pub timeout: DurationText,
 }
@@ -318,14 +320,14 @@ impl Default for Detection {
     }
 }
 
-/// The Services clients use.
+/// Services for clients.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Services {
-    /// The Service NAME-primary, which always leads to the primary.
+    /// Service NAME-primary, which selects the primary.
     #[serde(default)]
     pub primary: ServicePolicy,
-    /// The Service NAME-replicas, which leads to replicas that lag less than replication.maxLag.
+    /// Service NAME-replicas, which selects the replicas that lag less than replication.maxLag.
     #[serde(default)]
     pub replicas: ServicePolicy,
 }
