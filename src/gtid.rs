@@ -2,7 +2,7 @@
 //!
 //! Source of the formats: MariaDB Knowledge Base, "Global Transaction ID". A position names, for each replication
 //! domain, the last transaction of that domain. The operator keeps `gtid_strict_mode` on, so within one domain sequence
-//! numbers only rise; and `server_id` is new at every promotion, so two reigns never write the same GTID.
+//! numbers only rise; and `server_id` is new at every promotion, so two terms never write the same GTID.
 
 use std::collections::BTreeMap;
 use std::fmt;

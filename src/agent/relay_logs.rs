@@ -175,7 +175,7 @@ impl RelayLogs {
     }
 
     /// Removes the kept folders whose content the member's own binary log has. What they hold must be known, and `logged` is the
-    /// last transaction of each server in each domain: a higher number of another reign says nothing.
+    /// last transaction of each server in each domain: a higher number of another term says nothing.
     ///
     /// # Errors
     /// When a folder cannot be read or removed.

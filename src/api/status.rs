@@ -96,7 +96,7 @@ words! {
 words! {
     /// What a transition is for.
     TransitionKind {
-        /// The first reign on blank volumes.
+        /// The first term on blank volumes.
         Initialise,
         /// Another member becomes primary, because the primary died.
         Failover,
@@ -105,7 +105,7 @@ words! {
     }
 }
 
-/// Where the reign of the present primary began.
+/// Where the term of the present primary began.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BeganAt {

@@ -13,7 +13,7 @@ use crate::orders::Secret;
 use crate::protocol::Bounds;
 use crate::time::Millis;
 use crate::topology::observation::{Drift, SemiSyncSource, ServerView};
-use crate::topology::record::written_outside_reigns;
+use crate::topology::record::written_outside_terms;
 
 /// What one answer to the probe may hold: its longest list are a hundred variables. The member's pod belongs to the
 /// cluster's owner, the operator to everybody.
@@ -51,7 +51,7 @@ pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Res
     let slave = read::slave(session).await?.map(|slave| slave.status);
     let scheduler = owned::event_scheduler(globals.read_only, slave.is_some());
     let drift = drift(session, gtid_domain, scheduler).await?;
-    let logged = match written_outside_reigns(&globals.binlog_position) {
+    let logged = match written_outside_terms(&globals.binlog_position) {
         Some(_) => read::logged(session).await?,
         None => Vec::new(),
     };

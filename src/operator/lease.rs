@@ -80,9 +80,9 @@ impl Elector {
     pub async fn acquire(&mut self) -> HeldLease {
         loop {
             match self.try_acquire().await {
-                Ok(Some(reign)) => {
+                Ok(Some(held)) => {
                     info!(lease = %self.settings.manager(), identity = %self.identity, "leads");
-                    return reign;
+                    return held;
                 }
                 Ok(None) => {}
                 Err(message) => warn!(lease = %self.settings.manager(), %message, "cannot look at the Lease"),
@@ -131,18 +131,18 @@ impl Elector {
     }
 
     /// Renews until that fails for too long; returns when this process is no longer the leader.
-    pub async fn keep(&mut self, reign: &mut HeldLease) {
+    pub async fn keep(&mut self, held: &mut HeldLease) {
         loop {
-            sleep(self.settings.retry_period.min(reign.left())).await;
-            let left = reign.left();
+            sleep(self.settings.retry_period.min(held.left())).await;
+            let left = held.left();
             if left.is_zero() {
                 warn!(lease = %self.settings.manager(), "could not be renewed in time: stops acting");
                 return;
             }
             let begun = Instant::now();
-            match timeout(left, self.renew(reign)).await {
+            match timeout(left, self.renew(held)).await {
                 Ok(Ok(true)) => {
-                    reign.until.send_replace(begun + self.settings.renew_deadline);
+                    held.until.send_replace(begun + self.settings.renew_deadline);
                 }
                 Ok(Ok(false)) => {
                     warn!(lease = %self.settings.manager(), "was taken by another process: stops acting");
@@ -155,8 +155,8 @@ impl Elector {
     }
 
     /// One renewal; false when another process holds the Lease.
-    async fn renew(&self, reign: &mut HeldLease) -> Result<bool, String> {
-        let mut lease = reign.lease.clone();
+    async fn renew(&self, held: &mut HeldLease) -> Result<bool, String> {
+        let mut lease = held.lease.clone();
         if let Some(spec) = lease.spec.as_mut() {
             spec.renew_time = Some(MicroTime(jiff::Timestamp::now()));
         }
@@ -164,7 +164,7 @@ impl Elector {
         let limit = self.settings.renew_deadline / 2;
         match within(limit, self.api.replace(&self.settings.name, &PostParams::default(), &lease)).await {
             Ok(written) => {
-                reign.lease = written;
+                held.lease = written;
                 Ok(true)
             }
             Err(message) => {
@@ -174,15 +174,15 @@ impl Elector {
                 if holder != Some(self.identity.as_str()) {
                     return Ok(false);
                 }
-                reign.lease = found;
+                held.lease = found;
                 Err(message)
             }
         }
     }
 
     /// Gives the Lease back, so that another process need not wait. To be called after all acts have ended.
-    pub async fn release(&self, reign: HeldLease) {
-        let mut lease = reign.lease;
+    pub async fn release(&self, held: HeldLease) {
+        let mut lease = held.lease;
         if let Some(spec) = lease.spec.as_mut() {
             spec.holder_identity = None;
             spec.renew_time = Some(MicroTime(jiff::Timestamp::now()));

@@ -85,30 +85,30 @@ async fn lead_in_turns(
     let clock = Clock::start();
     info!(identity = settings.identity, lease = settings.lease.manager(), "waits for the Lease");
     loop {
-        let mut reign: HeldLease = tokio::select! {
-            reign = elector.acquire() => reign,
+        let mut held: HeldLease = tokio::select! {
+            held = elector.acquire() => held,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         };
         let leading = Leading {
             clients: clients.clone(),
-            leadership: reign.leadership(),
+            leadership: held.leadership(),
             settings: Arc::clone(settings),
             metrics: Arc::clone(metrics),
             events: Events::new(clients.watch.clone(), settings.identity.clone()),
             clock,
         };
         metrics.lease_held.set(1);
-        // Whatever ends first ends the others: no task of this reign outlives the select.
+        // Whatever ends first ends the others: no task of this term outlives the select.
         let told_to_end = tokio::select! {
-            () = elector.keep(&mut reign) => false,
+            () = elector.keep(&mut held) => false,
             () = controller::run(leading) => false,
             _ = terminate.recv() => true,
             _ = interrupt.recv() => true,
         };
         metrics.step_down();
         if told_to_end {
-            elector.release(reign).await;
+            elector.release(held).await;
             return Ok(());
         }
     }

@@ -37,7 +37,7 @@ pub const LONG_TAIL: u64 = 1_000;
 #[serde(transparent)]
 pub struct DataUid(pub String);
 
-/// Number of a reign. Rises with every transition and every take-over of leadership.
+/// A counter, raised with every transition and every take-over of leadership.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Term(pub u64);
@@ -89,9 +89,9 @@ pub struct BootMillis(pub u64);
 pub struct Token {
     /// The cluster's data this order is meant for.
     pub data_uid: DataUid,
-    /// The reign in which the order was given.
+    /// The term in which the order was given.
     pub term: Term,
-    /// Rises with every order a leader gives to a member within its reign.
+    /// Rises with every order a leader gives to a member within its term.
     pub seq: u64,
 }
 

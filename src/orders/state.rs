@@ -24,7 +24,7 @@ pub struct VolumeRecord {
     pub token: Option<Token>,
     /// Role last ordered.
     pub role: MemberRole,
-    /// `server_id` of its last promotion, which tells the reign; none before the first one, and from agents of an earlier release.
+    /// `server_id` of its last promotion, which tells the term; none before the first one, and from agents of an earlier release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_as: Option<u32>,
     /// True: mariadbd may not start.

@@ -7,7 +7,7 @@ use super::member::{is_refused, slave, sql_or_volume_trouble};
 use super::observation::{MemberView, Observation, ServerView};
 use super::policy::Policy;
 use super::record::Record;
-use super::record::written_outside_reigns;
+use super::record::written_outside_terms;
 use crate::gtid::GtidPosition;
 use crate::orders::Ordinal;
 
@@ -94,15 +94,15 @@ fn rejection(policy: &Policy, record: &Record, member: &MemberView, end: Option<
 /// Transactions beyond the old primary's files that the old primary did not write, or that no primary wrote.
 fn errant(record: &Record, member: &MemberView, end: Option<&GtidPosition>) -> Option<String> {
     let received = received(member);
-    if let Some(gtid) = written_outside_reigns(&received) {
+    if let Some(gtid) = written_outside_terms(&received) {
         return Some(format!("it has an errant transaction, {gtid}"));
     }
     let end = end?;
     if let Some((theirs, files)) = received.conflict(end) {
         return Some(format!("it has {theirs} where the old primary has {files}"));
     }
-    let reign = record.primary_server_id();
-    let ahead = received.beyond(end).into_iter().find(|range| Some(range.server) != reign);
+    let primary = record.primary_server_id();
+    let ahead = received.beyond(end).into_iter().find(|range| Some(range.server) != primary);
     ahead.map(|range| format!("it has transactions the old primary never had, {range}"))
 }
 

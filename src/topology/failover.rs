@@ -155,8 +155,8 @@ fn failures(case: &Case<'_>) -> Option<String> {
     (!failures.is_empty()).then(|| failures.join("; "))
 }
 
-/// Where the old reign's history is known to have come to: the end of the old primary's files, else what its ackers
-/// received, else what those files held before. Who has something beyond that must have it from the old reign.
+/// Where the old term's history is known to have come to: the end of the old primary's files, else what its ackers
+/// received, else what those files held before. Who has something beyond that must have it from the old term.
 fn known_end(case: &Case<'_>, from: Ordinal) -> Option<GtidPosition> {
     let end = case.seen.member(from).and_then(|old| read_end(case, old));
     let end = end.or_else(|| safety::received_by_ackers(case.rules, case.policy, case.record, case.seen));
@@ -196,8 +196,8 @@ fn frozen_members<'a>(case: &Case<'a>, from: Ordinal, ranking: &Ranking) -> Vec<
     };
     let clean = |member: &&MemberView| {
         let theirs = received(member);
-        // What an earlier reign gave up binds nobody.
-        super::record::written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none()
+        // What an earlier term gave up binds nobody.
+        super::record::written_outside_terms(&theirs).is_none() && case.record.given_up(&theirs).is_none()
     };
     case.others(from).filter(|member| member.frozen().is_some()).filter(counts).filter(clean).collect()
 }
@@ -378,7 +378,7 @@ fn point_of_no_return(case: &Case<'_>, from: Ordinal, candidate: &MemberView, ta
     Decision::write(record, format!("{} has everything up to {target}", case.name(candidate.ordinal)))
 }
 
-/// The ackers of the new reign. Those of the old one may go when their runs are known to be over: the new primary has
+/// The ackers of the new term. Those of the old one may go when their runs are known to be over: the new primary has
 /// everything they acknowledged.
 fn next_ackers(case: &Case<'_>, from: Ordinal, to: Ordinal) -> Vec<Acker> {
     let mut fit: Vec<&MemberView> = case

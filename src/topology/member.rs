@@ -2,7 +2,7 @@
 
 use super::observation::{IoThread, MemberView, ServerView, SlaveStatus};
 use super::reasons::MemberReason;
-use super::record::{Record, written_outside_reigns};
+use super::record::{Record, written_outside_terms};
 use crate::orders::Volume;
 
 /// ER_MASTER_FATAL_ERROR_READING_BINLOG: the source does not have the position asked for.
@@ -127,7 +127,7 @@ fn errant(record: &Record, member: &MemberView, primary: Option<&MemberView>) ->
     if record.primary == Some(member.ordinal) {
         return None;
     }
-    if let Some(own) = written_outside_reigns(&view.received()) {
+    if let Some(own) = written_outside_terms(&view.received()) {
         return Some(own);
     }
     // The earlier reading was finished before the later one began, so a primary read after that must have it all.

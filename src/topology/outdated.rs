@@ -10,7 +10,7 @@ use super::blocked::Blocked;
 use super::decision::{Case, Decision};
 use super::observation::{MemberView, Observation};
 use super::policy::{Mode, Policy};
-use super::record::{Acker, Durability, Record, member_of, reign_of};
+use super::record::{Acker, Durability, Record, member_of, term_of};
 use super::transition::Transition;
 use crate::gtid::Gtid;
 use crate::orders::{Incarnation, MemberRole, Ordinal, Term, Token};
@@ -43,10 +43,10 @@ pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
         let term = now.into_iter().chain(&member.obeyed).filter(ours).map(|token| token.term).max()?;
         Some(Proof { term, by: Some(member.ordinal), promoted: None })
     };
-    let reigns =
-        |member: &MemberView| Some(Proof { term: reign_of_running(member)?, by: Some(member.ordinal), promoted: None });
+    let ids =
+        |member: &MemberView| Some(Proof { term: term_of_running(member)?, by: Some(member.ordinal), promoted: None });
     let routed = seen.routed_in.filter(|_| !certain).map(|term| Proof { term, by: None, promoted: None });
-    let members = seen.members.iter().flat_map(|member| [obeyed(member), reigns(member)]).flatten();
+    let members = seen.members.iter().flat_map(|member| [obeyed(member), ids(member)]).flatten();
     let later = members.chain(routed).filter(|proof| proof.term > record.term);
     later.max_by_key(|proof| (proof.term, proof.by.is_some())).or_else(|| unknown_promotion(record, seen))
 }
@@ -56,12 +56,12 @@ pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
 /// durability tells that it was since the record was put together: that one has acknowledged, and a volume that comes back later
 /// with another history does not take its place.
 fn unknown_promotion(record: &Record, seen: &Observation) -> Option<Proof> {
-    let (reign, by) = promotions(record, seen).max().filter(|(reign, _)| *reign > record.promoted_in)?;
-    let found = Proof { term: record.term.max(reign), by: Some(by), promoted: Some(reign) };
+    let (promoted, by) = promotions(record, seen).max().filter(|(term, _)| *term > record.promoted_in)?;
+    let found = Proof { term: record.term.max(promoted), by: Some(by), promoted: Some(promoted) };
     let primary = record.primary.and_then(|primary| seen.member(primary));
     let stopped = primary.is_none_or(|primary| primary.is_proven_dead() || primary.was_only_started());
     let was_at_work = matches!(record.durability, Durability::Enforced | Durability::Degraded);
-    (reign == record.term || stopped && !was_at_work).then_some(found)
+    (promoted == record.term || stopped && !was_at_work).then_some(found)
 }
 
 /// When each member was promoted last that tells so, and has its own volume of this data.
@@ -80,8 +80,8 @@ fn promotions<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<It
 pub fn words(policy: &Policy, record: &Record, proof: Proof) -> String {
     let Proof { term, by, promoted } = proof;
     let newer = match by {
-        Some(member) if let Some(reign) = promoted => {
-            format!("{} was promoted in term {reign}, of which it does not know", policy.name(member))
+        Some(member) if let Some(term) = promoted => {
+            format!("{} was promoted in term {term}, of which it does not know", policy.name(member))
         }
         Some(member) => format!("{} knows term {term}", policy.name(member)),
         None => format!("Service {}-primary was written in term {term}", policy.short_name()),
@@ -123,15 +123,15 @@ fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
         return Err(format!("{} does not answer SQL yet", case.policy.name(primary.ordinal)));
     }
     let same = |record: &Record| record.primary == Some(primary.ordinal);
-    let reign = promoted_in(primary).unwrap_or(if same(case.record) { case.record.promoted_in } else { term });
+    let promoted_in = promoted_in(primary).unwrap_or(if same(case.record) { case.record.promoted_in } else { term });
     let semi_sync = case.policy.mode == Mode::SemiSync;
     let mut next = Record {
         data_uid: case.record.data_uid.clone(),
         term: term.next(),
         primary: Some(primary.ordinal),
-        promoted_in: reign,
-        // What it had when a later reign began nobody knows.
-        began: case.record.began.clone().filter(|_| same(case.record) && reign == case.record.promoted_in),
+        promoted_in,
+        // What it had when a later term began nobody knows.
+        began: case.record.began.clone().filter(|_| same(case.record) && promoted_in == case.record.promoted_in),
         durability: if semi_sync { Durability::CatchingUp } else { Durability::Async },
         ackers: possible_ackers(case, primary.ordinal, &silent),
         transition: None,
@@ -185,7 +185,7 @@ fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[
         primary: Some(from),
         // Nobody knows when; later than all that tell.
         promoted_in: promotions(case.record, case.seen)
-            .map(|(reign, _)| reign)
+            .map(|(term, _)| term)
             .fold(case.record.promoted_in, Term::max),
         began: None,
         durability: Durability::Enforced,
@@ -221,7 +221,7 @@ fn waits_for(case: &Case<'_>, missing: &[Ordinal], term: Term) -> String {
     )
 }
 
-/// The member that was promoted in the latest reign; none when that is one of `silent`.
+/// The member that was promoted in the latest term; none when that is one of `silent`.
 fn promoted_last<'a>(case: &Case<'a>, silent: &[Ordinal]) -> Option<&'a MemberView> {
     let tell = || case.seen.members.iter().filter(|member| case.is_ours(member) && is_primary(member));
     let last = tell().filter(|member| promoted_in(member).is_some()).max_by_key(|member| promoted_in(member));
@@ -231,7 +231,7 @@ fn promoted_last<'a>(case: &Case<'a>, silent: &[Ordinal]) -> Option<&'a MemberVi
     // Only a volume that keeps its promotions is sure to know the last of those that tell.
     let is_told = last.state().and_then(|state| state.record()).is_some_and(|volume| volume.promoted_as.is_some());
     let is_read = !is_told && promoted_in(last).is_some();
-    let later = |gtid: &Gtid| (by_silent(gtid) || is_read) && reign_of(gtid.server) > promoted_in(last);
+    let later = |gtid: &Gtid| (by_silent(gtid) || is_read) && term_of(gtid.server) > promoted_in(last);
     let received = case.seen.members.iter().filter_map(MemberView::view).map(|view| view.received());
     (!received.into_iter().any(|position| position.iter().any(|gtid| later(&gtid)))).then_some(last)
 }
@@ -241,17 +241,17 @@ fn is_primary(member: &MemberView) -> bool {
     member.state().and_then(|state| state.record()).is_some_and(|volume| volume.role == MemberRole::Primary)
 }
 
-/// The reign in which a member was promoted, while it is to be primary. Agents of an earlier release do not keep it; then the
+/// The term in which a member was promoted, while it is to be primary. Agents of an earlier release do not keep it; then the
 /// running server tells.
 fn promoted_in(member: &MemberView) -> Option<Term> {
     let volume = member.state()?.record().filter(|_| is_primary(member))?;
-    volume.promoted_as.and_then(reign_of).or_else(|| reign_of_running(member))
+    volume.promoted_as.and_then(term_of).or_else(|| term_of_running(member))
 }
 
-/// The reign of a server that takes writes under its own id of that reign.
-fn reign_of_running(member: &MemberView) -> Option<Term> {
+/// The term of a server that takes writes under its own id of that term.
+fn term_of_running(member: &MemberView) -> Option<Term> {
     let view = member.view().filter(|view| !view.read_only)?;
-    reign_of(view.server_id).filter(|_| member_of(view.server_id) == Some(member.ordinal))
+    term_of(view.server_id).filter(|_| member_of(view.server_id) == Some(member.ordinal))
 }
 
 /// Everything that may have acknowledged, or may still do so: the present run of every other member, because an order to follow

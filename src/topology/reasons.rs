@@ -54,7 +54,7 @@ words! {
         ServiceMisdirected,
         /// The primary's agent cannot be reached: nobody could prove that its mariadbd died.
         AgentUnreachable,
-        /// The primary's binary logs no longer hold what its reign began with, and no acker could prove the rest.
+        /// The primary's binary logs no longer hold what its term began with, and no acker could prove the rest.
         BinaryLogsReset,
         /// The member that would be promoted does not receive from the primary.
         HeirNotReceiving,

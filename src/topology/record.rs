@@ -9,7 +9,7 @@ use crate::orders::{DataUid, Incarnation, Ordinal, Term};
 const BOOT_ID_BIT: u32 = 0x8000_0000;
 /// The last term whose `server_id`s differ from those of all others: one failover a second for four years.
 const LAST_TERM: Term = Term(0x07ff_ffff);
-/// Bits of a `server_id` that tell the member; those above tell the reign.
+/// Bits of a `server_id` that tell the member; those above tell the term.
 const MEMBER_BITS: u32 = 4;
 
 /// What an acknowledged commit means now.
@@ -49,13 +49,13 @@ pub struct Acker {
 pub struct Record {
     /// Identity of the data; none before the initialisation.
     pub data_uid: Option<DataUid>,
-    /// The reign.
+    /// The term.
     pub term: Term,
     /// The primary, from the point of no return of its promotion on.
     pub primary: Option<Ordinal>,
     /// Term in which that primary was promoted; with the ordinal it makes its `server_id`.
     pub promoted_in: Term,
-    /// What that primary had when its reign began: nothing that was acknowledged in an earlier reign lies beyond. None in a
+    /// What that primary had when its term began: nothing that was acknowledged in an earlier term lies beyond. None in a
     /// status that an earlier release wrote.
     pub began: Option<GtidPosition>,
     /// What an acknowledgement means.
@@ -73,31 +73,31 @@ impl Record {
         self.primary.map(|primary| server_id(self.promoted_in, primary))
     }
 
-    /// The first transaction in `position` that an earlier reign wrote beyond the beginning of the present one: nobody
-    /// acknowledged it, and it was given up. Only ids of earlier reigns count: a session may write under any other.
+    /// The first transaction in `position` that an earlier term wrote beyond the beginning of the present one: nobody
+    /// acknowledged it, and it was given up. Only ids of earlier terms count: a session may write under any other.
     #[must_use]
     pub fn given_up(&self, position: &GtidPosition) -> Option<Gtid> {
         let began = self.began.as_ref()?;
-        let earlier = |gtid: &Gtid| reign_of(gtid.server).is_some_and(|reign| reign < self.promoted_in);
+        let earlier = |gtid: &Gtid| term_of(gtid.server).is_some_and(|term| term < self.promoted_in);
         let kept =
             |gtid: &Gtid| began.iter().any(|start| start.domain == gtid.domain && start.sequence >= gtid.sequence);
         position.iter().find(|gtid| earlier(gtid) && !kept(gtid))
     }
 }
 
-/// `server_id` of a member promoted in `term`: new at every promotion, so that a GTID tells its reign and no member meets
+/// `server_id` of a member promoted in `term`: new at every promotion, so that a GTID tells its term and no member meets
 /// its own id in a stream. The upper bit is left to the ids members boot with; a term beyond 2^27 wraps.
 #[must_use]
 pub fn server_id(term: Term, ordinal: Ordinal) -> u32 {
-    let reign = u32::try_from(term.0 & LAST_TERM.0).unwrap_or_default();
-    reign << MEMBER_BITS | u32::from(ordinal.0 + 1)
+    let bits = u32::try_from(term.0 & LAST_TERM.0).unwrap_or_default();
+    bits << MEMBER_BITS | u32::from(ordinal.0 + 1)
 }
 
-/// The reign that a `server_id` tells; none of one that members boot with, or that a session chose.
+/// The term that a `server_id` tells; none of one that members boot with, or that a session chose.
 #[must_use]
-pub fn reign_of(server_id: u32) -> Option<Term> {
-    let reign = u64::from(server_id >> MEMBER_BITS);
-    (server_id & BOOT_ID_BIT == 0 && reign > 0).then_some(Term(reign))
+pub fn term_of(server_id: u32) -> Option<Term> {
+    let term = u64::from(server_id >> MEMBER_BITS);
+    (server_id & BOOT_ID_BIT == 0 && term > 0).then_some(Term(term))
 }
 
 /// The member a `server_id` belongs to, whether it booted with it or was promoted with it.
@@ -109,7 +109,7 @@ pub fn member_of(server_id: u32) -> Option<Ordinal> {
 
 /// A GTID in `position` whose server id is one that members boot with: written on a member that was no primary.
 #[must_use]
-pub fn written_outside_reigns(position: &GtidPosition) -> Option<String> {
+pub fn written_outside_terms(position: &GtidPosition) -> Option<String> {
     position.iter().find(|gtid| gtid.server & BOOT_ID_BIT != 0).map(|gtid| gtid.to_string())
 }
 
@@ -126,10 +126,10 @@ mod tests {
             ..Record::default()
         };
         let given_up = |text: &str| record.given_up(&text.parse().unwrap()).map(|gtid| gtid.to_string());
-        assert_eq!(given_up("0-17-153"), None, "what the reign began with");
+        assert_eq!(given_up("0-17-153"), None, "what the term began with");
         assert_eq!(given_up("0-17-140"), None, "behind");
         assert_eq!(given_up("0-17-155").as_deref(), Some("0-17-155"));
-        assert_eq!(given_up("0-82-155"), None, "written by this reign");
+        assert_eq!(given_up("0-82-155"), None, "written in this term");
         assert_eq!(given_up("0-98-155"), None, "written by a later one");
         assert_eq!(given_up("0-1-155"), None, "a session's own id");
         assert_eq!(given_up("0-17-1,7-17-1").as_deref(), Some("7-17-1"), "a domain that was not there yet");

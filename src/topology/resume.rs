@@ -6,7 +6,7 @@ use super::decision::{Act, Case, Decision, order};
 use super::member::volume_trouble;
 use super::observation::MemberView;
 use super::policy::Mode;
-use super::record::written_outside_reigns;
+use super::record::written_outside_terms;
 use super::record::{Durability, Record};
 use super::safety;
 use super::transition::{Promotion, Transition};
@@ -47,8 +47,8 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     }
     let ahead = case.others(old.ordinal).filter(|member| {
         let theirs = received(member);
-        // What an earlier reign gave up is no reason to go back to it.
-        let clean = written_outside_reigns(&theirs).is_none() && case.record.given_up(&theirs).is_none();
+        // What an earlier term gave up is no reason to go back to it.
+        let clean = written_outside_terms(&theirs).is_none() && case.record.given_up(&theirs).is_none();
         let ours = case.is_ours(member) || member.state().is_none();
         member.view().is_some() && ours && clean && !view.has_logged(&theirs)
     });

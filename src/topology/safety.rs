@@ -3,7 +3,7 @@
 
 use super::observation::{MemberView, Observation};
 use super::policy::Policy;
-use super::record::written_outside_reigns;
+use super::record::written_outside_terms;
 use super::record::{Acker, Durability, Record};
 use super::transition::Transition;
 use crate::gtid::{GtidPosition, Shown};
@@ -85,10 +85,10 @@ pub fn basis(
 /// another history.
 fn received_whole<'a>(record: &'a Record, seen: &Observation, from: Ordinal) -> Option<&'a GtidPosition> {
     let end = held_before(record)?;
-    let reign = record.primary_server_id();
+    let primary = record.primary_server_id();
     let is_whole = |frozen: &Frozen| {
-        let of_the_reign = frozen.received.beyond(end).iter().all(|range| Some(range.server) == reign);
-        !frozen.killed && of_the_reign && frozen.received.covers(end)
+        let of_the_primary = frozen.received.beyond(end).iter().all(|range| Some(range.server) == primary);
+        !frozen.killed && of_the_primary && frozen.received.covers(end)
     };
     let mut others = seen.members.iter().filter(|member| member.ordinal != from && member.progress.following.is_none());
     others.any(|member| member.frozen().is_some_and(is_whole)).then_some(end)
@@ -165,7 +165,7 @@ fn salvage(policy: &Policy, record: &Record, from: Option<&MemberView>) -> Resul
     }
 }
 
-/// Where the binary logs of the recorded primary end. Logs that end before its reign began are not whole, however well they
+/// Where the binary logs of the recorded primary end. Logs that end before its term began are not whole, however well they
 /// can be read: an older copy of the volume, or a mariadbd that did not find them and began anew.
 ///
 /// # Errors
@@ -178,10 +178,10 @@ pub fn logs_end(record: &Record, evidence: &LogEvidence) -> Result<GtidPosition,
     // By number only, because a candidate that somebody made writable before it was promoted has its own on top
     // (docs/known-gaps.md).
     if let Some(began) = record.began.as_ref().filter(|began| !end.covers(began)) {
-        return Err(format!("they end at {} and its reign began at {began}, so a part of them is missing", Shown(end)));
+        return Err(format!("they end at {} and its term began at {began}, so a part of them is missing", Shown(end)));
     }
     // After writes of its own numbers alone do not tell what is still there.
-    let is_there = |held: &GtidPosition| held == end || end.covers(held) && written_outside_reigns(end).is_none();
+    let is_there = |held: &GtidPosition| held == end || end.covers(held) && written_outside_terms(end).is_none();
     match held_before(record).filter(|held| !is_there(held)) {
         None => Ok(end.clone()),
         Some(held) => Err(format!("they end at {} and held {held} before, so a part of them is missing", Shown(end))),

@@ -70,7 +70,7 @@ pub enum Transition {
 /// What a promotion is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promotion {
-    /// The first reign: nobody was primary before.
+    /// The first term: nobody was primary before.
     Initialise,
     /// The member takes the place of another one.
     Failover {

@@ -3,7 +3,7 @@
 
 use super::decision::{Act, Case, Decision};
 use super::observation::{MemberView, ServerView};
-use super::record::reign_of;
+use super::record::term_of;
 use super::transition::Transition;
 use crate::orders::{Order, Reason};
 
@@ -42,7 +42,7 @@ pub(super) fn fenced(case: &Case<'_>, mut decision: Decision) -> Decision {
 /// again is none before it is promoted again; one that was promoted since the record was written proves that the record is old.
 fn strays<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a MemberView> {
     let case = *case;
-    let newer = move |view: &ServerView| reign_of(view.server_id).is_some_and(|reign| reign > case.record.promoted_in);
+    let newer = move |view: &ServerView| term_of(view.server_id).is_some_and(|term| term > case.record.promoted_in);
     let takes_writes = move |member: &MemberView| {
         let refused =
             member.progress.failure_of(&Order::Freeze).is_some_and(|error| error.reason == Reason::StillRunning);

@@ -26,7 +26,7 @@ pub fn a_dead_primary_s_tail_is_served_and_the_candidate_takes_over(setup: Setup
         [candidate, other].iter().all(|member| member.sql("SHOW SLAVE STATUS").contains(&end))
     });
     assert_eq!(semi_sync_status(old, "master_no_tx"), "0");
-    assert!(old.position().to_string().starts_with("0-17-"), "the reign's own server_id");
+    assert!(old.position().to_string().starts_with("0-17-"), "the server_id of the term");
 
     for (member, seq) in [(candidate, 1), (other, 1)] {
         let Answer::Frozen(frozen) = member.stream().obey(2, seq, Order::Freeze) else { panic!() };

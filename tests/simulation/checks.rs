@@ -51,13 +51,13 @@ impl World {
     }
 
     /// Invariant 1 in history: no write begun after an acknowledgement of a newer primary is acknowledged by an older.
-    pub fn check_acknowledged(&mut self, reign: Term, begun: At) {
+    pub fn check_acknowledged(&mut self, term: Term, begun: At) {
         let now = self.now;
-        self.first_ack.entry(reign).or_insert(now);
-        let newer = self.first_ack.iter().find(|(other, first)| **other > reign && **first < begun);
+        self.first_ack.entry(term).or_insert(now);
+        let newer = self.first_ack.iter().find(|(other, first)| **other > term && **first < begun);
         if let Some((newer, first)) = newer.map(|(newer, first)| (*newer, *first)) {
             self.broken(format!(
-                "invariant 1: reign {reign} acknowledged a write begun at {begun}, reign {newer} had at {first}"
+                "invariant 1: term {term} acknowledged a write begun at {begun}, term {newer} had at {first}"
             ));
         }
     }
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Invariant 6: a run that leaves the list of the same reign acknowledges nothing any more, also after a reconnect.
+    /// Invariant 6: a run that leaves the list of the same term acknowledges nothing any more, also after a reconnect.
     fn check_left(&mut self, before: &Record, next: &Record) {
         let Some(primary) = next.primary else { return };
         let shut_out = |acker: &Acker| {

@@ -116,16 +116,16 @@ impl World {
     }
 
     /// A client is told that its commit is done.
-    pub fn client_hears(&mut self, client: usize, attempt: u64, reign: Term, begun: At) {
+    pub fn client_hears(&mut self, client: usize, attempt: u64, term: Term, begun: At) {
         let it = &self.clients[client];
         if !it.waiting || it.attempt != attempt {
             return;
         }
         if it.host.is_some_and(|host| self.hosts[host].side != it.side) {
-            return self.after(100, Event::Acknowledged { client, attempt, reign, begun });
+            return self.after(100, Event::Acknowledged { client, attempt, term, begun });
         }
         self.clients[client].waiting = false;
-        self.check_acknowledged(reign, begun);
+        self.check_acknowledged(term, begun);
         if self.calm.is_some_and(|calm| begun > calm) {
             self.acked_since_calm += 1;
         }

@@ -2,7 +2,7 @@
 
 use beachmaster::orders::Ordinal;
 use beachmaster::topology::policy::Mode;
-use beachmaster::topology::record::{Acker, Durability, written_outside_reigns};
+use beachmaster::topology::record::{Acker, Durability, written_outside_terms};
 
 use crate::api_server::NAME;
 use crate::member::{HostId, Io};
@@ -144,7 +144,7 @@ impl World {
             let part = match volume.binlog.last() {
                 None => true,
                 // What it has last was written by a candidate that somebody made writable: quarantined, though the primary has it.
-                Some(last) if written_outside_reigns(&[last.gtid].into_iter().collect()).is_some() => false,
+                Some(last) if written_outside_terms(&[last.gtid].into_iter().collect()).is_some() => false,
                 Some(last) => truth.has(volume.binlog.len() - 1, last.gtid),
             };
             volume.record.is_some() && volume.readable && !volume.index_lost && !volume.strayed && part

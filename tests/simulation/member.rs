@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use beachmaster::gtid::{Gtid, GtidPosition, is_logged};
 use beachmaster::orders::{ExitStatus, Incarnation, OrderEnvelope, Ordinal, Outcome, Term, Token, VolumeRecord};
-use beachmaster::topology::record::written_outside_reigns;
+use beachmaster::topology::record::written_outside_terms;
 
 /// Virtual time in milliseconds.
 pub type At = u64;
@@ -79,7 +79,7 @@ impl Volume {
 
     /// As `gtid_binlog_state`, when the last transaction is of no primary.
     pub fn logged(&self) -> Vec<Gtid> {
-        if written_outside_reigns(&self.position()).is_none() {
+        if written_outside_terms(&self.position()).is_none() {
             return Vec::new();
         }
         let last: BTreeMap<u32, Gtid> = self.binlog.iter().map(|tx| (tx.gtid.server, tx.gtid)).collect();
@@ -88,7 +88,7 @@ impl Volume {
 
     /// False when it took writes of its own in place of what `position` names.
     pub fn has_up_to(&self, position: &GtidPosition) -> bool {
-        written_outside_reigns(&self.position()).is_none() || is_logged(&self.logged(), position)
+        written_outside_terms(&self.position()).is_none() || is_logged(&self.logged(), position)
     }
 
     /// Applies what of `txs` is missing; false when they are not of the same history, or begin too late.
@@ -159,7 +159,7 @@ pub struct Server {
     pub stray: bool,
     pub server_id: u32,
     /// Term in which it was promoted.
-    pub reign: Term,
+    pub term: Term,
     pub semi_master: bool,
     pub slave_enabled: bool,
     pub slave: Option<Slave>,
@@ -180,7 +180,7 @@ impl Server {
             read_only: true,
             stray: false,
             server_id,
-            reign: Term(0),
+            term: Term(0),
             semi_master: false,
             slave_enabled: false,
             slave: None,

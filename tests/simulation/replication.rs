@@ -310,9 +310,9 @@ impl World {
         let gtid = self.hosts[host].volume.binlog[index].gtid;
         self.acked.push(Acked { index, gtid, at: self.now });
         self.stats.acked += 1;
-        let reign = self.hosts[host].server.as_ref().map(|server| server.reign).unwrap_or_default();
+        let term = self.hosts[host].server.as_ref().map(|server| server.term).unwrap_or_default();
         let Commit { client, attempt, begun } = commit;
-        self.after(1, Event::Acknowledged { client, attempt, reign, begun });
+        self.after(1, Event::Acknowledged { client, attempt, term, begun });
     }
 
     /// The member whose events a replica gets.

@@ -168,7 +168,7 @@ fn a_replica_that_is_made_writable_does_no_harm() {
     assert_eq!(broken, None);
 }
 
-/// Whoever is held up by a lock yields: a new reign acknowledges long before the lock is lifted.
+/// Whoever is held up by a lock yields: a new term acknowledges long before the lock is lifted.
 #[test]
 fn a_locked_candidate_yields_to_the_next() {
     locked_candidates(500);
@@ -197,7 +197,7 @@ fn locked_candidate(seed: u64, before: u64) -> u64 {
     let mut world = World::planned(dice, policy, Plan::of_a_locked_candidate(seed, 1, before), (None, false));
     world.run();
     assert_eq!(world.violation, None, "plan {seed}");
-    let begins = world.first_ack.values().nth(1).copied().expect("a second reign");
+    let begins = world.first_ack.values().nth(1).copied().expect("a second term");
     let took = begins.saturating_sub(plan::LOCKED_KILL_MS + seed);
     assert!(took < YIELDS_WITHIN_MS, "plan {seed}: {took} ms");
     took
@@ -240,7 +240,7 @@ fn half_open(seed: u64, mutant: Option<Mutant>) -> u64 {
     let mut world = of_a_half_open_stream(seed, mutant, false);
     world.run();
     assert_eq!(world.violation, None, "plan {seed}");
-    let begins = world.first_ack.values().nth(1).copied().expect("a second reign");
+    let begins = world.first_ack.values().nth(1).copied().expect("a second term");
     begins.saturating_sub(plan::LOCKED_KILL_MS + seed)
 }
 

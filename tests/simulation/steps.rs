@@ -306,7 +306,7 @@ impl World {
             }
             2 => {
                 (server.server_id, server.semi_master, server.slave_enabled) = (server_id, semi, false);
-                server.reign = Term(u64::from(server_id >> 4));
+                server.term = Term(u64::from(server_id >> 4));
                 return Next::Step(3, 1);
             }
             _ => {

@@ -74,7 +74,7 @@ pub enum Event {
     Acknowledged {
         client: usize,
         attempt: u64,
-        reign: Term,
+        term: Term,
         begun: At,
     },
     Pump(u64),
@@ -214,7 +214,7 @@ pub struct World {
     pub leaders: Vec<Operator>,
     pub clients: Vec<Client>,
     pub acked: Vec<Acked>,
-    /// First acknowledgement a client got from each reign.
+    /// First acknowledgement a client got from each term.
     pub first_ack: BTreeMap<Term, At>,
     pub stats: Stats,
     pub calm: Option<At>,
@@ -304,7 +304,7 @@ impl World {
         match event {
             Event::Client(client) => self.client_acts(client),
             Event::Patience { client, attempt } => self.client_gives_up(client, attempt),
-            Event::Acknowledged { client, attempt, reign, begun } => self.client_hears(client, attempt, reign, begun),
+            Event::Acknowledged { client, attempt, term, begun } => self.client_hears(client, attempt, term, begun),
             Event::Pump(conn) => self.pump(conn),
             Event::Ack { conn, upto } => self.ack(conn, upto),
             Event::Apply(host, incarnation) => self.apply(host, incarnation),

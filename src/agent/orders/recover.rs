@@ -72,7 +72,7 @@ pub(super) async fn received(work: &mut OrderContext<'_>) -> Result<Option<Answe
     }
 }
 
-/// Applies what the kept relay logs since a run hold of a reign. The member replicates from nobody then, unless it is answered
+/// Applies what the kept relay logs since a run hold of a term. The member replicates from nobody then, unless it is answered
 /// what holds it up.
 async fn apply_kept(
     work: &mut OrderContext<'_>,

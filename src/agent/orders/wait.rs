@@ -14,7 +14,7 @@ use crate::gtid::{GtidPosition, Shown, is_logged};
 use crate::mariadb::read;
 use crate::orders::{Answer, OrderError, Reason};
 use crate::topology::observation::{IoThread, SlaveStatus};
-use crate::topology::record::written_outside_reigns;
+use crate::topology::record::written_outside_terms;
 
 /// First pause between two looks: a failover waits for this.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
@@ -98,7 +98,7 @@ pub(super) async fn refuse_own_history(
     applied: &GtidPosition,
     position: &GtidPosition,
 ) -> Result<(), OrderError> {
-    let Some(own) = written_outside_reigns(applied) else { return Ok(()) };
+    let Some(own) = written_outside_terms(applied) else { return Ok(()) };
     let logged = read::logged(work.sql().await?).await.map_err(sql_error)?;
     if is_logged(&logged, position) {
         return Ok(());

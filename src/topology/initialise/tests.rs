@@ -1,4 +1,4 @@
-//! The initialisation under faults between a member's `init` and the first reign.
+//! The initialisation under faults between a member's `init` and the first term.
 
 use super::super::decide::{Act, decide};
 use super::super::member::samples::{cluster, dead, policy, record, running};

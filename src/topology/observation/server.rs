@@ -3,7 +3,7 @@
 use super::Drift;
 use crate::gtid::{Gtid, GtidPosition, is_logged};
 use crate::time::Millis;
-use crate::topology::record::written_outside_reigns;
+use crate::topology::record::written_outside_terms;
 
 /// State of a replica's IO thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl ServerView {
     /// too.
     #[must_use]
     pub fn has_logged(&self, position: &GtidPosition) -> bool {
-        let own = written_outside_reigns(&self.binlog_position).is_some();
+        let own = written_outside_terms(&self.binlog_position).is_some();
         self.binlog_position.covers(position) && (!own || is_logged(&self.logged, position))
     }
 

@@ -188,7 +188,7 @@ fn all_locked(policy: &Policy, record: &Record, seen: &Observation, primary: &Me
     Some((Reason::WritesLocked, format!("a lock holds up every replica that could be promoted: {}", all.join("; "))))
 }
 
-/// Binary logs that no longer hold what they held when the primary's reign began are not believed after a crash; then only
+/// Binary logs that no longer hold what they held when the primary's term began are not believed after a crash; then only
 /// the ackers could prove what was acknowledged.
 fn logs_reset(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
     let (now, began) = (primary.current_view()?, record.began.as_ref()?);

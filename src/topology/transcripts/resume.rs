@@ -96,7 +96,7 @@ fn resumed_without_its_logs(began: Option<&str>) -> Story {
 
 #[test]
 fn a_primary_that_lost_its_logs_is_left_when_the_ackers_prove_everything() {
-    // In the first reign, and after an upgrade, the beginning of the reign tells nothing.
+    // In the first term, and after an upgrade, the beginning of the term tells nothing.
     for began in [None, Some("")] {
         let mut story = resumed_without_its_logs(began);
         // One acker, which may never be primary; the other member is down.
