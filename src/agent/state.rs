@@ -9,14 +9,14 @@ use super::binlog_server::BinlogServer;
 use super::clock;
 use super::config::Config;
 use super::crash_scan::NoPlan;
-use super::donor::Donor;
+use super::keeper::Keeper;
 use super::launch_client::LaunchClient;
 use super::new_connections::NewConnections;
 use super::order_gate::OrderGate;
+use super::serving::Serving;
 use super::single_flight::SingleFlight;
 use super::sql_sessions::SqlSessions;
 use super::supervisor::Supervisor;
-use super::upkeep::Keeper;
 use super::volume::Volume;
 use crate::binlog::Plan;
 use crate::layout::BINLOGS;
@@ -42,7 +42,7 @@ pub struct Agent {
     /// Held by the order that acts.
     pub turn: tokio::sync::Mutex<()>,
     pub(super) gate: Mutex<OrderGate>,
-    serving: Mutex<Option<Donor>>,
+    serving: Mutex<Option<Serving>>,
     /// The logs as the fence read them: nobody writes them until mariadbd is started again.
     read_by_fence: Mutex<Option<BinlogServer>>,
     logs: SingleFlight<Result<BinlogServer, BinlogError>>,
@@ -99,7 +99,7 @@ impl Agent {
             boot_ms: clock::now(),
             volume: self.volume.view(),
             mariadbd: self.supervisor.view(),
-            serving: locked(&self.serving).as_ref().map(|donor| donor.port),
+            serving: locked(&self.serving).as_ref().map(|serving| serving.port),
             running: locked(&self.gate).running().map(|case| case.order.order.name().to_owned()),
             takes_connections: self.new_connections.taken(),
             sql_notes: self.sessions.notes().get(),
@@ -129,8 +129,8 @@ impl Agent {
     }
 
     /// From now on this binlog server serves.
-    pub fn set_serving(&self, donor: Donor) {
-        *locked(&self.serving) = Some(donor);
+    pub fn set_serving(&self, serving: Serving) {
+        *locked(&self.serving) = Some(serving);
     }
 
     /// The dead mariadbd's logs have been read; `serve-binlog` need not do so again.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::open_words;
 use crate::orders::Term;
 
 /// What a failover was asked to do.
@@ -131,7 +131,7 @@ pub struct FailoverStatus {
     pub conditions: Vec<Condition>,
 }
 
-words! {
+open_words! {
     /// Why the old primary was passed.
     FailoverCause {
         /// Its mariadbd had exited.

@@ -5,10 +5,10 @@
 
 mod harmless;
 mod pattern;
-mod refusal;
+mod rules;
 
 pub use harmless::{Fate, HARMLESS, Line, judge, leads_outside};
-pub use refusal::{KEYS_MESSAGE, Refusal, includes_rule, keys_rule, paths_rule, sections_rule};
+pub use rules::{KEYS_MESSAGE, Refusal, includes_rule, keys_rule, paths_rule, sections_rule};
 
 use super::cluster::settings::EncryptionAlgorithm;
 use crate::layout;

@@ -8,7 +8,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::words::words;
+use super::words::open_words;
 use crate::orders::{DataUid, Incarnation, Term};
 
 /// Keys that this version does not know.
@@ -79,7 +79,7 @@ pub struct ClusterStatus {
     pub unknown: UnknownKeys,
 }
 
-words! {
+open_words! {
     /// What an acknowledged commit means now.
     Durability {
         /// The primary waits, and an acker has received everything acknowledged before.
@@ -93,7 +93,7 @@ words! {
     }
 }
 
-words! {
+open_words! {
     /// What a transition is for.
     TransitionKind {
         /// The first term on blank volumes.

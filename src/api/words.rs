@@ -1,7 +1,7 @@
 //! Enums of words in a status: an older operator must survive the words of a newer one, so every such enum keeps what
 //! it does not know, and its schema is a plain string.
 
-macro_rules! words {
+macro_rules! open_words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $word:ident,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, ::serde::Serialize, ::serde::Deserialize)]
@@ -63,4 +63,4 @@ macro_rules! words {
     };
 }
 
-pub(super) use words;
+pub(super) use open_words;

@@ -354,14 +354,14 @@ impl Cluster {
 
     /// Gives orders and leads clients.
     fn act(&mut self, decision: &Decision, now: Millis) {
-        if !decision.acts.iter().any(|act| matches!(act, Act::Route { .. })) {
+        if !decision.acts.iter().any(|act| matches!(act, Act::SwitchService { .. })) {
             self.service.stay();
         }
         for act in &decision.acts {
             match act {
                 Act::Write { .. } => {}
                 Act::Order { member, order } => self.order(*member, order.clone(), now),
-                Act::Route { member } => {
+                Act::SwitchService { member } => {
                     let record = self.store.record();
                     let lead = Lead { member: *member, term: record.term, repair: record.transition.is_none() };
                     let call = self.service.lead_to(lead, now);

@@ -292,7 +292,7 @@ impl Timeline {
                 Point::Served
             }
             (
-                Order::Follow { source: Source::Donor { .. }, .. } | Order::Await { .. },
+                Order::Follow { source: Source::BinlogServer { .. }, .. } | Order::Await { .. },
                 Answer::Applied { reached: true, .. },
             ) => Point::CaughtUp,
             (Order::Promote { .. }, Answer::Promoted { .. }) => Point::Promoted,

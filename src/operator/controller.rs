@@ -22,9 +22,9 @@ use tracing::{debug, error, info, warn};
 
 use super::applied::Applied;
 use super::apply::{Accounts, Applier, ApplyError};
+use super::apply_outcome;
 use super::clients::{CallError, call};
 use super::drift;
-use super::refusal;
 use super::registry::{Key, Leading, Registry};
 use crate::api::ReplicationCluster;
 use crate::api::validate::{Cluster, Invalid};
@@ -169,7 +169,7 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     let unreadable = record_codec::read(&key.1, object.status.as_ref()).err();
     // A task that runs puts back what it wrote itself, or ends.
     let stops = unreadable.as_ref().filter(|_| locked(&context.registry).desired(&key).is_none());
-    let refusal = refusal::of(&errors, stops);
+    let refusal = apply_outcome::refusal(&errors, stops);
     announce(&context, &key, &object, refusal.as_ref());
     // What was not applied now is as old as it was.
     if let Some(probe) = probe.as_ref().filter(|_| errors.is_empty() && anew) {

@@ -6,6 +6,7 @@
 
 pub mod applied;
 pub mod apply;
+mod apply_outcome;
 pub mod clients;
 pub mod clock;
 pub mod cluster;
@@ -16,7 +17,6 @@ pub mod http;
 pub mod lease;
 pub mod metrics;
 pub mod passwords;
-mod refusal;
 pub mod registry;
 pub mod settings;
 

@@ -15,7 +15,8 @@ pub enum Source {
     /// Another member's mariadbd, by its stable name; the replica uses its own replication account.
     Member { host: String, port: u16 },
     /// A binlog server with a one-time login.
-    Donor { host: String, port: u16, user: String, password: Secret },
+    #[serde(rename = "donor")]
+    BinlogServer { host: String, port: u16, user: String, password: Secret },
 }
 
 /// A password on its way to an agent: written to JSON, never printed.

@@ -8,18 +8,18 @@
 //! for why it is our own.
 
 mod bounds;
+mod err_packet;
 mod error;
 mod login;
-mod refusal;
 mod result;
 
 use std::fmt;
 
 pub use self::bounds::Bounds;
+pub use self::err_packet::Refusal;
 pub use self::error::ClientError;
 pub use self::login::Credentials;
 use self::login::{Greeting, Switch};
-pub use self::refusal::Refusal;
 pub use self::result::Row;
 use self::result::{Collecting, OK};
 use super::command;

@@ -31,7 +31,7 @@ pub enum Act {
         order: Order,
     },
     /// Make NAME-primary select this member.
-    Route {
+    SwitchService {
         /// Whom.
         member: Ordinal,
     },

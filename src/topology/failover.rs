@@ -290,7 +290,8 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
     // address, and kube-proxy's delay is over by the time of the promotion. During a long one their reconnects would
     // only take time away from it.
     let near = target.distance(applied) <= LONG_TAIL;
-    let route = (near && !case.seen.leads_to(candidate.ordinal)).then_some(Act::Route { member: candidate.ordinal });
+    let route =
+        (near && !case.seen.leads_to(candidate.ordinal)).then_some(Act::SwitchService { member: candidate.ordinal });
     match act {
         Ok(act) => Decision {
             progress: CatchUp::of(candidate, target, case.seen.member(from).and_then(MemberView::tail_bytes)),
@@ -333,7 +334,7 @@ fn salvage(
         return Ok(order(candidate, Order::Await { position: target.clone() }));
     }
     let port = old.progress.serving.as_ref().map_or(BINLOG_SERVER_PORT, |serving| serving.port);
-    let source = Source::Donor { host, port, user, password };
+    let source = Source::BinlogServer { host, port, user, password };
     Ok(order(candidate, Order::Follow { source, acker: None, wait: Some(target.clone()) }))
 }
 

@@ -114,7 +114,7 @@ impl MemberProgress {
         }
         match order {
             Order::Init { .. } => self.initialised = true,
-            Order::Follow { source: Source::Member { host, .. } | Source::Donor { host, .. }, .. } => {
+            Order::Follow { source: Source::Member { host, .. } | Source::BinlogServer { host, .. }, .. } => {
                 self.following = Some(host.clone());
             }
             Order::EvictAcker { ordinal } => {

@@ -18,6 +18,7 @@ mod held;
 mod initialise;
 #[cfg(test)]
 mod logins;
+pub mod maintain;
 pub mod member;
 pub mod member_progress;
 pub mod observation;
@@ -33,7 +34,6 @@ mod steady;
 #[cfg(test)]
 mod transcripts;
 pub mod transition;
-pub mod upkeep;
 pub mod verdict;
 mod wedged;
 mod writable_replicas;

@@ -1,10 +1,10 @@
 //! What was seen of a cluster at one moment: plain values, put together by the operator's shell.
 
+mod maintained;
 mod server;
-mod upkeep;
 
+pub use self::maintained::{Drift, Maintained};
 pub use self::server::{IoThread, SemiSyncSource, ServerView, SlaveStatus};
-pub use self::upkeep::{Drift, Maintained};
 use super::member_progress::MemberProgress;
 use crate::api::owned::boot_server_id;
 use crate::gtid::GtidPosition;

@@ -184,9 +184,7 @@ fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[
         term: term.next(),
         primary: Some(from),
         // Nobody knows when; later than all that tell.
-        promoted_in: promotions(case.record, case.seen)
-            .map(|(term, _)| term)
-            .fold(case.record.promoted_in, Term::max),
+        promoted_in: promotions(case.record, case.seen).map(|(term, _)| term).fold(case.record.promoted_in, Term::max),
         began: None,
         durability: Durability::Enforced,
         ackers: others.into_iter().filter_map(ackers::entry_of).collect(),

@@ -30,7 +30,7 @@ pub(super) fn decide(case: &Case<'_>, required: &GtidPosition) -> Decision {
     }
     let mut acts = Vec::new();
     if !routed {
-        acts.push(Act::Route { member: primary.ordinal });
+        acts.push(Act::SwitchService { member: primary.ordinal });
     }
     acts.extend(promote(case, primary, required));
     acts.extend(case.others(primary.ordinal).filter_map(|member| follow(case, member, primary)));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-macro_rules! words {
+macro_rules! closed_words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ macro_rules! words {
     };
 }
 
-words! {
+closed_words! {
     /// Why a condition is as it is.
     Reason {
         /// Ready.
@@ -57,7 +57,7 @@ words! {
         /// The primary's binary logs no longer hold what its term began with, and no acker could prove the rest.
         BinaryLogsReset,
         /// The member that would be promoted does not receive from the primary.
-        HeirNotReceiving,
+        CandidateNotReceiving,
         /// The operator's way to the primary is broken, the replicas' is not.
         PathBroken,
         /// The primary does not answer, and nothing proves anything.
@@ -113,7 +113,7 @@ words! {
     }
 }
 
-words! {
+closed_words! {
     /// How a member is.
     MemberState {
         /// It does its part.
@@ -133,7 +133,7 @@ words! {
     }
 }
 
-words! {
+closed_words! {
     /// Why a member is not ready.
     MemberReason {
         /// No pod.

@@ -2,10 +2,10 @@
 
 mod failover_ready;
 mod locks;
+mod maintenance;
 mod nodes;
 mod primary;
 mod shown;
-mod upkeep;
 
 pub use self::shown::{Condition, MemberReport, Report, Role};
 
@@ -41,7 +41,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
         reconciling(policy, record, decision),
         stalled(seen, decision),
         paused(policy),
-        upkeep::storage(policy, seen),
+        maintenance::storage(policy, seen),
     ];
     Report { conditions, members }
 }

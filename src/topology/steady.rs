@@ -3,11 +3,11 @@
 use super::ackers::{self, is_recorded, waits};
 use super::decision::{Act, Case, Decision, order};
 use super::failover;
+use super::maintain::maintain;
 use super::member::{follows, has_old_password, slave, trouble_following};
 use super::observation::{MemberView, ServerView};
 use super::policy::{Mode, WhenNoAcker};
 use super::record::{Durability, Record};
-use super::upkeep::maintain;
 use super::verdict::{Verdict, verdict};
 use super::wedged;
 use crate::layout::MARIADB_PORT;
@@ -84,7 +84,7 @@ fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
     }
     let mut acts: Vec<Act> = Vec::new();
     if !case.seen.leads_to(primary.ordinal) {
-        acts.push(Act::Route { member: primary.ordinal });
+        acts.push(Act::SwitchService { member: primary.ordinal });
     }
     acts.extend(on_primary(case, primary));
     acts.extend(case.others(primary.ordinal).filter_map(|member| on_member(case, member, primary)));

@@ -71,7 +71,7 @@ impl Story {
         let name = |act: &Act| match act {
             Act::Write { why, .. } => format!("write: {why}"),
             Act::Order { member, order } => format!("{} {member}", order.name()),
-            Act::Route { member } => format!("route {member}"),
+            Act::SwitchService { member } => format!("route {member}"),
         };
         self.next().acts.iter().map(name).collect()
     }

@@ -29,7 +29,7 @@ pub(super) fn fenced(case: &Case<'_>, mut decision: Decision) -> Decision {
     }
     for stray in strays(case) {
         decision.acts.retain(|act| match act {
-            Act::Order { member, .. } | Act::Route { member } => *member != stray.ordinal,
+            Act::Order { member, .. } | Act::SwitchService { member } => *member != stray.ordinal,
             Act::Write { .. } => true,
         });
         decision.acts.extend(fence(stray));

@@ -20,7 +20,7 @@ pub fn serve_tail(old: &Member, seq: u64, after: GtidPosition) -> (Answer, Sourc
     let (user, password) = ("one-time".to_owned(), Secret("password".to_owned()));
     let serve = Order::ServeBinlog { user: user.clone(), password: password.clone(), after };
     let answer = old.stream().obey(2, seq, serve);
-    (answer, Source::Donor { host: "127.0.0.1".to_owned(), port: old.binlog_port, user, password })
+    (answer, Source::BinlogServer { host: "127.0.0.1".to_owned(), port: old.binlog_port, user, password })
 }
 
 /// Members of which the first is the primary and the others acknowledge to it.

@@ -73,7 +73,7 @@ pub fn an_acker_recovers_what_it_threw_away_in_its_run(setup: Setup) {
     let Answer::Frozen(cut) = acker.stream().obey(2, 2, Order::Freeze) else { panic!() };
     assert!(cut.dropped && !cut.received.covers(&end), "{cut:?}");
 
-    let nobody = Source::Donor {
+    let nobody = Source::BinlogServer {
         host: "127.0.0.1".to_owned(),
         port: primary.binlog_port,
         user: "u".to_owned(),

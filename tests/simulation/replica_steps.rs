@@ -25,7 +25,7 @@ impl World {
     ) -> Next {
         let from = match source {
             Source::Member { host, .. } => From::Member(resolve(host)),
-            Source::Donor { host, .. } => From::Donor(resolve_address(host)),
+            Source::BinlogServer { host, .. } => From::Donor(resolve_address(host)),
         };
         match run.step {
             0 if self.follows_well(host, from, semi) => self.after_start(host, run, wait),

@@ -102,7 +102,7 @@ impl Hold {
     }
 
     /// Who is promoted: a stopped thread is started, and nothing else keeps the preferred one.
-    fn heir<'a>(self, preferred: &'a str, other: &'a str) -> &'a str {
+    fn promoted<'a>(self, preferred: &'a str, other: &'a str) -> &'a str {
         if matches!(self, Self::StoppedThread) { preferred } else { other }
     }
 
@@ -253,12 +253,12 @@ async fn passed_over(
     watch.writer.resume().await?;
     let failed_over = cluster.wait_failed_over(&before.primary, PROMOTED_LIMIT).await;
     let took = began.elapsed();
-    let heir = hold.heir(preferred, other);
+    let expected = hold.promoted(preferred, other);
     let promoted = failed_over.and_then(|status| {
         let primary = status.current_primary.unwrap_or_default();
-        ensure!(primary == heir, "{primary} was promoted, not {heir}");
+        ensure!(primary == expected, "{primary} was promoted, not {expected}");
         ensure!(took <= PROMOTED_WITHIN, "only after {} ms", took.as_millis());
-        Ok(format!("{preferred} was held up, {heir} was promoted after {} ms", took.as_millis()))
+        Ok(format!("{preferred} was held up, {expected} was promoted after {} ms", took.as_millis()))
     });
     let named = match hold.lock() {
         Some(_) => Some(named(&cluster, preferred, before.term).await),

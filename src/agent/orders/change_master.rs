@@ -22,7 +22,7 @@ impl Login {
     /// From another member it takes its own replication account, which there can be locked without touching others.
     pub(super) fn of(work: &OrderContext<'_>, source: &Source) -> Result<Self, OrderError> {
         match source.clone() {
-            Source::Donor { host, port, user, password } => Ok(Self { host, port, user, password }),
+            Source::BinlogServer { host, port, user, password } => Ok(Self { host, port, user, password }),
             Source::Member { host, port } => {
                 let config = &work.agent().config;
                 let unsupported = |message| OrderError::new(Reason::Unsupported, message);

@@ -138,7 +138,7 @@ async fn folders(work: &mut OrderContext<'_>, of: Incarnation) -> Result<Vec<Pat
     // Not in this task: a newer order must not wait for it.
     let found = spawn_blocking(move || logs.measure(run).and_then(|()| logs.folders_since(of))).await;
     let found = found.map_err(io::Error::other).flatten();
-    found.map_err(|error| OrderError::new(Reason::Volume, &format!("kept relay logs of run {of}: {error}")))
+    found.map_err(|error| OrderError::new(Reason::Volume, format!("kept relay logs of run {of}: {error}")))
 }
 
 /// `None` when there is no complete transaction.
@@ -146,7 +146,7 @@ async fn open(work: &OrderContext<'_>, folder: &Path) -> Result<Option<BinlogSer
     match BinlogServer::open_relay_logs(folder, RELAY_LOGS, work.agent().config.log_keys()).await {
         Ok(server) => Ok(Some(server)),
         Err(BinlogError::NoHead { .. }) => Ok(None),
-        Err(error) => Err(OrderError::new(Reason::Volume, &error.to_string())),
+        Err(error) => Err(OrderError::new(Reason::Volume, error.to_string())),
     }
 }
 
@@ -156,8 +156,7 @@ async fn apply(
     end: &GtidPosition,
     held: Held,
 ) -> Result<Option<Answer>, OrderError> {
-    let failed =
-        |error| OrderError::new(Reason::Unsupported, format!("a port for the relay logs: {error}"));
+    let failed = |error| OrderError::new(Reason::Unsupported, format!("a port for the relay logs: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
     let login = Login {
         host: Ipv4Addr::LOCALHOST.to_string(),

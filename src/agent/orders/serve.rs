@@ -1,10 +1,9 @@
 //! `serve-binlog`: the binlog server over a dead, held mariadbd's files, until the next order of another kind.
 
-
 use tokio::net::TcpListener;
 
 use super::context::OrderContext;
-use crate::agent::donor::Donor;
+use crate::agent::serving::Serving;
 use crate::gtid::GtidPosition;
 use crate::listen::on_all_addresses;
 use crate::orders::{Answer, LONG_TAIL, OrderError, Reason, Secret};
@@ -19,7 +18,10 @@ pub(super) async fn serve(
     let agent = work.agent();
     let view = agent.supervisor.view();
     if !view.is_dead() {
-        return Err(OrderError::new(Reason::StillRunning, format!("mariadbd is not proven dead ({view:?}): fence it first")));
+        return Err(OrderError::new(
+            Reason::StillRunning,
+            format!("mariadbd is not proven dead ({view:?}): fence it first"),
+        ));
     }
     let stored = work.persist(|_| {}).await?;
     if !stored.record.hold {
@@ -42,7 +44,7 @@ pub(super) async fn serve(
     let (listener, port) = listen(agent.config.binlog_port).await?;
     work.check()?;
     let task = tokio::spawn(async move { server.serve(listener, login, std::future::pending()).await });
-    agent.set_serving(Donor { port, user, password, end: end.clone(), bytes, task });
+    agent.set_serving(Serving { port, user, password, end: end.clone(), bytes, task });
     Ok(Answer::Serving { port, end, bytes })
 }
 

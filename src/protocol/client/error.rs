@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::super::auth::PLUGIN;
 use super::super::packet::ProtocolError;
 use super::bounds::Bounds;
-use super::refusal::Refusal;
+use super::err_packet::Refusal;
 
 /// The connection is of no use any more.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

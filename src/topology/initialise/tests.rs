@@ -29,7 +29,7 @@ fn acts(seen: &Observation) -> Vec<String> {
     let name = |act: &Act| match act {
         Act::Write { why, .. } => format!("write: {why}"),
         Act::Order { member, order } => format!("{} {member}", order.name()),
-        Act::Route { member } => format!("route {member}"),
+        Act::SwitchService { member } => format!("route {member}"),
     };
     decide(&policy(2), &under_way(), seen).acts.iter().map(name).collect()
 }

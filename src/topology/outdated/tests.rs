@@ -57,28 +57,28 @@ fn a_record_as_new_as_the_members_is_none_of_the_past() {
 
 #[test]
 fn a_server_that_takes_writes_of_a_later_reign_is_proof_without_its_agent() {
-    let mut heir = MemberView { agent: AgentSight::default(), ..running(1) };
-    edit(&mut heir, |view| (view.server_id, view.read_only) = (5 << 4 | 2, false));
+    let mut new = MemberView { agent: AgentSight::default(), ..running(1) };
+    edit(&mut new, |view| (view.server_id, view.read_only) = (5 << 4 | 2, false));
     let now = Record { ackers: vec![acker(1, 1)], ..record() };
-    let seen = cluster(vec![dead(0), heir.clone(), replica(2, "p0")]);
+    let seen = cluster(vec![dead(0), new.clone(), replica(2, "p0")]);
     assert_eq!(proof(&now, &seen), Some(Proof { term: Term(5), by: Some(Ordinal(1)), promoted: None }));
-    edit(&mut heir, |view| view.server_id = 5 << 4 | 3);
-    assert_eq!(proof(&now, &cluster(vec![dead(0), heir])), None, "an id that no operator gave this member");
+    edit(&mut new, |view| view.server_id = 5 << 4 | 3);
+    assert_eq!(proof(&now, &cluster(vec![dead(0), new])), None, "an id that no operator gave this member");
 }
 
 #[test]
 fn it_goes_on_from_the_one_that_was_promoted_last() {
-    let mut heir = promoted(primary(), Some(OF_1_IN_3));
-    heir.ordinal = Ordinal(1);
-    if let (AgentSight::Present(state), AgentSight::Present(there)) = (&mut heir.agent, &acking(1).agent)
+    let mut new = promoted(primary(), Some(OF_1_IN_3));
+    new.ordinal = Ordinal(1);
+    if let (AgentSight::Present(state), AgentSight::Present(there)) = (&mut new.agent, &acking(1).agent)
         && let (Volume::Recorded { record }, Volume::Recorded { record: own }) = (&mut state.volume, &there.volume)
     {
         record.identity = own.identity.clone();
     }
     for known in [Some(OF_1_IN_3), None] {
-        let mut heir = promoted(heir.clone(), known);
-        edit(&mut heir, |view| view.server_id = OF_1_IN_3);
-        let seen = cluster(vec![promoted(dead(0), Some(17)), heir, acking(2)]);
+        let mut new = promoted(new.clone(), known);
+        edit(&mut new, |view| view.server_id = OF_1_IN_3);
+        let seen = cluster(vec![promoted(dead(0), Some(17)), new, acking(2)]);
         for my_term in [Some(Term(2)), None] {
             let next = written(&policy(3), &Observation { my_term, ..seen.clone() }).unwrap();
             assert_eq!((next.term, next.primary, next.promoted_in), (Term(4), Some(Ordinal(1)), Term(3)));

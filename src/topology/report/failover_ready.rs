@@ -13,7 +13,7 @@ use super::super::safety::{self, Rules};
 use super::locks::unlock;
 use super::primary::{judge, unhealthy};
 use super::shown::{Condition, MemberReport, condition as told};
-use super::{nodes, upkeep};
+use super::{maintenance, nodes};
 use crate::orders::Ordinal;
 
 /// A member that has not answered for so long is not vouched for, in milliseconds.
@@ -30,22 +30,22 @@ pub(super) fn condition(
         return told("FailoverReady", false, Reason::NotInitialised, "no primary yet");
     };
     let ranking = rank(policy, record, seen, primary, None);
-    let heir = match ranking.best() {
-        Some(_) => format!("{} would be promoted", heirs(policy, seen, &ranking)),
+    let candidate = match ranking.best() {
+        Some(_) => format!("{} would be promoted", candidates(policy, seen, &ranking)),
         None => "no member can be promoted".to_owned(),
     };
-    let heir = match nodes::shared(policy, seen, primary) {
-        Some(shared) => format!("{heir}; {shared}"),
-        None => heir,
+    let candidate = match nodes::shared(policy, seen, primary) {
+        Some(shared) => format!("{candidate}; {shared}"),
+        None => candidate,
     };
     match blockers.first() {
-        None => told("FailoverReady", true, Reason::CandidateReady, heir),
+        None => told("FailoverReady", true, Reason::CandidateReady, candidate),
         Some((reason, _)) => {
             let all: Vec<&str> = blockers.iter().map(|(_, message)| message.as_str()).collect();
-            let named = [Reason::HeirNotReceiving, Reason::ProbeDenied, Reason::WritesLocked];
+            let named = [Reason::CandidateNotReceiving, Reason::ProbeDenied, Reason::WritesLocked];
             let names_it = blockers.iter().any(|(reason, _)| named.contains(reason));
-            let heir = if names_it { String::new() } else { format!("; {heir}") };
-            told("FailoverReady", false, *reason, format!("{}{heir}", all.join("; ")))
+            let candidate = if names_it { String::new() } else { format!("; {candidate}") };
+            told("FailoverReady", false, *reason, format!("{}{candidate}", all.join("; ")))
         }
     }
 }
@@ -55,17 +55,17 @@ fn is_free(seen: &Observation, ordinal: Ordinal) -> bool {
 }
 
 /// The member that would be promoted: one that a lock holds up comes after one that is free.
-fn heir(seen: &Observation, ranking: &Ranking) -> Option<Ordinal> {
+fn candidate(seen: &Observation, ranking: &Ranking) -> Option<Ordinal> {
     let free = ranking.candidates.iter().copied().find(|ordinal| is_free(seen, *ordinal));
     free.or_else(|| ranking.best())
 }
 
-/// The heir; with those that differ from it only in what they have received so far, which changes with every reading.
-fn heirs(policy: &Policy, seen: &Observation, ranking: &Ranking) -> String {
+/// The candidate; with those that differ from it only in what they have received so far, which changes with every reading.
+fn candidates(policy: &Policy, seen: &Observation, ranking: &Ranking) -> String {
     let first = ranking.candidates.iter().copied().take(ranking.alike);
     let mut alike: Vec<Ordinal> = first.filter(|ordinal| is_free(seen, *ordinal)).collect();
     if alike.is_empty() {
-        alike.extend(heir(seen, ranking));
+        alike.extend(candidate(seen, ranking));
     }
     alike.sort();
     let names: Vec<String> = alike.into_iter().map(|ordinal| policy.name(ordinal)).collect();
@@ -87,7 +87,7 @@ fn blockers(
         blockers.push((Reason::InTransition, "a transition is under way".to_owned()));
     } else if let Some(primary) = record.primary.and_then(|primary| seen.member(primary)) {
         blockers.extend(of_primary(policy, seen, primary, decision));
-        blockers.extend(of_heir(policy, record, seen, primary));
+        blockers.extend(of_candidate(policy, record, seen, primary));
         blockers.extend(all_locked(policy, record, seen, primary));
         blockers.extend(logs_reset(policy, record, seen, primary));
     }
@@ -120,7 +120,7 @@ fn blockers(
     }));
     // Changed settings explain why durability is what it is. In a transition orders change them.
     let at_rest = record.transition.is_none();
-    let drift = seen.members.iter().filter(|_| at_rest).filter_map(|member| upkeep::drift(policy, seen, member));
+    let drift = seen.members.iter().filter(|_| at_rest).filter_map(|member| maintenance::drift(policy, seen, member));
     drift.chain(blockers).collect()
 }
 
@@ -144,34 +144,45 @@ fn of_primary(
     })
 }
 
-/// Whether the member to be promoted has what it needs to be a good heir.
-fn of_heir(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Option<(Reason, String)> {
-    let heir = heir(seen, &rank(policy, record, seen, primary.ordinal, None)).and_then(|heir| seen.member(heir))?;
+/// Whether the member to be promoted has what it needs to be a good candidate.
+fn of_candidate(
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    primary: &MemberView,
+) -> Option<(Reason, String)> {
+    let candidate = candidate(seen, &rank(policy, record, seen, primary.ordinal, None))
+        .and_then(|candidate| seen.member(candidate))?;
     let host = policy.hosts.get(usize::from(primary.ordinal.0)).map_or("", String::as_str);
-    let Some(view) = heir.view() else {
-        let (reason, why) = match &heir.server {
+    let Some(view) = candidate.view() else {
+        let (reason, why) = match &candidate.server {
             ServerSight::Denied { message } => {
                 (Reason::ProbeDenied, format!("refuses the operator's account ({message})"))
             }
-            ServerSight::Sick { message } => (Reason::HeirNotReceiving, format!("answers with an error ({message})")),
+            ServerSight::Sick { message } => {
+                (Reason::CandidateNotReceiving, format!("answers with an error ({message})"))
+            }
             ServerSight::Silent { since } | ServerSight::Refused { since } if seen.now.since(*since) >= UNREAD_MS => {
-                (Reason::HeirNotReceiving, "does not answer the operator".to_owned())
+                (Reason::CandidateNotReceiving, "does not answer the operator".to_owned())
             }
             // One late answer says nothing, nor does a new leader's first look.
             _ => return None,
         };
-        let heir = policy.name(heir.ordinal);
-        return Some((reason, format!("{heir} would be promoted and {why}: whether it receives is not known")));
+        let candidate = policy.name(candidate.ordinal);
+        return Some((reason, format!("{candidate} would be promoted and {why}: whether it receives is not known")));
     };
     let slave = view.slave.as_ref();
     let receives = follows(view, host) && slave.is_some_and(|slave| slave.io == IoThread::Yes);
     (!receives).then(|| {
         let error = slave.map(|slave| slave.io_error.as_str()).filter(|error| !error.is_empty());
         let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
-        let (heir, primary) = (policy.name(heir.ordinal), policy.name(primary.ordinal));
+        let (candidate, primary) = (policy.name(candidate.ordinal), policy.name(primary.ordinal));
         let what =
             if slave.is_some_and(|slave| slave.io == IoThread::Yes) { "apply what it receives" } else { "receive" };
-        (Reason::HeirNotReceiving, format!("{heir} would be promoted and does not {what} from {primary}{error}"))
+        (
+            Reason::CandidateNotReceiving,
+            format!("{candidate} would be promoted and does not {what} from {primary}{error}"),
+        )
     })
 }
 

@@ -96,7 +96,7 @@ fn an_heir_that_receives_nothing_is_named_with_its_error() {
         });
     }
     let (ready, reason, message) = condition_of("FailoverReady", members);
-    assert!(!ready && reason == Reason::HeirNotReceiving, "{reason} {message}");
+    assert!(!ready && reason == Reason::CandidateNotReceiving, "{reason} {message}");
     assert!(message.contains("c-1") && message.contains("account is locked"), "{message}");
 }
 
@@ -246,5 +246,5 @@ fn an_heir_that_is_not_read_is_not_vouched_for_and_may_acknowledge_all_the_same(
     }
     assert!(condition_of("FailoverReady", members.clone()).0, "one late answer says nothing");
     let later = Observation { now: Millis(2_001), ..cluster(members) };
-    assert_eq!(condition_in("FailoverReady", &policy(3), &later).1, Reason::HeirNotReceiving);
+    assert_eq!(condition_in("FailoverReady", &policy(3), &later).1, Reason::CandidateNotReceiving);
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use beachmaster::orders::{
-    AgentState, Answer, BootMillis, DataUid, Down, Event, Order, OrderEnvelope, OrderError, Outcome, PROTOCOL_VERSION, Term,
-    Token, Up,
+    AgentState, Answer, BootMillis, DataUid, Down, Event, Order, OrderEnvelope, OrderError, Outcome, PROTOCOL_VERSION,
+    Term, Token, Up,
 };
 
 /// Starting a server on a busy machine takes seconds.

@@ -7,7 +7,7 @@ use crate::control::refusal::Refusal;
 
 /// None when everything was applied, or what failed passes by itself, and the record can be read.
 #[must_use]
-pub fn of(errors: &[ApplyError], record: Option<&RecordError>) -> Option<Refusal> {
+pub fn refusal(errors: &[ApplyError], record: Option<&RecordError>) -> Option<Refusal> {
     let record = record.map(|error| (EventReason::RecordUnreadable, error.to_string()));
     let refused = errors.iter().filter_map(|error| Some((error.reason()?, error.to_string())));
     Refusal::of_all(record.into_iter().chain(refused).collect())
@@ -33,7 +33,7 @@ mod tests {
             refused("StatefulSet", 422, "requests must be less than or equal to memory limit of 1Gi"),
             refused("PodDisruptionBudget", 403, "exceeded quota"),
         ];
-        let told = of(&errors, None).unwrap();
+        let told = refusal(&errors, None).unwrap();
         assert_eq!(told.reason, EventReason::ObjectRefused);
         for part in ["StatefulSet shop", "less than or equal", "PodDisruptionBudget shop", "exceeded quota", "correct"]
         {
@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_not_told() {
-        assert_eq!(of(&[refused("Service", 409, "changed"), refused("Service", 429, "later")], None), None);
+        assert_eq!(refusal(&[refused("Service", 409, "changed"), refused("Service", 429, "later")], None), None);
         let timeout = CallError::Timeout(std::time::Duration::from_secs(3));
         let silent = ApplyError::Call { kind: "Service".to_owned(), name: "shop".to_owned(), source: timeout };
-        assert_eq!(of(&[silent], None), None);
-        assert_eq!(of(&[], None), None);
+        assert_eq!(refusal(&[silent], None), None);
+        assert_eq!(refusal(&[], None), None);
     }
 
     #[test]
@@ -58,18 +58,18 @@ mod tests {
             whose: "it has no label".to_owned(),
             cluster: "shop".to_owned(),
         };
-        let told = of(&[taken], None).unwrap();
+        let told = refusal(&[taken], None).unwrap();
         assert_eq!(told.reason, EventReason::NameTaken);
         assert!(told.message.contains("Service shop-primary") && told.message.contains("delete or rename"), "{told:?}");
         let keys = ApplyError::Keys { name: "shop-accounts".to_owned(), keys: vec!["probe".to_owned()] };
-        assert_eq!(of(&[keys], None).unwrap().reason, EventReason::SecretIncomplete);
+        assert_eq!(refusal(&[keys], None).unwrap().reason, EventReason::SecretIncomplete);
     }
 
     #[test]
     fn a_record_that_cannot_be_read_is_told_first() {
         let status = serde_json::json!({"durability": "Quorum"});
         let error = record_codec::read("shop", Some(&serde_json::from_value(status).unwrap())).unwrap_err();
-        let told = of(&[refused("StatefulSet", 403, "exceeded quota")], Some(&error)).unwrap();
+        let told = refusal(&[refused("StatefulSet", 403, "exceeded quota")], Some(&error)).unwrap();
         assert_eq!(told.reason, EventReason::RecordUnreadable);
         for part in ["status.durability is \"Quorum\"", "run that version", "exceeded quota"] {
             assert!(told.message.contains(part), "{part}: {}", told.message);

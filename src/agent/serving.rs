@@ -7,7 +7,7 @@ use crate::orders::{Answer, Secret};
 
 /// A binlog server that serves; dropped, it ends.
 #[derive(Debug)]
-pub struct Donor {
+pub struct Serving {
     /// Its port.
     pub port: u16,
     pub(super) user: String,
@@ -17,13 +17,13 @@ pub struct Donor {
     pub(super) task: JoinHandle<()>,
 }
 
-impl Drop for Donor {
+impl Drop for Serving {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Donor {
+impl Serving {
     /// The first answer again, when it serves the same login.
     #[must_use]
     pub fn answer_to(&self, user: &str, password: &Secret) -> Option<Answer> {

@@ -1,10 +1,10 @@
 //! What people are told of owned settings that were changed, and of volumes that fill.
 
+use super::super::maintain::{FULL_PERCENT, RESTORE_EVERY_MS};
 use super::super::member_progress::MAINTAIN;
 use super::super::observation::{MemberView, Observation};
 use super::super::policy::Policy;
 use super::super::reasons::Reason;
-use super::super::upkeep::{FULL_PERCENT, RESTORE_EVERY_MS};
 use super::shown::{Condition, condition};
 
 /// Owned settings of a member that somebody changed.
