@@ -29,9 +29,9 @@ pub struct Gtid {
 #[error("{text:?} is not a GTID position: {expected}")]
 pub struct GtidError {
     /// The part that could not be read.
-    pub text: String,
+    pub(crate) text: String,
     /// What should have stood there.
-    pub expected: &'static str,
+    pub(crate) expected: &'static str,
 }
 
 impl FromStr for Gtid {
@@ -87,7 +87,7 @@ impl GtidPosition {
 
     /// True when no transaction is named.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -104,7 +104,7 @@ impl GtidPosition {
 
     /// Number of domains.
     #[must_use]
-    pub fn domains(&self) -> usize {
+    pub(crate) fn domains(&self) -> usize {
         self.0.len()
     }
 
@@ -116,7 +116,7 @@ impl GtidPosition {
     /// What both positions have: of each domain the earlier transaction; none of a domain that only one of them has, or where
     /// they name different transactions with the same number.
     #[must_use]
-    pub fn common(&self, other: &Self) -> Self {
+    pub(crate) fn common(&self, other: &Self) -> Self {
         let earlier = |ours: Gtid| {
             let theirs = other.get(ours.domain)?;
             match ours.sequence.cmp(&theirs.sequence) {
@@ -137,14 +137,14 @@ impl GtidPosition {
 
     /// True when `gtid` is at or before this position.
     #[must_use]
-    pub fn reaches(&self, gtid: Gtid) -> bool {
+    pub(crate) fn reaches(&self, gtid: Gtid) -> bool {
         self.get(gtid.domain).is_some_and(|ours| ours.sequence > gtid.sequence || ours == gtid)
     }
 
     /// The greater transaction of each domain. Where two servers wrote the same sequence number the position of `self`
     /// stays: call [`Self::conflict`] first where that matters.
     #[must_use]
-    pub fn union(&self, other: &Self) -> Self {
+    pub(crate) fn union(&self, other: &Self) -> Self {
         let mut both = self.clone();
         for theirs in other.iter() {
             if both.get(theirs.domain).is_none_or(|ours| ours.sequence < theirs.sequence) {
@@ -157,7 +157,7 @@ impl GtidPosition {
     /// The first domain in which both positions end at the same sequence number written by two servers: the histories
     /// have diverged.
     #[must_use]
-    pub fn conflict(&self, other: &Self) -> Option<(Gtid, Gtid)> {
+    pub(crate) fn conflict(&self, other: &Self) -> Option<(Gtid, Gtid)> {
         other.iter().find_map(|theirs| {
             let ours = self.get(theirs.domain)?;
             (ours.sequence == theirs.sequence && ours.server != theirs.server).then_some((ours, theirs))
@@ -166,7 +166,7 @@ impl GtidPosition {
 
     /// What this position has beyond `base`, one range a domain. The server named is that of the last transaction.
     #[must_use]
-    pub fn beyond(&self, base: &Self) -> Vec<GtidRange> {
+    pub(crate) fn beyond(&self, base: &Self) -> Vec<GtidRange> {
         self.iter()
             .filter_map(|last| {
                 let done = base.get(last.domain).map_or(0, |gtid| gtid.sequence);
@@ -182,7 +182,7 @@ impl GtidPosition {
 
     /// Number of sequence numbers beyond `base`, an upper bound of the number of transactions.
     #[must_use]
-    pub fn distance(&self, base: &Self) -> u64 {
+    pub(crate) fn distance(&self, base: &Self) -> u64 {
         self.beyond(base).iter().map(GtidRange::count).sum()
     }
 }
@@ -225,7 +225,7 @@ pub fn is_logged(logged: &[Gtid], position: &GtidPosition) -> bool {
 
 /// A [`GtidPosition`] as people read it: one without any transaction is a word, not a gap in the sentence.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown<'a>(pub &'a GtidPosition);
+pub(crate) struct Shown<'a>(pub(crate) &'a GtidPosition);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,9 +259,9 @@ impl FromIterator<Gtid> for GtidPosition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GtidRange {
     /// Replication domain.
-    pub domain: u32,
+    pub(crate) domain: u32,
     /// Server of the last transaction; earlier ones may have another.
-    pub server: u32,
+    pub(crate) server: u32,
     /// First sequence number of the range.
     pub first: u64,
     /// Last sequence number, not below `first`.
@@ -271,13 +271,13 @@ pub struct GtidRange {
 impl GtidRange {
     /// Number of sequence numbers in the range.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.last - self.first + 1
     }
 
     /// A transaction of the range.
     #[must_use]
-    pub fn gtid(&self, sequence: u64) -> Gtid {
+    pub(crate) fn gtid(&self, sequence: u64) -> Gtid {
         Gtid { domain: self.domain, server: self.server, sequence }
     }
 }
@@ -302,7 +302,7 @@ impl fmt::Display for GtidRange {
 
 /// Ranges as people read them: comma separated.
 #[must_use]
-pub fn join_ranges(ranges: &[GtidRange]) -> String {
+pub(crate) fn join_ranges(ranges: &[GtidRange]) -> String {
     ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 

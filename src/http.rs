@@ -20,7 +20,7 @@ use tracing::debug;
 
 /// Connections at a time. A kubelet and two Prometheus use three; at the cap the oldest is dropped, so that a newcomer
 /// with an honest request gets in however many idle ones there are.
-pub const MAX_CONNECTIONS: usize = 32;
+pub(crate) const MAX_CONNECTIONS: usize = 32;
 /// Bytes of a request's header, the least hyper accepts. A kubelet's has 150.
 const MAX_HEADER: usize = 8 * 1024;
 /// Time for a request's header. The senders are machines in the same cluster.
@@ -32,25 +32,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// HTTP status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Value of `Content-Type`.
-    pub content_type: &'static str,
+    pub(crate) content_type: &'static str,
     /// The text.
-    pub body: String,
+    pub(crate) body: String,
 }
 
 impl Reply {
     /// A line of plain text.
     #[must_use]
-    pub fn text(status: StatusCode, line: &str) -> Self {
+    pub(crate) fn text(status: StatusCode, line: &str) -> Self {
         Self { status, content_type: "text/plain; charset=utf-8", body: format!("{line}\n") }
     }
 }
 
 /// Answers GET requests on `listener` until the future is dropped; `answer` maps a path to a reply, none to 404.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     answer: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static,
 ) -> Infallible {

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 ///
 /// # Errors
 /// When the port is taken.
-pub async fn on_all_addresses(port: u16) -> io::Result<TcpListener> {
+pub(crate) async fn on_all_addresses(port: u16) -> io::Result<TcpListener> {
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Ok(listener) => Ok(listener),
         // A kernel without IPv6.

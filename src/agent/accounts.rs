@@ -13,11 +13,11 @@ mod stored;
 
 use sha1::{Digest, Sha1};
 
-pub use self::absent::Absent;
+pub(crate) use self::absent::Absent;
 use self::account::{Present, Row, UNLIMITED, Wanted, Whose, account, identified};
-pub use self::error::AccountError;
+pub(crate) use self::error::AccountError;
 use self::policy::Policy;
-pub use self::replication::admit;
+pub(crate) use self::replication::admit;
 use self::stored::{NATIVE, Stored};
 use super::config::{Bootstrap, Config, password};
 use crate::layout::{AGENT_USER, MAX_MEMBERS, PROBE_KEY, PROBE_USER, repl_key, repl_user};
@@ -31,7 +31,11 @@ use crate::orders::{Ordinal, Secret};
 ///
 /// # Errors
 /// When a password is missing or a statement fails; what was done stays.
-pub async fn ensure(session: &mut Session, config: &Config, absent: &mut Absent) -> Result<Vec<Ordinal>, AccountError> {
+pub(crate) async fn ensure(
+    session: &mut Session,
+    config: &Config,
+    absent: &mut Absent,
+) -> Result<Vec<Ordinal>, AccountError> {
     let policy = Policy::of(config);
     policy.restore(session).await?;
     let present = present(session).await?;
@@ -117,7 +121,7 @@ async fn forgive(session: &mut Session, wanted: &[Wanted]) -> Result<(), SqlErro
 ///
 /// # Errors
 /// As [`ensure`].
-pub async fn bootstrap(session: &mut Session, config: &Config) -> Result<(), AccountError> {
+pub(crate) async fn bootstrap(session: &mut Session, config: &Config) -> Result<(), AccountError> {
     let Bootstrap { database, username, password: file } = &config.bootstrap;
     if let Some(database) = database {
         session.execute(&format!("CREATE DATABASE IF NOT EXISTS {}", identifier(database))).await?;

@@ -104,11 +104,11 @@ struct Opened {
 
 /// A file's head and contents.
 #[derive(Debug, Clone)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// What stands before its first transaction.
-    pub head: Arc<Head>,
+    pub(crate) head: Arc<Head>,
     /// What it holds.
-    pub scan: Arc<FileScan>,
+    pub(crate) scan: Arc<FileScan>,
 }
 
 impl BinlogFiles {
@@ -174,7 +174,7 @@ impl BinlogFiles {
     ///
     /// # Errors
     /// What a primary answers with error 1236.
-    pub fn start_at(&self, file: &str, offset: u64) -> Result<(Start, Arc<Head>), NoStart> {
+    pub(crate) fn start_at(&self, file: &str, offset: u64) -> Result<(Start, Arc<Head>), NoStart> {
         let start = self.catalogue.start_at(file, offset)?;
         if self.logs.iter().any(|log| matches!(log.source, LogSource::Spliced(_))) {
             // Offsets here are not those of the source's files.
@@ -186,14 +186,14 @@ impl BinlogFiles {
 
     /// The head of the file at `index` of the catalogue; `None` when it has none or it cannot be read.
     #[must_use]
-    pub fn head(&self, index: usize) -> Option<Arc<Head>> {
+    pub(crate) fn head(&self, index: usize) -> Option<Arc<Head>> {
         Some(Arc::clone(&self.logs.get(index)?.opened(&self.keys)?.head))
     }
 
     /// About how many bytes the logs hold after `had`, up to their end; `None` when no stream can begin there. Of the file it
     /// begins in, it counts the part of its transactions that are missing: nothing is read for this but heads.
     #[must_use]
-    pub fn bytes_after(&self, had: &GtidPosition) -> Option<u64> {
+    pub(crate) fn bytes_after(&self, had: &GtidPosition) -> Option<u64> {
         let (start, head) = self.start(had).ok()?;
         let next = self.head(start.file + 1).map_or_else(|| self.catalogue.end().position, |head| head.start());
         let all = u128::from(next.distance(&head.start())).max(1);
@@ -224,7 +224,7 @@ impl BinlogFiles {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn contents(self: &Arc<Self>, index: usize) -> Result<Option<Contents>, BinlogError> {
+    pub(crate) async fn contents(self: &Arc<Self>, index: usize) -> Result<Option<Contents>, BinlogError> {
         let files = Arc::clone(self);
         spawn(async move { files.scanned(index).await }).await?
     }
@@ -250,7 +250,7 @@ impl BinlogFiles {
 
     /// The position at an offset of the file at `index`, by its complete groups; `None` when it cannot be told.
     #[must_use]
-    pub fn position_at(&self, index: usize, offset: u64) -> Option<GtidPosition> {
+    pub(crate) fn position_at(&self, index: usize, offset: u64) -> Option<GtidPosition> {
         let source = &self.logs.get(index)?.source;
         let mut scanner = FileScanner::new(offset, &self.keys);
         feed(source, &mut scanner, SCAN_CHUNK, |_| false).ok()?;
@@ -261,7 +261,7 @@ impl BinlogFiles {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn reader(&self, index: usize) -> Result<LogReader, BinlogError> {
+    pub(crate) fn reader(&self, index: usize) -> Result<LogReader, BinlogError> {
         let Some(log) = self.logs.get(index) else {
             return Err(io_error(Path::new("the log asked for"), io::ErrorKind::NotFound.into()));
         };
@@ -295,7 +295,7 @@ impl OneLog {
 ///
 /// # Errors
 /// The index cannot be read or used.
-pub fn listed(directory: &Path, basename: &str) -> Result<Vec<LogName>, BinlogError> {
+pub(crate) fn listed(directory: &Path, basename: &str) -> Result<Vec<LogName>, BinlogError> {
     let path = index(directory, basename);
     let text = fs::read(&path).map_err(|source| BinlogError::Io { path: path.clone(), source })?;
     parse_index(&text, &directory.to_string_lossy(), basename).map_err(|source| BinlogError::Index { path, source })
@@ -331,7 +331,7 @@ fn whole(source: &LogSource, keys: &Keys) -> Result<Option<(Opened, FileScan)>, 
 ///
 /// # Errors
 /// When the operating system refuses.
-pub fn size(source: &LogSource) -> Result<u64, BinlogError> {
+pub(crate) fn size(source: &LogSource) -> Result<u64, BinlogError> {
     match source {
         LogSource::File { path, .. } => file_size(path),
         LogSource::Spliced(pieces) => Ok(pieces.last().map_or(0, |piece| piece.start + piece.length)),
@@ -372,7 +372,7 @@ fn io_error(path: &Path, source: io::Error) -> BinlogError {
 ///
 /// # Errors
 /// What `take` says, or what the operating system says, through `failed`.
-pub fn read_through<E>(
+pub(crate) fn read_through<E>(
     reader: &mut LogReader,
     chunk: usize,
     failed: impl Fn(io::Error) -> E,

@@ -49,7 +49,7 @@ impl BinlogServer {
 
     /// `server_id` of the server that wrote the last file, as its head says.
     #[must_use]
-    pub fn source_id(&self) -> u32 {
+    pub(crate) fn source_id(&self) -> u32 {
         self.files.catalogue().last_head().server_id
     }
 
@@ -60,7 +60,7 @@ impl BinlogServer {
     }
 
     /// About how many bytes a replica that is at `had` would be sent; `None` when it would be refused.
-    pub async fn bytes_after(&self, had: &GtidPosition) -> Option<u64> {
+    pub(crate) async fn bytes_after(&self, had: &GtidPosition) -> Option<u64> {
         let (files, had) = (Arc::clone(&self.files), had.clone());
         spawn_blocking(move || files.bytes_after(&had)).await.ok()?
     }

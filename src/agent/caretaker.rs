@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const VOLUME_LIMIT: Duration = Duration::from_secs(1);
 
 /// For ever.
-pub async fn keep(agent: Arc<Agent>) {
+pub(crate) async fn keep(agent: Arc<Agent>) {
     let mut session: Option<(Incarnation, Session)> = None;
     let mut enabled: Option<Incarnation> = None;
     let mut volume: Option<JoinHandle<Option<VolumeUse>>> = None;

@@ -8,7 +8,7 @@ use crate::orders::BootMillis;
 
 /// Now.
 #[must_use]
-pub fn now() -> BootMillis {
+pub(crate) fn now() -> BootMillis {
     let time = clock_gettime(ClockId::Boottime);
     // Neither part is negative: the kernel counts from 0 at boot.
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -18,12 +18,12 @@ pub fn now() -> BootMillis {
 
 /// Time left until `deadline`, zero when it has passed.
 #[must_use]
-pub fn until(deadline: BootMillis) -> Duration {
+pub(crate) fn until(deadline: BootMillis) -> Duration {
     Duration::from_millis(deadline.0.saturating_sub(now().0))
 }
 
 /// `boot_id` of the node's kernel; empty when it cannot be read.
 #[must_use]
-pub fn boot_id() -> String {
+pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

@@ -10,96 +10,96 @@ use crate::orders::{Ordinal, Secret};
 
 /// An agent's surroundings.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// `namespace/name` of the cluster.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// The member.
-    pub ordinal: Ordinal,
+    pub(crate) ordinal: Ordinal,
     /// Uid of its pod.
-    pub pod_uid: String,
+    pub(crate) pod_uid: String,
     /// The cluster's replication domain.
-    pub gtid_domain_id: u32,
+    pub(crate) gtid_domain_id: u32,
     /// Number of members: that many have replication accounts. A pod made by an older operator says nothing of it, and has all.
-    pub members: u8,
+    pub(crate) members: u8,
     /// Mount of the volume.
-    pub volume: PathBuf,
+    pub(crate) volume: PathBuf,
     /// Folder of the sockets.
-    pub run_dir: PathBuf,
+    pub(crate) run_dir: PathBuf,
     /// Folder for mariadbd's temporary files.
-    pub tmp_dir: PathBuf,
+    pub(crate) tmp_dir: PathBuf,
     /// mariadbd, as launch finds it.
-    pub mariadbd: String,
+    pub(crate) mariadbd: String,
     /// mariadb-install-db, as launch finds it.
-    pub install_db: String,
+    pub(crate) install_db: String,
     /// The only option file mariadbd reads.
-    pub my_cnf: PathBuf,
+    pub(crate) my_cnf: PathBuf,
     /// Folder with the passwords of the operator's accounts.
-    pub accounts: PathBuf,
+    pub(crate) accounts: PathBuf,
     /// Database and user to make at the initialisation.
-    pub bootstrap: Bootstrap,
+    pub(crate) bootstrap: Bootstrap,
     /// File with root's password, when there is one.
-    pub root_password: PathBuf,
+    pub(crate) root_password: PathBuf,
     /// The keys of encryption at rest, when there are some.
-    pub keys: Option<KeyFile>,
+    pub(crate) keys: Option<KeyFile>,
     /// Where mariadbd listens.
-    pub mariadb_port: u16,
+    pub(crate) mariadb_port: u16,
     /// Where the binlog server listens.
-    pub binlog_port: u16,
+    pub(crate) binlog_port: u16,
     /// Where `/readyz` is.
-    pub http_port: u16,
+    pub(crate) http_port: u16,
 }
 
 /// What users want a new cluster to hold.
 #[derive(Debug, Clone, Default)]
-pub struct Bootstrap {
+pub(crate) struct Bootstrap {
     /// Database to create.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// User to create, with all rights on that database.
-    pub username: Option<String>,
+    pub(crate) username: Option<String>,
     /// File with the user's password.
-    pub password: PathBuf,
+    pub(crate) password: PathBuf,
 }
 
 impl Config {
     /// mariadbd's datadir.
     #[must_use]
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.volume.join("data")
     }
 
     /// Where a datadir is made before it gets its name.
     #[must_use]
-    pub fn new_data_dir(&self) -> PathBuf {
+    pub(crate) fn new_data_dir(&self) -> PathBuf {
         self.volume.join("data.init")
     }
 
     /// Our own files on the volume.
     #[must_use]
-    pub fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         self.volume.join("beachmaster")
     }
 
     /// mariadbd's socket.
     #[must_use]
-    pub fn mariadbd_socket(&self) -> PathBuf {
+    pub(crate) fn mariadbd_socket(&self) -> PathBuf {
         self.in_run_dir(layout::MARIADBD_SOCKET)
     }
 
     /// launch's socket.
     #[must_use]
-    pub fn launch_socket(&self) -> PathBuf {
+    pub(crate) fn launch_socket(&self) -> PathBuf {
         self.in_run_dir(layout::LAUNCH_SOCKET)
     }
 
     /// The agent's own socket.
     #[must_use]
-    pub fn agent_socket(&self) -> PathBuf {
+    pub(crate) fn agent_socket(&self) -> PathBuf {
         self.in_run_dir(layout::AGENT_SOCKET)
     }
 
     /// mariadbd's arguments.
     #[must_use]
-    pub fn command_line(&self) -> Vec<String> {
+    pub(crate) fn command_line(&self) -> Vec<String> {
         command_line(&Boot {
             ordinal: self.ordinal,
             gtid_domain_id: self.gtid_domain_id,
@@ -117,13 +117,13 @@ impl Config {
     ///
     /// # Errors
     /// When the file cannot be read or is empty; the text says which and what to do.
-    pub fn account_password(&self, key: &str) -> Result<Secret, String> {
+    pub(crate) fn account_password(&self, key: &str) -> Result<Secret, String> {
         password(&self.accounts.join(key))
     }
 
     /// The key of encrypted logs; without one, what is missing.
     #[must_use]
-    pub fn log_keys(&self) -> Keys {
+    pub(crate) fn log_keys(&self) -> Keys {
         let Some(file) = &self.keys else {
             return Keys::missing("set spec.encryption, so that the agent has the key file, too");
         };
@@ -146,7 +146,7 @@ impl Config {
 ///
 /// # Errors
 /// When the file cannot be read or is empty; the text says which and what to do.
-pub fn password(file: &Path) -> Result<Secret, String> {
+pub(crate) fn password(file: &Path) -> Result<Secret, String> {
     let remedy = "check the Secret that is mounted there";
     let content = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}; {remedy}", file.display()))?;
     let password = content.trim_end_matches(['\r', '\n']);

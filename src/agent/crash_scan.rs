@@ -16,7 +16,7 @@ const HEAD_CHUNK: usize = 16 << 10;
 
 /// Why there is no plan.
 #[derive(Debug, Error)]
-pub enum NoPlan {
+pub(crate) enum NoPlan {
     /// The log cannot be read.
     #[error(transparent)]
     Unreadable(#[from] BinlogError),
@@ -27,15 +27,15 @@ pub enum NoPlan {
 
 /// The binary log of a running server.
 #[derive(Debug)]
-pub struct OwnLog {
+pub(crate) struct OwnLog {
     /// Where the files are.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Their base name.
-    pub basename: &'static str,
+    pub(crate) basename: &'static str,
     /// For encrypted ones.
-    pub keys: Keys,
+    pub(crate) keys: Keys,
     /// `gtid_binlog_pos`.
-    pub end: GtidPosition,
+    pub(crate) end: GtidPosition,
 }
 
 impl OwnLog {
@@ -43,7 +43,7 @@ impl OwnLog {
     ///
     /// # Errors
     /// The log cannot be read, or what a crash did cannot be known.
-    pub fn plan(&self, claims: Claims) -> Result<Plan, NoPlan> {
+    pub(crate) fn plan(&self, claims: Claims) -> Result<Plan, NoPlan> {
         let files = self.files_to_read(&claims.position)?;
         let Some(first) = files.first() else { return Ok(Plan { position: self.end.clone(), ..Plan::default() }) };
         let start = head(first, &self.keys)?.map(|head| head.start).unwrap_or_default();

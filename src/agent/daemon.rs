@@ -15,7 +15,7 @@ use super::{caretaker, new_connections, readyz, shutdown, stream};
 
 /// The daemon cannot begin.
 #[derive(Debug, Error)]
-pub enum AgentError {
+pub(crate) enum AgentError {
     /// Its socket cannot be opened.
     #[error("the agent's socket {path}: {source}; is the folder mounted and writable for this user?")]
     Socket { path: String, source: io::Error },
@@ -25,7 +25,7 @@ pub enum AgentError {
 ///
 /// # Errors
 /// When its socket cannot be opened.
-pub async fn run(config: Config) -> Result<(), AgentError> {
+pub(crate) async fn run(config: Config) -> Result<(), AgentError> {
     let agent = Arc::new(Agent::new(config));
     let path = agent.config.agent_socket();
     let listener = listen(&path).map_err(|source| AgentError::Socket { path: path.display().to_string(), source })?;

@@ -26,7 +26,7 @@ use crate::layout::BINLOGS;
 const DDL_LOG: &str = "ddl_recovery.log";
 
 /// Before a replica's mariadbd is started. Whatever cannot be done here is left to that start.
-pub async fn recover(config: &Config, launcher: &LaunchClient, relay_logs: &RelayLogs) {
+pub(crate) async fn recover(config: &Config, launcher: &LaunchClient, relay_logs: &RelayLogs) {
     match fs::read(config.data_dir().join(DDL_LOG)) {
         Ok(content) if is_pending(&content) => {}
         _ => return,

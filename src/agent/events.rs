@@ -42,7 +42,7 @@ struct Row {
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn disabled(session: &mut Session) -> Result<Option<Vec<EventName>>, SqlError> {
+pub(crate) async fn disabled(session: &mut Session) -> Result<Option<Vec<EventName>>, SqlError> {
     let query = format!(
         "SELECT CAST(db AS CHAR), CAST(name AS CHAR) FROM mysql.event WHERE status = 'DISABLED' LIMIT {}",
         MOST_EVENTS + 1
@@ -58,7 +58,7 @@ pub async fn disabled(session: &mut Session) -> Result<Option<Vec<EventName>>, S
 ///
 /// # Errors
 /// As a statement fails; what was enabled stays so.
-pub async fn enable(session: &mut Session) -> Result<usize, SqlError> {
+pub(crate) async fn enable(session: &mut Session) -> Result<usize, SqlError> {
     let rows = rows(session, "status = 'SLAVESIDE_DISABLED'").await?;
     for row in &rows {
         alter(session, row, Mark::Enabled).await?;
@@ -70,7 +70,7 @@ pub async fn enable(session: &mut Session) -> Result<usize, SqlError> {
 ///
 /// # Errors
 /// As a statement fails; what was marked stays so.
-pub async fn mark(session: &mut Session, disabled: &[EventName]) -> Result<(), SqlError> {
+pub(crate) async fn mark(session: &mut Session, disabled: &[EventName]) -> Result<(), SqlError> {
     let disabled: BTreeSet<&EventName> = disabled.iter().collect();
     for row in rows(session, "TRUE").await? {
         match (disabled.contains(&row.name), row.status.as_str()) {

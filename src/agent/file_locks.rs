@@ -14,7 +14,7 @@ const LOCKED: [&str; 2] = ["ibdata1", "aria_log_control"];
 ///
 /// # Errors
 /// When a file is there and cannot be asked: then nothing is proven.
-pub fn are_held(data_dir: &Path) -> io::Result<bool> {
+pub(crate) fn are_held(data_dir: &Path) -> io::Result<bool> {
     for name in LOCKED {
         match File::open(data_dir.join(name)) {
             Ok(file) => {

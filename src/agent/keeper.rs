@@ -13,7 +13,7 @@ const KNOWN: [&str; 1] = ["maintain"];
 
 /// What was found last.
 #[derive(Debug)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     told: Mutex<Upkeep>,
     pub(super) session: AtomicU32,
     pub(super) soon: Notify,
@@ -30,18 +30,18 @@ impl Default for Keeper {
 impl Keeper {
     /// What is told of it.
     #[must_use]
-    pub fn told(&self) -> Upkeep {
+    pub(crate) fn told(&self) -> Upkeep {
         self.locked().clone()
     }
 
     /// Connection id of its session; 0 before the first one.
     #[must_use]
-    pub fn session_id(&self) -> u32 {
+    pub(crate) fn session_id(&self) -> u32 {
         self.session.load(Ordering::SeqCst)
     }
 
     /// Asks for a look at once: the member became primary, or its events changed.
-    pub fn look_soon(&self) {
+    pub(crate) fn look_soon(&self) {
         self.soon.notify_one();
     }
 

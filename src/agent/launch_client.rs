@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// What the agent sees of launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// Nobody listens on its socket.
     Away,
     /// Its newest state.
@@ -29,7 +29,7 @@ pub enum Seen {
 
 /// launch, as the agent knows it.
 #[derive(Debug)]
-pub struct LaunchClient {
+pub(crate) struct LaunchClient {
     socket: PathBuf,
     seen: watch::Sender<Seen>,
 }
@@ -37,12 +37,12 @@ pub struct LaunchClient {
 impl LaunchClient {
     /// launch at this socket.
     #[must_use]
-    pub fn new(socket: PathBuf) -> Self {
+    pub(crate) fn new(socket: PathBuf) -> Self {
         Self { socket, seen: watch::Sender::new(Seen::Away) }
     }
 
     /// Follows launch's state for ever; whoever subscribed learns of changes at once.
-    pub async fn watch(&self) {
+    pub(crate) async fn watch(&self) {
         loop {
             // Whatever the error, launch cannot be asked now.
             let _ = self.follow().await;
@@ -53,7 +53,7 @@ impl LaunchClient {
 
     /// The newest state, and every later one.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Seen> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
     }
 
@@ -61,7 +61,7 @@ impl LaunchClient {
     ///
     /// # Errors
     /// [`Reason::Launch`] when launch does not answer or refuses.
-    pub async fn ask(&self, request: Request) -> Result<State, OrderError> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<State, OrderError> {
         let reply = timeout(LIMIT, self.one_reply(&request)).await;
         match reply.map_err(|_| OrderError::new(Reason::Launch, format!("launch did not answer within {LIMIT:?}")))? {
             Ok(Reply::State(state)) => Ok(state),
@@ -77,7 +77,7 @@ impl LaunchClient {
     ///
     /// # Errors
     /// [`Reason::Launch`] when launch goes away or refuses.
-    pub async fn run(&self, command: Command) -> Result<(ExitStatus, Vec<String>), OrderError> {
+    pub(crate) async fn run(&self, command: Command) -> Result<(ExitStatus, Vec<String>), OrderError> {
         match self.one_reply(&Request::Run { command }).await {
             Ok(Reply::Ended { exit, output }) => Ok((exit, output)),
             Ok(Reply::Refused { message }) => {

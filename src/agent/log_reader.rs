@@ -10,7 +10,7 @@ use crate::binlog::{Decryptor, FileCipher};
 
 /// Where the bytes of a log are.
 #[derive(Debug, Clone)]
-pub enum LogSource {
+pub(crate) enum LogSource {
     /// In one file.
     File {
         /// The file.
@@ -24,18 +24,18 @@ pub enum LogSource {
 
 /// A piece of a log; each begins and ends between two events.
 #[derive(Debug, Clone)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// Offset in the log.
-    pub start: u64,
+    pub(crate) start: u64,
     /// Bytes.
-    pub length: u64,
+    pub(crate) length: u64,
     /// What they are.
-    pub content: PieceContent,
+    pub(crate) content: PieceContent,
 }
 
 /// What a piece consists of.
 #[derive(Debug, Clone)]
-pub enum PieceContent {
+pub(crate) enum PieceContent {
     /// Bytes that are in no file.
     Bytes(Vec<u8>),
     /// Part of a file.
@@ -51,7 +51,7 @@ pub enum PieceContent {
 
 /// Reads one log, mostly forward.
 #[derive(Debug)]
-pub struct LogReader(Inner);
+pub(crate) struct LogReader(Inner);
 
 #[derive(Debug)]
 enum Inner {
@@ -69,7 +69,7 @@ impl LogReader {
     ///
     /// # Errors
     /// When the operating system refuses.
-    pub fn open(source: &LogSource) -> io::Result<Self> {
+    pub(crate) fn open(source: &LogSource) -> io::Result<Self> {
         Ok(Self(match source {
             LogSource::File { path, cipher: None } => Inner::Plain(File::open(path)?),
             LogSource::File { path, cipher: Some(cipher) } => {
@@ -84,7 +84,7 @@ impl LogReader {
     ///
     /// # Errors
     /// When the operating system refuses.
-    pub fn read_into(&mut self, offset: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn read_into(&mut self, offset: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         match &mut self.0 {
             Inner::Plain(file) => {
                 bytes.resize(length, 0);

@@ -18,7 +18,7 @@ const BEFORE_USER: usize = 4;
 /// Whether this member replicates as `user` with another password than `password`; none when it does not replicate as
 /// that user, or the file cannot be read.
 #[must_use]
-pub fn differs(data_dir: &Path, user: &str, password: &str) -> Option<bool> {
+pub(crate) fn differs(data_dir: &Path, user: &str, password: &str) -> Option<bool> {
     let mut text = Vec::new();
     File::open(data_dir.join("master.info")).ok()?.take(MOST).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
@@ -29,7 +29,7 @@ pub fn differs(data_dir: &Path, user: &str, password: &str) -> Option<bool> {
 
 /// True when the member replicates as its own account with another password than the mounted one.
 #[must_use]
-pub fn has_changed(config: &Config) -> bool {
+pub(crate) fn has_changed(config: &Config) -> bool {
     let Ok(password) = config.account_password(&repl_key(config.ordinal.0)) else { return false };
     differs(&config.data_dir(), &repl_user(config.ordinal.0), &password.0).unwrap_or(false)
 }

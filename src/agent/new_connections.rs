@@ -18,12 +18,12 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// How the last try ended.
 #[derive(Debug, Default)]
-pub struct NewConnections(Mutex<Option<bool>>);
+pub(crate) struct NewConnections(Mutex<Option<bool>>);
 
 impl NewConnections {
     /// True when it was taken, false when it got no answer; none when mariadbd does not run or turned it away.
     #[must_use]
-    pub fn taken(&self) -> Option<bool> {
+    pub(crate) fn taken(&self) -> Option<bool> {
         *locked(&self.0)
     }
 
@@ -33,7 +33,7 @@ impl NewConnections {
 }
 
 /// Tries for ever.
-pub async fn watch(supervisor: &Supervisor, access: &SqlSessions, found: &NewConnections) {
+pub(crate) async fn watch(supervisor: &Supervisor, access: &SqlSessions, found: &NewConnections) {
     loop {
         // Also when the agent has lost its own sessions: a server that takes no new ones lets it have no other.
         let runs = matches!(supervisor.view(), Mariadbd::Running { .. });

@@ -9,16 +9,16 @@ use crate::orders::{Admission, BootMillis, Identity, OrderEnvelope, OrderError, 
 
 /// Orders that were obeyed, as far as it matters for the next one.
 #[derive(Debug, Default)]
-pub struct OrderGate {
+pub(crate) struct OrderGate {
     highest: Option<(Token, String)>,
     newest: Option<Arc<AcceptedOrder>>,
 }
 
 /// One order that was admitted.
 #[derive(Debug)]
-pub struct AcceptedOrder {
+pub(crate) struct AcceptedOrder {
     /// The order.
-    pub order: OrderEnvelope,
+    pub(crate) order: OrderEnvelope,
     overtaken: AtomicBool,
     wake: Notify,
     outcome: watch::Sender<Option<Outcome>>,
@@ -26,7 +26,7 @@ pub struct AcceptedOrder {
 
 /// What to do with an order.
 #[derive(Debug)]
-pub enum Accepted {
+pub(crate) enum Accepted {
     /// Carry it out; it has overtaken all before it.
     CarryOut(Arc<AcceptedOrder>),
     /// The order that runs or was carried out last, again: its outcome is the answer.
@@ -36,12 +36,12 @@ pub enum Accepted {
 impl OrderGate {
     /// Begins with what the volume says.
     #[must_use]
-    pub fn new(highest: Option<(Token, String)>) -> Self {
+    pub(crate) fn new(highest: Option<(Token, String)>) -> Self {
         Self { highest, newest: None }
     }
 
     /// Takes over what the volume says, where nothing was known yet.
-    pub fn learn(&mut self, highest: Option<(Token, String)>) {
+    pub(crate) fn learn(&mut self, highest: Option<(Token, String)>) {
         if self.highest.is_none() {
             self.highest = highest;
         }
@@ -51,7 +51,7 @@ impl OrderGate {
     ///
     /// # Errors
     /// As [`admit`].
-    pub fn judge(
+    pub(crate) fn judge(
         &mut self,
         order: OrderEnvelope,
         identity: Option<&Identity>,
@@ -77,7 +77,7 @@ impl OrderGate {
 
     /// The order that is carried out now.
     #[must_use]
-    pub fn running(&self) -> Option<&AcceptedOrder> {
+    pub(crate) fn running(&self) -> Option<&AcceptedOrder> {
         self.newest.as_deref().filter(|case| case.outcome.borrow().is_none())
     }
 }
@@ -85,24 +85,24 @@ impl OrderGate {
 impl AcceptedOrder {
     /// True once a newer order was admitted.
     #[must_use]
-    pub fn is_overtaken(&self) -> bool {
+    pub(crate) fn is_overtaken(&self) -> bool {
         self.overtaken.load(Ordering::SeqCst)
     }
 
     /// Waits until a newer order is admitted.
-    pub async fn overtaken(&self) {
+    pub(crate) async fn overtaken(&self) {
         while !self.is_overtaken() {
             self.wake.notified().await;
         }
     }
 
     /// Notes how it ended.
-    pub fn close(&self, outcome: Outcome) {
+    pub(crate) fn close(&self, outcome: Outcome) {
         self.outcome.send_replace(Some(outcome));
     }
 
     /// Waits for how it ends.
-    pub async fn outcome(&self) -> Option<Outcome> {
+    pub(crate) async fn outcome(&self) -> Option<Outcome> {
         let mut outcome = self.outcome.subscribe();
         outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
     }

@@ -17,7 +17,7 @@ use crate::topology::observation::IoThread;
 ///
 /// # Errors
 /// As the statements fail; then nothing was changed.
-pub async fn correct(session: &mut Session, is_relaxed: bool) -> Result<(), SqlError> {
+pub(crate) async fn correct(session: &mut Session, is_relaxed: bool) -> Result<(), SqlError> {
     let globals = read::globals(session).await?;
     let logged = read::logged(session).await?;
     if is_relaxed || !has_foreign(&globals.slave_position, &logged) {

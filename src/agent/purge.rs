@@ -29,7 +29,7 @@ const BUSY: Duration = Duration::from_millis(500);
 const MOST_FILES: usize = 200;
 
 /// Begins to purge, unless a purge is under way, and does not wait for it: what is not deleted now is deleted after the next order.
-pub fn begin(agent: &Agent, purge: Purge) {
+pub(crate) fn begin(agent: &Agent, purge: Purge) {
     let Ok(turn) = Arc::clone(&agent.purging).try_lock_owned() else { return };
     let (config, access) = (Arc::clone(&agent.config), Arc::clone(&agent.sessions));
     tokio::spawn(async move {
@@ -81,7 +81,7 @@ async fn progress(session: &mut Session) -> Result<(u64, u64), SqlError> {
 ///
 /// # Errors
 /// The index or the head of a file cannot be read.
-pub fn first_to_stay(
+pub(crate) fn first_to_stay(
     directory: &Path,
     keys: &Keys,
     purge: &Purge,

@@ -11,7 +11,7 @@ use crate::listen::on_all_addresses;
 use crate::orders::Mariadbd;
 
 /// Serves for ever. An agent that cannot listen works on: its member is then not ready, which is seen.
-pub async fn serve(agent: Arc<Agent>) {
+pub(crate) async fn serve(agent: Arc<Agent>) {
     let port = agent.config.http_port;
     match on_all_addresses(port).await {
         Ok(listener) => match http::serve(listener, move |path| (path == "/readyz").then(|| readyz(&agent))).await {},

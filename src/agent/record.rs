@@ -16,33 +16,33 @@ use crate::orders::{Incarnation, VolumeRecord};
 /// What the agent keeps on the volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stored {
+pub(crate) struct Stored {
     /// What others are told.
     #[serde(flatten)]
-    pub record: VolumeRecord,
+    pub(crate) record: VolumeRecord,
     /// Id of the order with the highest token.
     #[serde(default)]
-    pub order_id: String,
+    pub(crate) order_id: String,
     /// True once `init` was carried out to its end.
     #[serde(default)]
-    pub initialised: bool,
+    pub(crate) initialised: bool,
     /// Commits may not be on disk yet, but they are in the memory of the kernel with this boot id.
     #[serde(default)]
-    pub relaxed_in_boot: Option<String>,
+    pub(crate) relaxed_in_boot: Option<String>,
     /// Settings as they were before syncs were let go, by name.
     #[serde(default)]
-    pub before_relaxing: BTreeMap<String, String>,
+    pub(crate) before_relaxing: BTreeMap<String, String>,
     /// The run of mariadbd in which what earlier runs left half done was looked for and mended.
     #[serde(default)]
-    pub examined: Option<Incarnation>,
+    pub(crate) examined: Option<Incarnation>,
     /// What the tables have, while a repair has moved the server's own position back.
     #[serde(default)]
-    pub mending: Option<GtidPosition>,
+    pub(crate) mending: Option<GtidPosition>,
 }
 
 /// The open file.
 #[derive(Debug)]
-pub struct RecordFile {
+pub(crate) struct RecordFile {
     file: File,
     counter: u64,
     next: usize,
@@ -50,7 +50,7 @@ pub struct RecordFile {
 
 /// What the file says.
 #[derive(Debug)]
-pub enum Found {
+pub(crate) enum Found {
     /// Never written.
     Empty,
     /// A record, and the file to write the next one to.
@@ -66,7 +66,7 @@ impl RecordFile {
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub fn open(path: &Path) -> io::Result<Found> {
+    pub(crate) fn open(path: &Path) -> io::Result<Found> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Empty),
@@ -89,7 +89,7 @@ impl RecordFile {
     ///
     /// # Errors
     /// When a step fails; then no record was made. So it is when another agent was faster.
-    pub fn create(path: &Path, stored: &Stored) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path, stored: &Stored) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         if let Some(message) = volume_lock::explain(&volume_lock::take(&file)) {
             return Err(io::Error::other(message));
@@ -111,7 +111,7 @@ impl RecordFile {
     ///
     /// # Errors
     /// When it is not known to be on disk; the next write tries the same slot again.
-    pub fn write(&mut self, stored: &Stored) -> io::Result<()> {
+    pub(crate) fn write(&mut self, stored: &Stored) -> io::Result<()> {
         let text = serde_json::to_vec(stored)?;
         let slot = slots::encode(self.counter + 1, &text).map_err(io::Error::other)?;
         self.file.write_all_at(&slot, if self.next == 0 { 0 } else { SLOT as u64 })?;

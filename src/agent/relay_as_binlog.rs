@@ -20,7 +20,7 @@ struct RelayLog {
 
 /// True when the logs `basename` in `directory` are relay logs: then the replica has marked their first event as its own.
 #[must_use]
-pub fn are_relay_logs(directory: &Path, basename: &str) -> bool {
+pub(crate) fn are_relay_logs(directory: &Path, basename: &str) -> bool {
     names(directory, basename).is_ok_and(|names| names.iter().any(|name| is_relay_log(&directory.join(name.as_str()))))
 }
 
@@ -39,7 +39,7 @@ impl BinlogFiles {
     ///
     /// # Errors
     /// The logs cannot be read, or hold no complete transaction; see [`BinlogError`].
-    pub async fn open_relay_logs(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
+    pub(crate) async fn open_relay_logs(directory: &Path, basename: &str, keys: Keys) -> Result<Self, BinlogError> {
         let (directory, basename) = (directory.to_owned(), basename.to_owned());
         spawn_blocking(move || Self::of(binlogs_of_relay_logs(&directory, &basename, &keys)?, keys, &directory)).await?
     }
@@ -49,7 +49,7 @@ impl BinlogFiles {
 ///
 /// # Errors
 /// They cannot be read, or hold what no server writes.
-pub fn binlogs_of_relay_logs(
+pub(crate) fn binlogs_of_relay_logs(
     directory: &Path,
     basename: &str,
     keys: &Keys,

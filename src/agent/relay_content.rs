@@ -15,7 +15,7 @@ const CHUNK: usize = 1 << 20;
 ///
 /// # Errors
 /// When a file cannot be read, is damaged or encrypted: then it is not known what they hold.
-pub fn received(files: &[impl AsRef<Path>], keys: &Keys) -> io::Result<GtidPosition> {
+pub(crate) fn received(files: &[impl AsRef<Path>], keys: &Keys) -> io::Result<GtidPosition> {
     let mut position = GtidPosition::empty();
     for file in files {
         each(file.as_ref(), keys, |event| position = position.union(&[event.gtid].into_iter().collect()))?;
@@ -27,7 +27,7 @@ pub fn received(files: &[impl AsRef<Path>], keys: &Keys) -> io::Result<GtidPosit
 ///
 /// # Errors
 /// As [`received`].
-pub fn next_after(
+pub(crate) fn next_after(
     files: &[impl AsRef<Path>],
     keys: &Keys,
     (domain, sequence): (u32, u64),

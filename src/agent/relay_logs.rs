@@ -42,7 +42,7 @@ struct Readers(usize);
 
 /// While it lives no folder goes.
 #[derive(Debug)]
-pub struct Reading(Arc<Mutex<Readers>>);
+pub(crate) struct Reading(Arc<Mutex<Readers>>);
 
 impl Drop for Reading {
     fn drop(&mut self) {
@@ -86,7 +86,7 @@ impl RelayLogs {
 
     /// Keeps every folder where it is: what is known of it may cover it by now, and it is read all the same.
     #[must_use]
-    pub fn read(&self) -> Reading {
+    pub(crate) fn read(&self) -> Reading {
         locked(&self.turn).0 += 1;
         Reading(Arc::clone(&self.turn))
     }
@@ -95,7 +95,7 @@ impl RelayLogs {
     ///
     /// # Errors
     /// When the folders cannot be listed.
-    pub fn folders_since(&self, run: Incarnation) -> io::Result<Vec<PathBuf>> {
+    pub(crate) fn folders_since(&self, run: Incarnation) -> io::Result<Vec<PathBuf>> {
         let _turn = locked(&self.turn);
         let mut folders: Vec<((Incarnation, u64), PathBuf)> = entries(&self.kept)?
             .into_iter()
@@ -112,7 +112,7 @@ impl RelayLogs {
     ///
     /// # Errors
     /// When the folders cannot be listed.
-    pub fn hold_more(&self, run: Incarnation, position: &GtidPosition) -> io::Result<bool> {
+    pub(crate) fn hold_more(&self, run: Incarnation, position: &GtidPosition) -> io::Result<bool> {
         let _reading = self.read();
         let present = self.files()?;
         let mut left = READ_AT_ONCE;
@@ -133,7 +133,7 @@ impl RelayLogs {
 
     /// True when it is known what a folder holds, and `position` covers it.
     #[must_use]
-    pub fn is_covered(folder: &Path, position: &GtidPosition) -> bool {
+    pub(crate) fn is_covered(folder: &Path, position: &GtidPosition) -> bool {
         received_of(folder).is_some_and(|received| position.covers(&received))
     }
 
@@ -141,7 +141,7 @@ impl RelayLogs {
     ///
     /// # Errors
     /// When a folder cannot be read or written. One whose files cannot be read stays unknown, and so it stays.
-    pub fn measure(&self, current: Incarnation) -> io::Result<()> {
+    pub(crate) fn measure(&self, current: Incarnation) -> io::Result<()> {
         let present = self.files()?;
         for folder in entries(&self.kept)? {
             let folder = folder.path();
@@ -179,7 +179,7 @@ impl RelayLogs {
     ///
     /// # Errors
     /// When a folder cannot be read or removed.
-    pub fn forget(&self, logged: &[Gtid]) -> io::Result<()> {
+    pub(crate) fn forget(&self, logged: &[Gtid]) -> io::Result<()> {
         for folder in entries(&self.kept)? {
             let folder = folder.path();
             if is_doomed(&folder) || self.doom(&folder, logged)? {
@@ -208,7 +208,7 @@ impl RelayLogs {
     ///
     /// # Errors
     /// When a relay log cannot be read.
-    pub fn next_after(&self, domain: u32, sequence: u64) -> io::Result<Option<GtidEvent>> {
+    pub(crate) fn next_after(&self, domain: u32, sequence: u64) -> io::Result<Option<GtidEvent>> {
         let mut files: Vec<PathBuf> = self.files()?.iter().map(DirEntry::path).collect();
         files.sort();
         relay_content::next_after(&files, &self.keys, (domain, sequence))

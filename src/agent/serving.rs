@@ -7,9 +7,9 @@ use crate::orders::{Answer, Secret};
 
 /// A binlog server that serves; dropped, it ends.
 #[derive(Debug)]
-pub struct Serving {
+pub(crate) struct Serving {
     /// Its port.
-    pub port: u16,
+    pub(crate) port: u16,
     pub(super) user: String,
     pub(super) password: Secret,
     pub(super) end: GtidPosition,
@@ -26,7 +26,7 @@ impl Drop for Serving {
 impl Serving {
     /// The first answer again, when it serves the same login.
     #[must_use]
-    pub fn answer_to(&self, user: &str, password: &Secret) -> Option<Answer> {
+    pub(crate) fn answer_to(&self, user: &str, password: &Secret) -> Option<Answer> {
         let same = self.user == user && self.password == *password && !self.task.is_finished();
         same.then(|| Answer::Serving { port: self.port, end: self.end.clone(), bytes: self.bytes })
     }

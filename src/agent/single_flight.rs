@@ -8,7 +8,7 @@ use crate::orders::Incarnation;
 
 /// At most one at a time.
 #[derive(Debug)]
-pub struct SingleFlight<T>(Mutex<Option<(Incarnation, JoinHandle<T>)>>);
+pub(crate) struct SingleFlight<T>(Mutex<Option<(Incarnation, JoinHandle<T>)>>);
 
 impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
@@ -21,7 +21,7 @@ impl<T> SingleFlight<T> {
     ///
     /// # Errors
     /// When it was cut off.
-    pub async fn result(&self, run: Incarnation, begin: impl FnOnce() -> JoinHandle<T>) -> Result<T, JoinError> {
+    pub(crate) async fn result(&self, run: Incarnation, begin: impl FnOnce() -> JoinHandle<T>) -> Result<T, JoinError> {
         let mut flight = self.0.lock().await;
         // What was begun about an earlier run tells nothing of this one.
         flight.take_if(|(of, _)| *of != run);

@@ -7,9 +7,9 @@
 use thiserror::Error;
 
 /// Bytes of a slot: one block of any disk we know.
-pub const SLOT: usize = 4096;
+pub(crate) const SLOT: usize = 4096;
 /// Bytes of the file.
-pub const FILE: usize = 2 * SLOT;
+pub(crate) const FILE: usize = 2 * SLOT;
 
 const MAGIC: &[u8; 8] = b"beachmr1";
 const HEADER: usize = 24;
@@ -17,11 +17,11 @@ const HEADER: usize = 24;
 /// The text is longer than a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a record of {0} bytes does not fit into a slot of {SLOT}")]
-pub struct TooLong(pub usize);
+pub(crate) struct TooLong(pub(crate) usize);
 
 /// What the two slots hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Slots {
+pub(crate) enum Slots {
     /// Nothing was ever written completely, and nothing else is there.
     Empty,
     /// The newest complete text, and where the next one goes.
@@ -34,7 +34,7 @@ pub enum Slots {
 ///
 /// # Errors
 /// When the text does not fit.
-pub fn encode(counter: u64, text: &[u8]) -> Result<[u8; SLOT], TooLong> {
+pub(crate) fn encode(counter: u64, text: &[u8]) -> Result<[u8; SLOT], TooLong> {
     let length = u32::try_from(text.len()).ok().filter(|_| text.len() <= SLOT - HEADER).ok_or(TooLong(text.len()))?;
     let mut slot = [0; SLOT];
     slot[..8].copy_from_slice(MAGIC);
@@ -47,7 +47,7 @@ pub fn encode(counter: u64, text: &[u8]) -> Result<[u8; SLOT], TooLong> {
 
 /// Reads both slots. A short file reads as if zeros followed.
 #[must_use]
-pub fn read(file: &[u8]) -> Slots {
+pub(crate) fn read(file: &[u8]) -> Slots {
     let slots = [file.get(..SLOT).unwrap_or(file), file.get(SLOT..).unwrap_or_default()];
     let newest = slots.iter().enumerate().filter_map(|(index, slot)| {
         let (counter, text) = decode(slot)?;

@@ -19,12 +19,12 @@ const USED_UP: [u16; 2] = [errno::CON_COUNT_ERROR, errno::TOO_MANY_USER_CONNECTI
 
 /// The notes of one agent.
 #[derive(Debug, Default)]
-pub struct Notes(Mutex<SqlNotes>);
+pub(crate) struct Notes(Mutex<SqlNotes>);
 
 impl Notes {
     /// All of them.
     #[must_use]
-    pub fn get(&self) -> SqlNotes {
+    pub(crate) fn get(&self) -> SqlNotes {
         locked(&self.0).clone()
     }
 
@@ -33,18 +33,18 @@ impl Notes {
     }
 
     /// Nothing is known of a mariadbd that does not run.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.change(|notes| *notes = SqlNotes::default());
     }
 
     /// How a login ended.
-    pub fn login(&self, done: Result<(), &SqlError>) {
+    pub(crate) fn login(&self, done: Result<(), &SqlError>) {
         let refused = done.err().filter(|error| is_refusal(error)).map(ToString::to_string);
         self.change(|notes| notes.login_refused = refused);
     }
 
     /// How a look at the accounts ended, and which members were never let in.
-    pub fn accounts(&self, done: &Result<Vec<Ordinal>, AccountError>) {
+    pub(crate) fn accounts(&self, done: &Result<Vec<Ordinal>, AccountError>) {
         let wrong = done.as_ref().err().map(ToString::to_string);
         self.change(|notes| {
             notes.accounts_wrong = wrong;
@@ -55,30 +55,30 @@ impl Notes {
     }
 
     /// A member was let in.
-    pub fn admitted(&self, member: Ordinal) {
+    pub(crate) fn admitted(&self, member: Ordinal) {
         self.change(|notes| notes.unadmitted.retain(|ordinal| *ordinal != member));
     }
 
     /// What keeps writes waiting for a lock.
-    pub fn writes_locked(&self, by: Option<String>) {
+    pub(crate) fn writes_locked(&self, by: Option<String>) {
         self.change(|notes| notes.writes_locked = by);
     }
 
     /// Whether the member replicates with another password than the mounted one.
-    pub fn password(&self, changed: bool) {
+    pub(crate) fn password(&self, changed: bool) {
         self.change(|notes| notes.password_changed = changed);
     }
 }
 
 /// True for an answer of the server: silence and nobody listening are none.
 #[must_use]
-pub fn is_refusal(error: &SqlError) -> bool {
+pub(crate) fn is_refusal(error: &SqlError) -> bool {
     error.code().is_some() || error.is_denied()
 }
 
 /// How long to wait before the next login, after `refusals` refusals in a row of which `error` is the last.
 #[must_use]
-pub fn pause(error: &SqlError, refusals: u32) -> Duration {
+pub(crate) fn pause(error: &SqlError, refusals: u32) -> Duration {
     match error.code() {
         None if !error.is_denied() => RETRY,
         Some(code) if USED_UP.contains(&code) => FIRST_PAUSE,

@@ -33,7 +33,7 @@ const SETUP: &str =
 /// Whether it did is read afterwards: without a thread for acknowledgements it stays off, and nothing is said.
 const SEMI_SYNC_ON: &str = "SET GLOBAL rpl_semi_sync_master_enabled=1";
 /// The same for a session that was to be closed soon if nothing is said.
-pub const IDLE_FOR_EVER: &str = "SET SESSION wait_timeout=31536000";
+pub(crate) const IDLE_FOR_EVER: &str = "SET SESSION wait_timeout=31536000";
 /// Beside orders nothing waits for a lock that somebody holds: the session of an order is killed when it is given up, this one
 /// ends its statement by itself, before [`STATEMENT_LIMIT`]. Under FLUSH TABLES WITH READ LOCK and LOCK TABLES statements on
 /// accounts do not keep to `lock_wait_timeout` (measured with 10.11), but to `max_statement_time`.
@@ -51,7 +51,7 @@ const KILLED_LOOK: Duration = Duration::from_millis(2);
 
 /// Sessions of the running mariadbd.
 #[derive(Debug)]
-pub struct SqlSessions {
+pub(crate) struct SqlSessions {
     config: Arc<Config>,
     supervisor: Arc<Supervisor>,
     login: Login,
@@ -78,16 +78,16 @@ pub struct SqlSessions {
 
 /// A session of one run of mariadbd, lent to an order.
 #[derive(Debug)]
-pub struct OrderSession {
+pub(crate) struct OrderSession {
     run: Incarnation,
     /// The session.
-    pub session: Session,
+    pub(crate) session: Session,
 }
 
 impl SqlSessions {
     /// Over the socket of this member.
     #[must_use]
-    pub fn new(config: Arc<Config>, supervisor: Arc<Supervisor>) -> Self {
+    pub(crate) fn new(config: Arc<Config>, supervisor: Arc<Supervisor>) -> Self {
         let address = Address::Socket(config.mariadbd_socket());
         let login = Login { address, user: AGENT_USER.to_owned(), password: None, setup: Some(SETUP) };
         Self {
@@ -111,7 +111,7 @@ impl SqlSessions {
     ///
     /// # Errors
     /// [`Reason::NotRunning`] or [`Reason::Sql`].
-    pub async fn lend(&self) -> Result<OrderSession, OrderError> {
+    pub(crate) async fn lend(&self) -> Result<OrderSession, OrderError> {
         let run = self.running()?;
         self.settle().await?;
         let parked = locked(&self.parked).take_if(|session| session.run == run && !session.session.is_broken());
@@ -129,7 +129,7 @@ impl SqlSessions {
     ///
     /// # Errors
     /// As [`Session::connect`].
-    pub async fn connect(&self) -> Result<Session, SqlError> {
+    pub(crate) async fn connect(&self) -> Result<Session, SqlError> {
         Session::connect(&self.login, STATEMENT_LIMIT).await
     }
 
@@ -137,7 +137,7 @@ impl SqlSessions {
     ///
     /// # Errors
     /// As [`Session::connect`].
-    pub async fn connect_within(&self, limit: Duration) -> Result<Session, SqlError> {
+    pub(crate) async fn connect_within(&self, limit: Duration) -> Result<Session, SqlError> {
         Session::connect(&self.login, limit).await
     }
 
@@ -145,14 +145,14 @@ impl SqlSessions {
     ///
     /// # Errors
     /// As [`Session::connect`].
-    pub async fn connect_impatient(&self) -> Result<Session, SqlError> {
+    pub(crate) async fn connect_impatient(&self) -> Result<Session, SqlError> {
         let mut session = self.connect().await?;
         session.execute(IMPATIENT).await?;
         Ok(session)
     }
 
     /// Takes a session back. A broken one stays marked, and is killed before the next is lent; one that a newer order has ended is dropped.
-    pub fn give_back(&self, session: OrderSession) {
+    pub(crate) fn give_back(&self, session: OrderSession) {
         let is_lent = *locked(&self.lent) == Some((session.run, session.session.id()));
         if is_lent && !session.session.is_broken() {
             self.forget_lent();
@@ -162,7 +162,7 @@ impl SqlSessions {
 
     /// What stands in the way of SQL.
     #[must_use]
-    pub fn notes(&self) -> &Notes {
+    pub(crate) fn notes(&self) -> &Notes {
         &self.notes
     }
 
@@ -170,7 +170,7 @@ impl SqlSessions {
     ///
     /// # Errors
     /// [`Reason::Sql`] when its statement cannot be ended: then nothing else may be done over SQL yet.
-    pub async fn settle(&self) -> Result<(), OrderError> {
+    pub(crate) async fn settle(&self) -> Result<(), OrderError> {
         let lent = *locked(&self.lent);
         let Some((run, id)) = lent else { return Ok(()) };
         if self.supervisor.incarnation() == Some(run) {
@@ -200,13 +200,13 @@ impl SqlSessions {
     }
 
     /// What is lent is about to lock all writes, or has unlocked them.
-    pub fn note_lock(&self, locks: bool) {
+    pub(crate) fn note_lock(&self, locks: bool) {
         self.locks.store(locks, Ordering::SeqCst);
     }
 
     /// True when what is lent, or was, may hold a lock on all writes.
     #[must_use]
-    pub fn locks(&self) -> bool {
+    pub(crate) fn locks(&self) -> bool {
         self.locks.load(Ordering::SeqCst)
     }
 
@@ -214,7 +214,7 @@ impl SqlSessions {
     ///
     /// # Errors
     /// As [`Self::settle`].
-    pub async fn settle_over(&self, session: &mut Session) -> Result<(), OrderError> {
+    pub(crate) async fn settle_over(&self, session: &mut Session) -> Result<(), OrderError> {
         let lent = *locked(&self.lent);
         if let Some((_, id)) = lent.filter(|(run, _)| self.supervisor.incarnation() == Some(*run)) {
             self.end_lent(session, id).await?;
@@ -227,19 +227,19 @@ impl SqlSessions {
     ///
     /// # Errors
     /// [`Reason::NotRunning`].
-    pub fn answering(&self) -> Result<(), OrderError> {
+    pub(crate) fn answering(&self) -> Result<(), OrderError> {
         self.running().map(drop)
     }
 
     /// Connection ids of the agent itself.
-    pub fn own_ids(&self) -> Vec<u32> {
+    pub(crate) fn own_ids(&self) -> Vec<u32> {
         let lent = locked(&self.lent).map(|(_, id)| id);
         let beside = [&self.observer_id, &self.caretaker_id].map(|id| id.load(Ordering::SeqCst));
         lent.into_iter().chain(beside).collect()
     }
 
     /// The same with the one that waits for the next order: it is lent again before it can be in anybody's way.
-    pub fn all_own_ids(&self) -> Vec<u32> {
+    pub(crate) fn all_own_ids(&self) -> Vec<u32> {
         let parked = locked(&self.parked).as_ref().map(|session| session.session.id());
         self.own_ids().into_iter().chain(parked).collect()
     }
@@ -273,7 +273,7 @@ impl SqlSessions {
 ///
 /// # Errors
 /// [`Reason::Sql`] when one is still there after the limit.
-pub async fn end_sessions(session: &mut Session, ids: &[u32]) -> Result<(), OrderError> {
+pub(crate) async fn end_sessions(session: &mut Session, ids: &[u32]) -> Result<(), OrderError> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -295,14 +295,14 @@ pub async fn end_sessions(session: &mut Session, ids: &[u32]) -> Result<(), Orde
 
 /// A failed statement as the answer to an order.
 #[must_use]
-pub fn sql_error(error: SqlError) -> OrderError {
+pub(crate) fn sql_error(error: SqlError) -> OrderError {
     let reason = if error.is_gone() { Reason::NotRunning } else { Reason::Sql };
     OrderError::new(reason, error.to_string())
 }
 
 /// Why there is nobody to talk SQL to, without mariadbd's last lines: they are in the state that comes with the answer.
 #[must_use]
-pub fn not_running(view: &Mariadbd) -> String {
+pub(crate) fn not_running(view: &Mariadbd) -> String {
     let why = match view {
         Mariadbd::NotStarted => "was not started".to_owned(),
         Mariadbd::Running { .. } => "runs".to_owned(),

@@ -28,32 +28,32 @@ const EVENTS: usize = 64;
 
 /// One member's agent.
 #[derive(Debug)]
-pub struct Agent {
+pub(crate) struct Agent {
     /// Its surroundings.
-    pub config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     /// Its volume.
-    pub volume: Arc<Volume>,
+    pub(crate) volume: Arc<Volume>,
     /// launch.
-    pub launcher: Arc<LaunchClient>,
+    pub(crate) launcher: Arc<LaunchClient>,
     /// mariadbd.
-    pub supervisor: Arc<Supervisor>,
+    pub(crate) supervisor: Arc<Supervisor>,
     /// SQL sessions.
-    pub sessions: Arc<SqlSessions>,
+    pub(crate) sessions: Arc<SqlSessions>,
     /// Held by the order that acts.
-    pub turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: tokio::sync::Mutex<()>,
     pub(super) gate: Mutex<OrderGate>,
     serving: Mutex<Option<Serving>>,
     /// The logs as the fence read them: nobody writes them until mariadbd is started again.
     read_by_fence: Mutex<Option<BinlogServer>>,
     logs: SingleFlight<Result<BinlogServer, BinlogError>>,
     /// How to mend what a crash has left.
-    pub plan: SingleFlight<Result<Plan, NoPlan>>,
+    pub(crate) plan: SingleFlight<Result<Plan, NoPlan>>,
     /// What is told of the member's upkeep.
-    pub keeper: Keeper,
+    pub(crate) keeper: Keeper,
     /// Whether mariadbd takes new connections.
-    pub new_connections: NewConnections,
+    pub(crate) new_connections: NewConnections,
     /// Held while binary logs are purged.
-    pub purging: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) purging: Arc<tokio::sync::Mutex<()>>,
     events: broadcast::Sender<Event>,
     boot_id: String,
 }
@@ -91,7 +91,7 @@ impl Agent {
 
     /// The whole state, without waiting for anything.
     #[must_use]
-    pub fn state(&self) -> AgentState {
+    pub(crate) fn state(&self) -> AgentState {
         AgentState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pod_uid: self.config.pod_uid.clone(),
@@ -109,7 +109,7 @@ impl Agent {
 
     /// Role last ordered.
     #[must_use]
-    pub fn role(&self) -> Option<MemberRole> {
+    pub(crate) fn role(&self) -> Option<MemberRole> {
         match self.volume.view() {
             VolumeView::Recorded { record } => Some(record.role),
             VolumeView::Blank | VolumeView::Unusable { .. } => None,
@@ -118,23 +118,23 @@ impl Agent {
 
     /// Events from now on.
     #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<Event> {
+    pub(crate) fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
     /// The answer of the binlog server that serves this login.
     #[must_use]
-    pub fn serving_to(&self, user: &str, password: &Secret) -> Option<Answer> {
+    pub(crate) fn serving_to(&self, user: &str, password: &Secret) -> Option<Answer> {
         locked(&self.serving).as_ref()?.answer_to(user, password)
     }
 
     /// From now on this binlog server serves.
-    pub fn set_serving(&self, serving: Serving) {
+    pub(crate) fn set_serving(&self, serving: Serving) {
         *locked(&self.serving) = Some(serving);
     }
 
     /// The dead mariadbd's logs have been read; `serve-binlog` need not do so again.
-    pub fn keep_read(&self, server: BinlogServer) {
+    pub(crate) fn keep_read(&self, server: BinlogServer) {
         *locked(&self.read_by_fence) = Some(server);
     }
 
@@ -142,7 +142,7 @@ impl Agent {
     ///
     /// # Errors
     /// The logs cannot be read.
-    pub async fn read_logs(&self) -> Result<BinlogServer, BinlogError> {
+    pub(crate) async fn read_logs(&self) -> Result<BinlogServer, BinlogError> {
         let run = self.volume.stored().map(|stored| stored.record.incarnation).unwrap_or_default();
         let (directory, keys) = (self.config.data_dir(), self.config.log_keys());
         let begin = || tokio::spawn(async move { BinlogServer::open(&directory, BINLOGS, keys).await });
@@ -150,18 +150,18 @@ impl Agent {
     }
 
     /// What the fence read, once.
-    pub fn take_read(&self) -> Option<BinlogServer> {
+    pub(crate) fn take_read(&self) -> Option<BinlogServer> {
         locked(&self.read_by_fence).take()
     }
 
     /// True while the binlog server serves.
     #[must_use]
-    pub fn is_serving(&self) -> bool {
+    pub(crate) fn is_serving(&self) -> bool {
         locked(&self.serving).is_some()
     }
 
     /// Ends the binlog server.
-    pub fn stop_serving(&self) {
+    pub(crate) fn stop_serving(&self) {
         *locked(&self.serving) = None;
         *locked(&self.read_by_fence) = None;
     }

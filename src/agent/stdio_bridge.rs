@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 ///
 /// # Errors
 /// When the daemon cannot be reached.
-pub async fn bridge(socket: &Path) -> io::Result<()> {
+pub(crate) async fn bridge(socket: &Path) -> io::Result<()> {
     let (mut from_agent, mut to_agent) = UnixStream::connect(socket).await?.into_split();
     let down = async {
         copy(&mut stdin(), &mut to_agent).await?;

@@ -18,7 +18,7 @@ use crate::orders::{Down, MAX_LINE, OrderEnvelope, OrderError, Outcome, PROTOCOL
 const WAITING: usize = 64;
 
 /// Serves a stream to its end. Orders it brought are carried out all the same.
-pub async fn serve(agent: Arc<Agent>, connection: UnixStream) {
+pub(crate) async fn serve(agent: Arc<Agent>, connection: UnixStream) {
     let (read, write) = connection.into_split();
     let (up, lines) = mpsc::channel(WAITING);
     // Subscribed before `hello`: whatever happens after the state was taken comes as an event.

@@ -48,7 +48,7 @@ const NOTICE: Duration = Duration::from_secs(2);
 
 /// Watches and moves one mariadbd.
 #[derive(Debug)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     config: Arc<Config>,
     volume: Arc<Volume>,
     launcher: Arc<LaunchClient>,
@@ -66,7 +66,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// Knows nothing yet.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         config: Arc<Config>,
         volume: Arc<Volume>,
         launcher: Arc<LaunchClient>,
@@ -90,19 +90,19 @@ impl Supervisor {
 
     /// What is known now.
     #[must_use]
-    pub fn view(&self) -> Mariadbd {
+    pub(crate) fn view(&self) -> Mariadbd {
         self.view.borrow().clone()
     }
 
     /// What is known, and every change.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Mariadbd> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Mariadbd> {
         self.view.subscribe()
     }
 
     /// The run that is alive.
     #[must_use]
-    pub fn incarnation(&self) -> Option<Incarnation> {
+    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
         match *self.view.borrow() {
             Mariadbd::Running { incarnation, .. } => Some(incarnation),
             _ => None,
@@ -111,18 +111,18 @@ impl Supervisor {
 
     /// True while commits may not be on disk yet.
     #[must_use]
-    pub fn is_relaxed(&self) -> bool {
+    pub(crate) fn is_relaxed(&self) -> bool {
         self.volume.stored().is_some_and(|stored| stored.relaxed_in_boot.is_some())
     }
 
     /// The member's relay logs.
     #[must_use]
-    pub fn relay_logs(&self) -> &RelayLogs {
+    pub(crate) fn relay_logs(&self) -> &RelayLogs {
         &self.relay_logs
     }
 
     /// Notes whether that run answers SQL.
-    pub fn note_sql(&self, run: Incarnation, answers: bool) {
+    pub(crate) fn note_sql(&self, run: Incarnation, answers: bool) {
         let changed = self.view.send_if_modified(|view| match view {
             Mariadbd::Running { incarnation, sql } if *incarnation == run => std::mem::replace(sql, answers) != answers,
             _ => false,
@@ -133,7 +133,7 @@ impl Supervisor {
     }
 
     /// Follows launch for ever, and starts a member that may start by itself.
-    pub async fn watch(&self) {
+    pub(crate) async fn watch(&self) {
         let mut launch = self.launcher.subscribe();
         let mut failures = 0_usize;
         let mut started: Option<Instant> = None;
@@ -286,7 +286,7 @@ async fn ends_before_change(work: impl Future<Output = ()>, launch: &mut watch::
 
 /// Relay logs that cannot be kept must not be dropped.
 #[must_use]
-pub fn unkept(error: std::io::Error) -> OrderError {
+pub(crate) fn unkept(error: std::io::Error) -> OrderError {
     OrderError::new(
         Reason::Volume,
         format!("relay logs cannot be linked, so nothing is done that would drop them: {error}"),

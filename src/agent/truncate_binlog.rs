@@ -21,7 +21,7 @@ use crate::layout::BINLOGS;
 const KEPT: &str = "torn-end";
 
 /// Looks at the end of the binary log, of which no mariadbd runs. What cannot be read or kept stays as it is.
-pub async fn cut(config: &Config) {
+pub(crate) async fn cut(config: &Config) {
     if let Err(error) = try_to_cut(config).await {
         warn!(%error, "the end of the binary log was not looked at: replicas that read through it may get error 1236");
     }

@@ -13,9 +13,9 @@ use tracing::debug;
 use crate::binlog::LogName;
 
 /// Whether a commit syncs the log of InnoDB.
-pub const FLUSH_LOG: &str = "innodb_flush_log_at_trx_commit";
+pub(crate) const FLUSH_LOG: &str = "innodb_flush_log_at_trx_commit";
 /// Whether a commit syncs the binary log.
-pub const SYNC_BINLOG: &str = "sync_binlog";
+pub(crate) const SYNC_BINLOG: &str = "sync_binlog";
 const BINLOG_CACHE: &str = "binlog_cache_size";
 
 /// What is set while a member catches up. A server that does not know one of them goes on without it.
@@ -33,7 +33,7 @@ pub const RELAXED: [(&str, &str); 4] = [
 
 /// Whether a variable has to be set; a cache that is larger already is welcome.
 #[must_use]
-pub fn is_less(name: &str, found: &str, wanted: &str) -> bool {
+pub(crate) fn is_less(name: &str, found: &str, wanted: &str) -> bool {
     let number = |text: &str| text.parse::<u64>().unwrap_or(0);
     if name == BINLOG_CACHE { number(found) < number(wanted) } else { found != wanted }
 }

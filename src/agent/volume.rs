@@ -16,7 +16,7 @@ const TURN: Duration = Duration::from_millis(500);
 
 /// A mounted volume.
 #[derive(Debug)]
-pub struct Volume {
+pub(crate) struct Volume {
     root: PathBuf,
     boot_id: String,
     /// Locked while a write runs, which lasts as long as the disk wants.
@@ -43,7 +43,7 @@ struct Seen {
 impl Volume {
     /// Looks at the volume mounted at `root`. `boot_id` is that of the running kernel.
     #[must_use]
-    pub fn open(root: &Path, boot_id: &str) -> Self {
+    pub(crate) fn open(root: &Path, boot_id: &str) -> Self {
         let (contents, seen) = opened(root, boot_id);
         Self {
             root: root.to_owned(),
@@ -54,7 +54,7 @@ impl Volume {
     }
 
     /// Waits until no other agent has the volume. Until then nothing of it is written, and what is known of it is nothing.
-    pub async fn ours(&self) {
+    pub(crate) async fn ours(&self) {
         while tokio::task::block_in_place(|| self.is_locked()) {
             tokio::time::sleep(TURN).await;
         }
@@ -73,13 +73,13 @@ impl Volume {
 
     /// What others are told.
     #[must_use]
-    pub fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         self.seen().view
     }
 
     /// The record, when there is one.
     #[must_use]
-    pub fn stored(&self) -> Option<Stored> {
+    pub(crate) fn stored(&self) -> Option<Stored> {
         self.seen().stored
     }
 
@@ -87,7 +87,7 @@ impl Volume {
     ///
     /// # Errors
     /// [`Reason::Volume`] when the volume is not blank or cannot be written.
-    pub fn create(&self, identity: Identity, token: Token, order_id: String) -> Result<(), OrderError> {
+    pub(crate) fn create(&self, identity: Identity, token: Token, order_id: String) -> Result<(), OrderError> {
         let mut contents = locked(&self.contents);
         if !matches!(*contents, Contents::Blank) {
             return Err(OrderError::new(
@@ -129,7 +129,7 @@ impl Volume {
     /// # Errors
     /// [`Reason::Superseded`] or [`Reason::Volume`]; the record on disk may then be the old or the new one, the one in
     /// memory is the old one.
-    pub fn update(&self, token: Option<&Token>, change: impl FnOnce(&mut Stored)) -> Result<Stored, OrderError> {
+    pub(crate) fn update(&self, token: Option<&Token>, change: impl FnOnce(&mut Stored)) -> Result<Stored, OrderError> {
         let mut contents = locked(&self.contents);
         if matches!(*contents, Contents::Locked) {
             return Err(OrderError::new(
@@ -171,7 +171,7 @@ impl Volume {
 
 /// The answer to an order that a newer one has overtaken.
 #[must_use]
-pub fn superseded() -> OrderError {
+pub(crate) fn superseded() -> OrderError {
     OrderError::new(Reason::Superseded, "a newer order has taken over")
 }
 

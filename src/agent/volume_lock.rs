@@ -11,7 +11,7 @@ use std::io;
 
 /// How a try to lock ended.
 #[derive(Debug)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// Nobody else has it: it is ours as long as the file stays open.
     Ours,
     /// Another agent lives.
@@ -22,7 +22,7 @@ pub enum Turn {
 
 /// Tries to lock the record, without waiting.
 #[must_use]
-pub fn take(record: &File) -> Turn {
+pub(crate) fn take(record: &File) -> Turn {
     match record.try_lock() {
         Ok(()) => Turn::Ours,
         Err(TryLockError::WouldBlock) => Turn::Taken,
@@ -32,7 +32,7 @@ pub fn take(record: &File) -> Turn {
 
 /// What people are told of a volume whose lock is not ours.
 #[must_use]
-pub fn explain(turn: &Turn) -> Option<String> {
+pub(crate) fn explain(turn: &Turn) -> Option<String> {
     match turn {
         Turn::Ours => None,
         Turn::Taken => Some(

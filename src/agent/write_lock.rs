@@ -17,7 +17,7 @@ const TABLES: [&str; 2] = ["mysql.gtid_slave_pos", "sys.sys_config"];
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub struct WriteLock {
+pub(crate) struct WriteLock {
     found: u32,
     needed: u32,
     /// Begin of the last look that found nothing.
@@ -35,7 +35,7 @@ enum Waits {
 
 impl WriteLock {
     /// True when one of the next looks decides.
-    pub fn is_doubtful(&self) -> bool {
+    pub(crate) fn is_doubtful(&self) -> bool {
         self.found > 0 && self.found < self.needed
     }
 
@@ -43,7 +43,7 @@ impl WriteLock {
     ///
     /// # Errors
     /// As the statements fail: then nothing is known.
-    pub async fn look(&mut self, session: &mut Session, own: &[u32]) -> Result<Option<String>, SqlError> {
+    pub(crate) async fn look(&mut self, session: &mut Session, own: &[u32]) -> Result<Option<String>, SqlError> {
         let began = Instant::now();
         let before = std::mem::take(self);
         let Some(waits) = waits(session).await? else {

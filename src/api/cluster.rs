@@ -113,26 +113,26 @@ pub struct ReplicationClusterSpec {
     /// Number of members, including the primary.
     #[serde(default = "default_members")]
     #[schemars(range(min = 1, max = 9))]
-    pub members: i32,
+    pub(crate) members: i32,
 
     /// Image of MariaDB 10.6 to 11.8, with a tag other than latest or with a digest. A change is applied when a
     /// member's pod is next deleted.
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("!self.endsWith(':latest') && (self.contains('@') || self.matches(':[^/]+$'))")
         .message("the image needs a tag other than latest, or a digest: with latest two members could run different versions"))]
-    pub image: String,
+    pub(crate) image: String,
 
     /// Secrets in this namespace for pulling the images, also the operator's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 9))]
-    pub image_pull_secrets: Vec<LocalObjectReference>,
+    pub(crate) image_pull_secrets: Vec<LocalObjectReference>,
 
     /// Volumes of the members.
-    pub storage: Storage,
+    pub(crate) storage: Storage,
 
     /// CPU and memory of mariadbd's container. A change is applied when a member's pod is next deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<ResourceRequirements>,
+    pub(crate) resources: Option<ResourceRequirements>,
 
     /// Options of mariadbd, one per line, without a section header. Options that the operator owns are refused,
     /// unless a line equals the operator's value or can be ignored without harm. A change is applied when a
@@ -154,49 +154,49 @@ pub struct ReplicationClusterSpec {
         validation = refusal(Refusal::Retention),
         validation = refusal(Refusal::Other)
     )]
-    pub my_cnf: String,
+    pub(crate) my_cnf: String,
 
     /// Database and user to create at initialisation. Cannot be changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bootstrap: Option<Bootstrap>,
+    pub(crate) bootstrap: Option<Bootstrap>,
 
     /// Password of root@'%'. A change of the Secret is applied within about a minute. Without it nobody logs in as root; use
     /// `kubectl exec POD -c mariadb -- mariadb` (account mysql).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root_password_secret_key_ref: Option<SecretKeyRef>,
+    pub(crate) root_password_secret_key_ref: Option<SecretKeyRef>,
 
     /// Keys for encryption at rest, for mariadbd and for the agent, which reads a dead primary's binary log. What
     /// is encrypted is set in myCnf (encrypt_binlog, innodb_encrypt_tables, ...). Can be added later and is applied
     /// when a member's pod is next deleted; cannot be changed or removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encryption: Option<Encryption>,
+    pub(crate) encryption: Option<Encryption>,
 
     /// How transactions reach the replicas, and what an acknowledged commit means.
     #[serde(default)]
-    pub replication: Replication,
+    pub(crate) replication: Replication,
 
     /// Settings of single members.
     #[serde(default)]
     #[schemars(length(max = 9))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["ordinal".to_owned()]))]
-    pub member_policies: Vec<MemberPolicy>,
+    pub(crate) member_policies: Vec<MemberPolicy>,
 
     /// When and how a dead primary is replaced.
     #[serde(default)]
-    pub failover: FailoverPolicy,
+    pub(crate) failover: FailoverPolicy,
 
     /// Services for clients.
     #[serde(default)]
-    pub services: Services,
+    pub(crate) services: Services,
 
     /// Labels, annotations, placement and additional containers of the members' pods. A change is applied when a
     /// member's pod is next deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<PodTemplate>,
+    pub(crate) template: Option<PodTemplate>,
 
     /// No failover and no change of objects.
     #[serde(default)]
-    pub paused: bool,
+    pub(crate) paused: bool,
 }
 
 fn default_members() -> i32 {

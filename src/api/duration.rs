@@ -18,24 +18,24 @@ const PERIOD_PATTERN: &str = "^([0-9]{1,6}(ms|s|m|h|d))+$";
 /// A duration that may be given in days, as it stands in a spec, not yet read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PeriodText(pub String);
+pub(crate) struct PeriodText(pub(crate) String);
 
 /// A duration as it stands in a spec, not yet read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct DurationText(pub String);
+pub(crate) struct DurationText(pub(crate) String);
 
 /// A text that is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is not a duration: write a number with ms, s, m or h, for example 500ms or 1m30s")]
-pub struct DurationError(pub String);
+pub(crate) struct DurationError(pub(crate) String);
 
 impl DurationText {
     /// Reads the text.
     ///
     /// # Errors
     /// When the text is longer than 16 bytes or no sequence of numbers with units.
-    pub fn parse(&self) -> Result<Duration, DurationError> {
+    pub(crate) fn parse(&self) -> Result<Duration, DurationError> {
         read(&self.0, &UNITS)
     }
 }
@@ -45,7 +45,7 @@ impl PeriodText {
     ///
     /// # Errors
     /// When the text is longer than 16 bytes or no sequence of numbers with units.
-    pub fn parse(&self) -> Result<Duration, DurationError> {
+    pub(crate) fn parse(&self) -> Result<Duration, DurationError> {
         read(&self.0, &[UNITS.as_slice(), &[DAY]].concat())
     }
 }

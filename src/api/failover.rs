@@ -52,83 +52,83 @@ use crate::orders::Term;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self == oldSelf").message("a Failover cannot change: it is a record"))]
-pub struct FailoverSpec {
+pub(crate) struct FailoverSpec {
     /// The ReplicationCluster, in the same namespace.
-    pub cluster_ref: ClusterRef,
+    pub(crate) cluster_ref: ClusterRef,
     /// The member that was to become primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// The primary that was found dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    pub expected_primary: Option<String>,
+    pub(crate) expected_primary: Option<String>,
     /// The term in which it was found dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
-    pub expected_term: Option<Term>,
+    pub(crate) expected_term: Option<Term>,
 }
 
 /// A ReplicationCluster in the same namespace.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ClusterRef {
+pub(crate) struct ClusterRef {
     /// Name of the ReplicationCluster.
     #[schemars(length(min = 1, max = 63))]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// What happened.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FailoverStatus {
+pub(crate) struct FailoverStatus {
     /// Generation of the spec this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
+    pub(crate) observed_generation: Option<i64>,
     /// Term of the failover.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
-    pub term: Option<Term>,
+    pub(crate) term: Option<Term>,
     /// Previous primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// New primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// Why the old primary was replaced, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<FailoverCause>,
+    pub(crate) cause: Option<FailoverCause>,
     /// Observations behind the decision, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub evidence: Vec<String>,
+    pub(crate) evidence: Vec<String>,
     /// Time from the end of the old primary's mariadbd, as its parent process saw it (where that is not known: from the last
     /// reading it answered), until the new primary accepted writes and the Service was written to lead to it. Not in it is
     /// what comes after and cannot be seen from here: the time each node takes to follow a changed Service (kube-proxy:
     /// mostly below 1 s), and what clients need to connect again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outage: Option<String>,
+    pub(crate) outage: Option<String>,
     /// When the outage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<MicroTime>,
+    pub(crate) started_at: Option<MicroTime>,
     /// When the failover ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<MicroTime>,
+    pub(crate) finished_at: Option<MicroTime>,
     /// Transactions no replica had, rescued from the old primary's binary log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub salvaged: Vec<Salvaged>,
+    pub(crate) salvaged: Vec<Salvaged>,
     /// Transactions that members lacked and received, so that all are equal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub equalised: Vec<Equalised>,
+    pub(crate) equalised: Vec<Equalised>,
     /// Transactions that were lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost: Option<Lost>,
+    pub(crate) lost: Option<Lost>,
     /// When each step was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub timeline: Vec<TimelineStep>,
+    pub(crate) timeline: Vec<TimelineStep>,
     /// Complete, or Failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
-    pub conditions: Vec<Condition>,
+    pub(crate) conditions: Vec<Condition>,
 }
 
 open_words! {
@@ -142,51 +142,51 @@ open_words! {
 /// Transactions rescued from a dead primary.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Salvaged {
+pub(crate) struct Salvaged {
     /// The member whose files were read.
-    pub source: String,
+    pub(crate) source: String,
     /// The transactions, for example 0-10-5001..5007.
-    pub gtids: String,
+    pub(crate) gtids: String,
     /// Number of transactions, when it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<i64>,
+    pub(crate) count: Option<i64>,
 }
 
 /// Transactions that a member lacked and received.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Equalised {
+pub(crate) struct Equalised {
     /// The member.
-    pub member: String,
+    pub(crate) member: String,
     /// The transactions, for example 0-10-4990..5000.
-    pub gtids: String,
+    pub(crate) gtids: String,
 }
 
 /// Transactions that were lost.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Lost {
+pub(crate) struct Lost {
     /// Number of transactions known to be lost.
-    pub count: i64,
+    pub(crate) count: i64,
     /// More may be lost than is known.
-    pub unknown: bool,
+    pub(crate) unknown: bool,
     /// The transactions known to be lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gtids: Vec<String>,
+    pub(crate) gtids: Vec<String>,
 }
 
 /// When a step was done.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TimelineStep {
+pub(crate) struct TimelineStep {
     /// The step.
-    pub step: String,
+    pub(crate) step: String,
     /// Milliseconds since the outage began.
-    pub ms: i64,
+    pub(crate) ms: i64,
 }
 
 /// Name of the record of a failover: creating it twice is noticed, so a repeated step leaves one record.
 #[must_use]
-pub fn record_name(cluster: &str, term: Term) -> String {
+pub(crate) fn record_name(cluster: &str, term: Term) -> String {
     format!("{cluster}-{term}")
 }

@@ -5,14 +5,14 @@
 //! mariadbd options that the operator owns. Nothing here talks to a server, and no object of a cluster is built here.
 
 pub mod cluster;
-pub mod duration;
-pub mod failover;
+pub(crate) mod duration;
+pub(crate) mod failover;
 pub mod owned;
-pub mod status;
-pub mod template;
+pub(crate) mod status;
+pub(crate) mod template;
 pub mod validate;
 mod words;
 
 pub use cluster::{ReplicationCluster, ReplicationClusterSpec};
-pub use failover::{Failover, FailoverSpec, FailoverStatus};
+pub(crate) use failover::Failover;
 pub use status::ClusterStatus;

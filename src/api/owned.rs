@@ -7,8 +7,8 @@ mod harmless;
 mod pattern;
 mod rules;
 
-pub use harmless::{Fate, HARMLESS, Line, judge, leads_outside};
-pub use rules::{KEYS_MESSAGE, Refusal, includes_rule, keys_rule, paths_rule, sections_rule};
+pub(crate) use harmless::{Fate, Line, judge, leads_outside};
+pub(crate) use rules::{KEYS_MESSAGE, Refusal, includes_rule, keys_rule, paths_rule, sections_rule};
 
 use super::cluster::settings::EncryptionAlgorithm;
 use crate::layout;
@@ -22,18 +22,18 @@ pub struct Owned {
     /// True: every option whose name begins with `name` is owned.
     pub family: bool,
     /// What mariadbd is started with.
-    pub boot: BootValue,
+    pub(crate) boot: BootValue,
     /// What `SHOW GLOBAL VARIABLES` must show at all times.
-    pub constant: Constant,
+    pub(crate) constant: Constant,
     /// True: with another value than [`Owned::constant`] an acknowledgement no longer promises what it did.
-    pub durability: bool,
+    pub(crate) durability: bool,
     /// Why users may not set it, or what they set instead; ends a sentence that names the option.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
 }
 
 /// What mariadbd is started with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BootValue {
+pub(crate) enum BootValue {
     /// The same for every member.
     Text(&'static str),
     /// The same for every member whose mariadbd knows the option.
@@ -58,7 +58,7 @@ pub enum BootValue {
 
 /// What a variable must show at all times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Constant {
+pub(crate) enum Constant {
     /// Orders change it, or it cannot be read.
     No,
     /// This text.
@@ -227,29 +227,29 @@ pub const DEFAULTS: &[(&str, &str)] = &[
 /// The same when there are keys. A source looks for a replica's GTID from the beginning of a file on, which takes MariaDB 10.11
 /// 24 ms of computing for each encrypted MB (1.3 ms in clear), and says nothing meanwhile: a file of 90 MB would take longer
 /// than `slave_net_timeout`, and a replica that lost its connection there would connect again and again for ever.
-pub const DEFAULTS_WITH_KEYS: &[(&str, &str)] = &[("max_binlog_size", "32M")];
+pub(crate) const DEFAULTS_WITH_KEYS: &[(&str, &str)] = &[("max_binlog_size", "32M")];
 
 /// What mariadbd needs to know when it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
     /// The member.
-    pub ordinal: Ordinal,
+    pub(crate) ordinal: Ordinal,
     /// The cluster's replication domain.
-    pub gtid_domain_id: u32,
+    pub(crate) gtid_domain_id: u32,
     /// The only option file that is read.
-    pub defaults_file: String,
+    pub(crate) defaults_file: String,
     /// mariadbd's datadir.
-    pub data_dir: String,
+    pub(crate) data_dir: String,
     /// Its socket.
-    pub socket: String,
+    pub(crate) socket: String,
     /// Its pid file.
-    pub pid_file: String,
+    pub(crate) pid_file: String,
     /// Where it puts temporary files.
-    pub tmp_dir: String,
+    pub(crate) tmp_dir: String,
     /// Where it listens.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The keys it encrypts with.
-    pub keys: Option<KeyFile>,
+    pub(crate) keys: Option<KeyFile>,
 }
 
 /// The keys of encryption at rest.
@@ -340,7 +340,7 @@ pub fn read_back(gtid_domain_id: u32) -> Vec<(&'static str, String)> {
 /// What `event_scheduler` must be: events run where writes are taken, and not on a replica. On a primary that somebody made
 /// read-only for a while, and on a replica that somebody made writable, nothing is expected: that is the one thing to undo.
 #[must_use]
-pub fn event_scheduler(read_only: bool, replicates: bool) -> Option<(&'static str, String)> {
+pub(crate) fn event_scheduler(read_only: bool, replicates: bool) -> Option<(&'static str, String)> {
     let value = match (read_only, replicates) {
         (false, false) => "ON",
         (true, true) => "OFF",
@@ -351,19 +351,20 @@ pub fn event_scheduler(read_only: bool, replicates: bool) -> Option<(&'static st
 
 /// True when an acknowledgement rests on the value of this owned variable.
 #[must_use]
-pub fn is_durability(name: &str) -> bool {
+pub(crate) fn is_durability(name: &str) -> bool {
     OWNED.iter().any(|owned| owned.name == name && owned.durability)
 }
 
 /// The owned option that `key` of an option file sets, if it sets one.
+#[cfg(test)]
 #[must_use]
-pub fn owner(key: &str) -> Option<&'static Owned> {
+pub(crate) fn owner(key: &str) -> Option<&'static Owned> {
     find(OWNED, key)
 }
 
 /// The option of [`WITH_KEYS`] that `key` of an option file sets, if it sets one.
 #[must_use]
-pub fn needs_keys(key: &str) -> Option<&'static Owned> {
+pub(crate) fn needs_keys(key: &str) -> Option<&'static Owned> {
     find(WITH_KEYS, key)
 }
 

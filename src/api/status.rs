@@ -12,7 +12,7 @@ use super::words::open_words;
 use crate::orders::{DataUid, Incarnation, Term};
 
 /// Keys that this version does not know.
-pub type UnknownKeys = BTreeMap<String, Value>;
+pub(crate) type UnknownKeys = BTreeMap<String, Value>;
 
 /// State recorded by the operator, which relies on it after a restart: do not edit it.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,54 +20,54 @@ pub type UnknownKeys = BTreeMap<String, Value>;
 pub struct ClusterStatus {
     /// Generation of the spec this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
+    pub(crate) observed_generation: Option<i64>,
     /// Lease (namespace/name) of the operator that manages the cluster; others leave it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub managed_by: Option<String>,
+    pub(crate) managed_by: Option<String>,
     /// Counter, raised at each failover or operator restart; numbers the Failover records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
-    pub term: Option<Term>,
+    pub(crate) term: Option<Term>,
     /// Member that takes writes, or took them last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_primary: Option<String>,
     /// Term in which it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
-    pub promoted_in: Option<Term>,
+    pub(crate) promoted_in: Option<Term>,
     /// Its position then. What an earlier primary wrote beyond it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub began_at_gtid: Option<BeganAt>,
+    pub(crate) began_at_gtid: Option<BeganAt>,
     /// When it became primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub current_primary_since: Option<Time>,
+    pub(crate) current_primary_since: Option<Time>,
     /// Identity of the cluster's data, made by its one initialisation.
     #[serde(rename = "dataUID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
-    pub data_uid: Option<DataUid>,
+    pub(crate) data_uid: Option<DataUid>,
     /// What an acknowledged commit means now: Enforced (a replica has it), CatchingUp, Degraded or Async.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub durability: Option<Durability>,
+    pub(crate) durability: Option<Durability>,
     /// Runs of replicas that may have acknowledged a commit which no other replica has. A failover needs all of
     /// them, or the old primary's binary logs. A member that restarted may be listed twice, so the list has no key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ackers: Vec<Acker>,
+    pub(crate) ackers: Vec<Acker>,
     /// Number of members that exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub member_count: Option<i32>,
+    pub(crate) member_count: Option<i32>,
     /// Number of members that answer SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ready_members: Option<i32>,
+    pub(crate) ready_members: Option<i32>,
     /// Label selector of the cluster's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selector: Option<String>,
+    pub(crate) selector: Option<String>,
     /// Transition in progress; absent at rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transition: Option<Transition>,
+    pub(crate) transition: Option<Transition>,
     /// The members, one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub members: Vec<MemberStatus>,
+    pub(crate) members: Vec<MemberStatus>,
     /// Ready: writes are accepted. FailoverReady: the cluster can survive losing its primary. Reconciling: what the
     /// operator is doing. Stalled: what it cannot do. Paused: spec.paused is set. StorageLow: a volume is almost
     /// full.
@@ -76,7 +76,7 @@ pub struct ClusterStatus {
     pub conditions: Vec<Condition>,
     /// Keys of a newer operator: they are kept as long as what they belong to.
     #[serde(flatten)]
-    pub unknown: UnknownKeys,
+    pub(crate) unknown: UnknownKeys,
 }
 
 open_words! {
@@ -108,18 +108,18 @@ open_words! {
 /// Where the term of the present primary began.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BeganAt {
+pub(crate) struct BeganAt {
     /// The term in which it was promoted.
     #[schemars(with = "i64")]
-    pub term: Term,
+    pub(crate) term: Term,
     /// The last transaction of each domain that it had then.
-    pub gtid: String,
+    pub(crate) gtid: String,
 }
 
 /// A replica that may acknowledge commits: one run of mariadbd in one pod on one boot of a node.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Acker {
+pub(crate) struct Acker {
     /// Name of the member.
     pub member: String,
     /// Uid of its pod.
@@ -133,77 +133,77 @@ pub struct Acker {
     pub incarnation: Incarnation,
     /// Keys of a newer operator: they are kept as long as what they belong to.
     #[serde(flatten)]
-    pub unknown: UnknownKeys,
+    pub(crate) unknown: UnknownKeys,
 }
 
 /// A transition in progress.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Transition {
+pub(crate) struct Transition {
     /// Kind of transition.
-    pub kind: TransitionKind,
+    pub(crate) kind: TransitionKind,
     /// Name of the object that records it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Term in which it began, or was continued.
     #[schemars(with = "i64")]
-    pub term: Term,
+    pub(crate) term: Term,
     /// Current step.
-    pub step: String,
+    pub(crate) step: String,
     /// Previous primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// New primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// At Promoting: position that the new primary must have. At Decided: end of the old primary's binary logs,
     /// once read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target_gtid: Option<String>,
+    pub(crate) target_gtid: Option<String>,
     /// When it began.
-    pub started_at: MicroTime,
+    pub(crate) started_at: MicroTime,
     /// Keys of a newer operator: they are kept as long as what they belong to.
     #[serde(flatten)]
-    pub unknown: UnknownKeys,
+    pub(crate) unknown: UnknownKeys,
 }
 
 /// One member.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct MemberStatus {
+pub(crate) struct MemberStatus {
     /// Name of the member and its pod.
-    pub name: String,
+    pub(crate) name: String,
     /// Primary or Replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<String>,
+    pub(crate) role: Option<String>,
     /// Ready, or what prevents it, in one word.
-    pub state: String,
+    pub(crate) state: String,
     /// Reason of the state, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// Reason of the state, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+    pub(crate) message: Option<String>,
     /// Node its pod runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
+    pub(crate) node: Option<String>,
     /// Lag behind the primary when this status was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lag: Option<String>,
+    pub(crate) lag: Option<String>,
     /// Version of its mariadbd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// Version of its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
+    pub(crate) agent: Option<String>,
     /// Keys of a newer operator: they are kept as long as what they belong to.
     #[serde(flatten)]
-    pub unknown: UnknownKeys,
+    pub(crate) unknown: UnknownKeys,
 }
 
 /// The conditions of a ReplicationCluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ConditionType {
+pub(crate) enum ConditionType {
     /// Writes are accepted.
     Ready,
     /// The death of the primary would be survived without loss.
@@ -219,13 +219,9 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
-    /// Every condition.
-    pub const ALL: [Self; 6] =
-        [Self::Ready, Self::FailoverReady, Self::Reconciling, Self::Stalled, Self::Paused, Self::StorageLow];
-
     /// The value of the condition's `type`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
             Self::FailoverReady => "FailoverReady",

@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 /// Labels, annotations, placement and further containers of the members' pods.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodTemplate {
+pub(crate) struct PodTemplate {
     /// Labels and annotations of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<PodMetadata>,
+    pub(crate) metadata: Option<PodMetadata>,
     /// Placement and additional containers of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spec: Option<PodSettings>,
+    pub(crate) spec: Option<PodSettings>,
 }
 
 /// Labels and annotations of the pods.
@@ -25,52 +25,52 @@ pub struct PodTemplate {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.labels) || self.labels.all(k, !k.startsWith('beachmaster.dev/'))")
     .message("labels under beachmaster.dev/ belong to the operator").field_path(".labels"))]
-pub struct PodMetadata {
+pub(crate) struct PodMetadata {
     /// Labels added to the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Annotations added to the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// Placement and additional containers of the pods.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodSettings {
+pub(crate) struct PodSettings {
     /// Labels a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub node_selector: BTreeMap<String, String>,
+    pub(crate) node_selector: BTreeMap<String, String>,
     /// Affinity; replaces the default, which prefers a node of its own for each member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
-    pub affinity: Option<Map<String, Value>>,
+    pub(crate) affinity: Option<Map<String, Value>>,
     /// Taints of nodes that are tolerated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tolerations: Vec<Toleration>,
+    pub(crate) tolerations: Vec<Toleration>,
     /// How members spread; replaces the default, which spreads over nodes and zones where possible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "any_objects")]
-    pub topology_spread_constraints: Vec<Map<String, Value>>,
+    pub(crate) topology_spread_constraints: Vec<Map<String, Value>>,
     /// Priority class of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub priority_class_name: Option<String>,
+    pub(crate) priority_class_name: Option<String>,
     /// Security context of the pods; replaces the default of user, group and fsGroup 999.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub security_context: Option<PodSecurityContext>,
+    pub(crate) security_context: Option<PodSecurityContext>,
     /// Seconds for mariadbd to shut down: a large buffer pool takes long. Default: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86400))]
-    pub termination_grace_period_seconds: Option<i64>,
+    pub(crate) termination_grace_period_seconds: Option<i64>,
     /// Additional containers of the pods, for example an exporter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "any_objects")]
-    pub containers: Vec<Map<String, Value>>,
+    pub(crate) containers: Vec<Map<String, Value>>,
     /// Additional volumes of the pods, for those containers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "any_objects")]
-    pub volumes: Vec<Map<String, Value>>,
+    pub(crate) volumes: Vec<Map<String, Value>>,
 }
 
 /// Kubernetes' own types are large and grow: the API server checks them when the pod is made.

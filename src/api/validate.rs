@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
 
-pub use self::invalid::Invalid;
-pub use self::my_cnf::MyCnf;
-pub use self::template::Template;
+pub(crate) use self::invalid::Invalid;
+pub(crate) use self::my_cnf::MyCnf;
+pub(crate) use self::template::Template;
 use super::cluster::{
     BinlogRetention, Bootstrap, Detection, Encryption, FailoverPolicy, MemberPolicy, Replication, ReplicationCluster,
     ReplicationClusterSpec, ReplicationMode, SecretKeyRef, Services, Storage, WhenNoAcker,
@@ -27,68 +27,68 @@ use crate::orders::Ordinal;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
     /// Name of the object; everything else is named after it.
-    pub name: String,
+    pub(crate) name: String,
     /// Its namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Uid of the object. Not the identity of the data.
-    pub uid: String,
+    pub(crate) uid: String,
     /// What is wished.
-    pub spec: ClusterSpec,
+    pub(crate) spec: ClusterSpec,
 }
 
 /// A spec that can be used.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClusterSpec {
+pub(crate) struct ClusterSpec {
     /// Number of members, 1 to 9.
-    pub members: u8,
+    pub(crate) members: u8,
     /// MariaDB image.
-    pub image: String,
+    pub(crate) image: String,
     /// Secrets images are pulled with.
-    pub image_pull_secrets: Vec<LocalObjectReference>,
+    pub(crate) image_pull_secrets: Vec<LocalObjectReference>,
     /// The volumes.
-    pub storage: Storage,
+    pub(crate) storage: Storage,
     /// CPU and memory of mariadbd's container.
-    pub resources: ResourceRequirements,
+    pub(crate) resources: ResourceRequirements,
     /// The user's options of mariadbd; none of them sets what is owned.
-    pub my_cnf: MyCnf,
+    pub(crate) my_cnf: MyCnf,
     /// What to create at the initialisation.
-    pub bootstrap: Option<Bootstrap>,
+    pub(crate) bootstrap: Option<Bootstrap>,
     /// Where root's password is.
-    pub root_password: Option<SecretKeyRef>,
+    pub(crate) root_password: Option<SecretKeyRef>,
     /// Keys for encryption at rest.
-    pub encryption: Option<Encryption>,
+    pub(crate) encryption: Option<Encryption>,
     /// What commits wait for.
-    pub commits: Commits,
+    pub(crate) commits: Commits,
     /// Lag up to which a replica is readable.
-    pub max_lag: Duration,
+    pub(crate) max_lag: Duration,
     /// How much binary log is kept.
-    pub retention: Retention,
+    pub(crate) retention: Retention,
     /// Replication domain.
-    pub gtid_domain_id: u32,
+    pub(crate) gtid_domain_id: u32,
     /// Preferences of members that have some.
-    pub policies: BTreeMap<Ordinal, Preference>,
+    pub(crate) policies: BTreeMap<Ordinal, Preference>,
     /// When and how a dead primary is replaced.
-    pub failover: FailoverSettings,
+    pub(crate) failover: FailoverSettings,
     /// Services for clients.
-    pub services: Services,
+    pub(crate) services: Services,
     /// What users add to the pods.
-    pub template: Template,
+    pub(crate) template: Template,
     /// The operator only watches.
-    pub paused: bool,
+    pub(crate) paused: bool,
 }
 
 /// How much binary log members keep that every member has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Since a file was written last.
-    pub time: Duration,
+    pub(crate) time: Duration,
     /// Bytes of all files of a member together.
     pub bytes: u64,
 }
 
 /// What commits wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Commits {
+pub(crate) enum Commits {
     /// For nothing.
     Async,
     /// For an acknowledgement, without limit.
@@ -99,35 +99,35 @@ pub enum Commits {
 
 /// What is preferred of a member.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Preference {
+pub(crate) struct Preference {
     /// Higher is preferred; 0 by default.
-    pub priority: u32,
+    pub(crate) priority: u32,
     /// Never promoted.
-    pub never_primary: bool,
+    pub(crate) never_primary: bool,
 }
 
 /// When and how a dead primary is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FailoverSettings {
+pub(crate) struct FailoverSettings {
     /// False: say it, do not do it.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Time between two reads.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// Limit of one read.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How far behind a preferred member may be.
-    pub max_candidate_lag: Duration,
+    pub(crate) max_candidate_lag: Duration,
 }
 
 /// Name of the member with this ordinal, and of its pod.
 #[must_use]
-pub fn member_name(cluster: &str, ordinal: Ordinal) -> String {
+pub(crate) fn member_name(cluster: &str, ordinal: Ordinal) -> String {
     format!("{cluster}-{ordinal}")
 }
 
 /// Ordinal of the member with this name, when it is one of this cluster.
 #[must_use]
-pub fn member_ordinal(cluster: &str, member: &str) -> Option<Ordinal> {
+pub(crate) fn member_ordinal(cluster: &str, member: &str) -> Option<Ordinal> {
     let ordinal = Ordinal(member.strip_prefix(cluster)?.strip_prefix('-')?.parse().ok()?);
     (ordinal.0 < MAX_MEMBERS && member_name(cluster, ordinal) == member).then_some(ordinal)
 }
@@ -149,32 +149,32 @@ impl Cluster {
 
     /// `namespace/name`: the cluster part of a volume's identity.
     #[must_use]
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 
     /// Every ordinal.
-    pub fn ordinals(&self) -> impl Iterator<Item = Ordinal> + use<> {
+    pub(crate) fn ordinals(&self) -> impl Iterator<Item = Ordinal> + use<> {
         (0..self.spec.members).map(Ordinal)
     }
 
     /// Name of a member and its pod.
     #[must_use]
-    pub fn member(&self, ordinal: Ordinal) -> String {
+    pub(crate) fn member(&self, ordinal: Ordinal) -> String {
         member_name(&self.name, ordinal)
     }
 
     /// Absolute DNS name of a member. It ends with a dot: no search domain is tried, which would take up to six
     /// questions of the DNS for each connection.
     #[must_use]
-    pub fn host(&self, ordinal: Ordinal, cluster_domain: &str) -> String {
+    pub(crate) fn host(&self, ordinal: Ordinal, cluster_domain: &str) -> String {
         let Self { name, namespace, .. } = self;
         format!("{}.{name}-members.{namespace}.svc.{cluster_domain}.", self.member(ordinal))
     }
 
     /// What is preferred of a member.
     #[must_use]
-    pub fn preference(&self, ordinal: Ordinal) -> Preference {
+    pub(crate) fn preference(&self, ordinal: Ordinal) -> Preference {
         self.spec.policies.get(&ordinal).copied().unwrap_or_default()
     }
 }

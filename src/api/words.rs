@@ -6,19 +6,16 @@ macro_rules! open_words {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, ::serde::Serialize, ::serde::Deserialize)]
         #[serde(from = "String", into = "String")]
-        pub enum $name {
+        pub(crate) enum $name {
             $($(#[$doc])* $word,)+
             /// A word of a newer operator.
             Unknown(String),
         }
 
         impl $name {
-            /// Every word this operator knows.
-            pub const ALL: &'static [Self] = &[$(Self::$word,)+];
-
             /// The word itself.
             #[must_use]
-            pub fn as_str(&self) -> &str {
+            pub(crate) fn as_str(&self) -> &str {
                 match self {
                     $(Self::$word => stringify!($word),)+
                     Self::Unknown(word) => word,

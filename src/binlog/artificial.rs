@@ -12,7 +12,7 @@ const CREATED: std::ops::Range<usize> = 52..56;
 
 /// ROTATE: what follows comes from `position` of `file`.
 #[must_use]
-pub fn rotate(server_id: u32, file: &str, position: u64, checksum: Checksum) -> Vec<u8> {
+pub(crate) fn rotate(server_id: u32, file: &str, position: u64, checksum: Checksum) -> Vec<u8> {
     let mut body = position.to_le_bytes().to_vec();
     body.extend(file.as_bytes());
     artificial(EventType::ROTATE, server_id, 0, &body, checksum)
@@ -20,13 +20,13 @@ pub fn rotate(server_id: u32, file: &str, position: u64, checksum: Checksum) -> 
 
 /// GTID_LIST: the stream starts after `position`.
 #[must_use]
-pub fn gtid_list(server_id: u32, position: &GtidPosition, checksum: Checksum) -> Vec<u8> {
+pub(crate) fn gtid_list(server_id: u32, position: &GtidPosition, checksum: Checksum) -> Vec<u8> {
     artificial(EventType::GTID_LIST, server_id, 0, &list(position, 0), checksum)
 }
 
 /// GTID_LIST: everything up to `position`, the end the replica asked for, was sent.
 #[must_use]
-pub fn until_reached(server_id: u32, position: &GtidPosition, checksum: Checksum) -> Vec<u8> {
+pub(crate) fn until_reached(server_id: u32, position: &GtidPosition, checksum: Checksum) -> Vec<u8> {
     /// `Gtid_list_log_event::FLAG_UNTIL_REACHED`, in the upper bits of the count.
     const UNTIL_REACHED: u32 = 1 << 28;
     artificial(EventType::GTID_LIST, server_id, 0, &list(position, UNTIL_REACHED), checksum)
@@ -50,7 +50,7 @@ fn list(position: &GtidPosition, flags: u32) -> Vec<u8> {
 /// HEARTBEAT: alive, nothing new after `position` of `file`. A position from 4 GiB on stands in front of the name, behind an
 /// end position of 0 (`HB_SUB_HEADER_LEN`, `send_heartbeat_event` in `sql/sql_repl.cc`).
 #[must_use]
-pub fn heartbeat(server_id: u32, file: &str, position: u64, checksum: Checksum) -> Vec<u8> {
+pub(crate) fn heartbeat(server_id: u32, file: &str, position: u64, checksum: Checksum) -> Vec<u8> {
     let event = |end_position, body: &[u8]| artificial(EventType::HEARTBEAT, server_id, end_position, body, checksum);
     match u32::try_from(position) {
         Ok(end_position) => event(end_position, file.as_bytes()),
@@ -61,7 +61,7 @@ pub fn heartbeat(server_id: u32, file: &str, position: u64, checksum: Checksum) 
 /// The file's own FORMAT_DESCRIPTION for the stream, marked as closed. When the stream starts inside the file
 /// (`midway`), also without its creation time: with it the replica would drop temporary tables.
 #[must_use]
-pub fn format_description_for(head: &Head, midway: bool) -> Vec<u8> {
+pub(crate) fn format_description_for(head: &Head, midway: bool) -> Vec<u8> {
     let mut body = head.format.body.clone();
     if midway && let Some(created) = body.get_mut(CREATED) {
         created.fill(0);

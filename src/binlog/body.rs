@@ -49,19 +49,19 @@ pub enum EventBody {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatDescription {
     /// Version of the server that wrote the file, such as `10.11.19-MariaDB-log`.
-    pub server_version: String,
+    pub(crate) server_version: String,
     /// Seconds since 1970 at which the server started, when this is the first file after a start; else 0.
-    pub created: u32,
+    pub(crate) created: u32,
     /// How the events after this one are checked.
-    pub checksum: Checksum,
+    pub(crate) checksum: Checksum,
     /// The body's bytes without the checksum, for sending it on.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl FormatDescription {
     /// Bytes of the whole event, which always has a checksum.
     #[must_use]
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         (HEADER_LEN + self.body.len() + Checksum::Crc32.length()) as u64
     }
 }
@@ -81,19 +81,19 @@ pub struct GtidEvent {
     /// The transaction's id; its server is the one in the event's header.
     pub gtid: Gtid,
     /// What kind of group follows.
-    pub flags: GtidFlags,
+    pub(crate) flags: GtidFlags,
     /// The XA transaction that the group prepares or ends.
-    pub xid: Option<Xid>,
+    pub(crate) xid: Option<Xid>,
 }
 
 /// `flags2` of a GTID event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GtidFlags(pub u8);
+pub struct GtidFlags(pub(crate) u8);
 
 impl GtidFlags {
     /// The group is one statement without a COMMIT: DDL, a statement on non-transactional tables, XA COMMIT.
     #[must_use]
-    pub fn is_standalone(self) -> bool {
+    pub(crate) fn is_standalone(self) -> bool {
         self.0 & 0x1 != 0
     }
 
@@ -104,19 +104,19 @@ impl GtidFlags {
 
     /// The group is DDL.
     #[must_use]
-    pub fn is_ddl(self) -> bool {
+    pub(crate) fn is_ddl(self) -> bool {
         self.0 & 0x20 != 0
     }
 
     /// The group prepares an XA transaction.
     #[must_use]
-    pub fn prepares_xa(self) -> bool {
+    pub(crate) fn prepares_xa(self) -> bool {
         self.0 & 0x40 != 0
     }
 
     /// The group ends a prepared XA transaction.
     #[must_use]
-    pub fn ends_xa(self) -> bool {
+    pub(crate) fn ends_xa(self) -> bool {
         self.0 & 0x80 != 0
     }
 }
@@ -125,25 +125,25 @@ impl GtidFlags {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotate {
     /// Offset to go on from in the next file.
-    pub position: u64,
+    pub(crate) position: u64,
     /// Name of the next file.
-    pub file: String,
+    pub(crate) file: String,
 }
 
 /// START_ENCRYPTION (`Start_encryption_log_event`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartEncryption {
     /// Encryption scheme.
-    pub scheme: u8,
+    pub(crate) scheme: u8,
     /// Version of the key that is needed.
-    pub key_version: u32,
+    pub(crate) key_version: u32,
     /// Part of each event's initialisation vector.
-    pub nonce: [u8; 12],
+    pub(crate) nonce: [u8; 12],
 }
 
 impl StartEncryption {
     /// The only scheme there is: key number 1, and a vector of nonce and offset.
-    pub const SCHEME: u8 = 1;
+    pub(crate) const SCHEME: u8 = 1;
 }
 
 /// Why a body cannot be read.
@@ -205,7 +205,7 @@ pub fn bytes_needed(event_type: EventType) -> usize {
 
 /// Events whose body must be there as a whole, because their end carries meaning.
 #[must_use]
-pub fn must_be_whole(event_type: EventType) -> bool {
+pub(crate) fn must_be_whole(event_type: EventType) -> bool {
     matches!(event_type, EventType::GTID_LIST | EventType::FORMAT_DESCRIPTION | EventType::ROTATE)
 }
 

@@ -25,7 +25,7 @@ pub struct LogEnd {
     /// The last complete transaction of each domain.
     pub position: GtidPosition,
     /// The file it stands in.
-    pub last_file: LogName,
+    pub(crate) last_file: LogName,
     /// Offset of the byte after it.
     pub offset: u64,
     /// Set when an incomplete event or transaction follows. It was never acknowledged: the server acknowledges after
@@ -40,7 +40,7 @@ pub struct Start {
     pub file: usize,
     /// Transactions the replica has, each with the index of the one file that must hold it: when it does not, the
     /// replica has diverged.
-    pub must_exist: Vec<(usize, Gtid)>,
+    pub(crate) must_exist: Vec<(usize, Gtid)>,
 }
 
 /// Why no stream can begin at a position. The texts are those a primary sends.
@@ -76,7 +76,7 @@ pub enum NoStart {
 impl Catalogue {
     /// All files in their order; `head` and `scan` are the last one's.
     #[must_use]
-    pub fn new(before: Vec<LogName>, last: LogName, head: Arc<Head>, scan: Arc<FileScan>) -> Self {
+    pub(crate) fn new(before: Vec<LogName>, last: LogName, head: Arc<Head>, scan: Arc<FileScan>) -> Self {
         let mut names = before;
         names.push(last.clone());
         Self { names, last_name: last, last: head, last_scan: scan }
@@ -84,31 +84,31 @@ impl Catalogue {
 
     /// Name of the file at `index`, or of the last one.
     #[must_use]
-    pub fn name(&self, index: usize) -> &LogName {
+    pub(crate) fn name(&self, index: usize) -> &LogName {
         self.names.get(index).unwrap_or(&self.last_name)
     }
 
     /// Index of the file of this name.
     #[must_use]
-    pub fn index_of(&self, name: &str) -> Option<usize> {
+    pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|each| each.as_str() == name)
     }
 
     /// Number of files; never 0.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.names.len()
     }
 
     /// The last file's head.
     #[must_use]
-    pub fn last_head(&self) -> &Arc<Head> {
+    pub(crate) fn last_head(&self) -> &Arc<Head> {
         &self.last
     }
 
     /// What the last file holds.
     #[must_use]
-    pub fn last_scan(&self) -> &Arc<FileScan> {
+    pub(crate) fn last_scan(&self) -> &Arc<FileScan> {
         &self.last_scan
     }
 
@@ -129,7 +129,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// What a primary answers with error 1236.
-    pub fn start(
+    pub(crate) fn start(
         &self,
         had: &GtidPosition,
         mut head: impl FnMut(usize) -> Option<Arc<Head>>,
@@ -151,7 +151,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// What a primary answers with error 1236.
-    pub fn start_at(&self, file: &str, offset: u64) -> Result<Start, NoStart> {
+    pub(crate) fn start_at(&self, file: &str, offset: u64) -> Result<Start, NoStart> {
         /// Behind the magic number.
         const FIRST: u64 = 4;
         let index = if file.is_empty() { Some(0) } else { self.index_of(file) };

@@ -11,14 +11,14 @@ use super::event_type::EventType;
 #[derive(Debug, Default)]
 pub(super) struct EndPositions {
     /// The file is a relay log.
-    pub is_relay_log: bool,
+    pub(crate) is_relay_log: bool,
     /// In a relay log: what is added to offsets, modulo 2^32, when events of the source's current file have told.
     shift: Option<u32>,
 }
 
 impl EndPositions {
     /// False when the end position of an event at `offset` contradicts its length.
-    pub fn agree(&self, offset: u64, header: EventHeader) -> bool {
+    pub(crate) fn agree(&self, offset: u64, header: EventHeader) -> bool {
         if header.end_position == 0 {
             return true;
         }
@@ -37,7 +37,7 @@ impl EndPositions {
     }
 
     /// An event was read.
-    pub fn passed(&mut self, offset: u64, header: EventHeader) {
+    pub(crate) fn passed(&mut self, offset: u64, header: EventHeader) {
         let is_format = header.event_type == EventType::FORMAT_DESCRIPTION;
         self.is_relay_log |= is_format && header.flags & EventHeader::RELAY_LOG != 0;
         // START_ENCRYPTION is of the file, but not marked as such.
@@ -53,7 +53,7 @@ impl EndPositions {
 
     /// True for a FORMAT_DESCRIPTION whose checksum nobody computes: a source that writes none changes the event without
     /// it when a stream begins in the middle of a file (`send_format_descriptor_event` in `sql/sql_repl.cc`).
-    pub fn is_changed_by_the_source(&self, header: EventHeader) -> bool {
+    pub(crate) fn is_changed_by_the_source(&self, header: EventHeader) -> bool {
         let is_format = header.event_type == EventType::FORMAT_DESCRIPTION;
         is_format && header.end_position == 0 && !self.is_of_this_file(header)
     }

@@ -24,14 +24,14 @@ pub struct EventHeader {
 
 impl EventHeader {
     /// The file was not closed: set in the FORMAT_DESCRIPTION of a log in use, and for ever after a crash.
-    pub const IN_USE: u16 = 0x1;
+    pub(crate) const IN_USE: u16 = 0x1;
     /// Made up for the stream, in no file of the source.
-    pub const ARTIFICIAL: u16 = 0x20;
+    pub(crate) const ARTIFICIAL: u16 = 0x20;
     /// Written by a replica into its relay log for itself.
     pub const RELAY_LOG: u16 = 0x40;
 
     /// Reads the header at the front of `bytes`.
-    pub fn read(bytes: &[u8]) -> Result<Self, FieldError> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, FieldError> {
         let mut reader = Reader::new(bytes);
         Ok(Self {
             timestamp: reader.u32("timestamp")?,
@@ -45,7 +45,7 @@ impl EventHeader {
 
     /// True when the end position says that the event begins at `offset` of its file and has this length.
     #[must_use]
-    pub fn ends_at(&self, offset: u64) -> bool {
+    pub(crate) fn ends_at(&self, offset: u64) -> bool {
         /// End positions are counted modulo 2^32.
         const LOW: u64 = u32::MAX as u64;
         self.end_position != 0 && u64::from(self.end_position) == (offset + u64::from(self.length)) & LOW

@@ -18,7 +18,7 @@ macro_rules! event_types {
 
             /// The server's name of the type.
             #[must_use]
-            pub fn name(self) -> Option<&'static str> {
+            pub(crate) fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($number => Some(stringify!($name)),)*
                     _ => None,
@@ -41,7 +41,7 @@ event_types! {
 impl EventType {
     /// True for the events that carry rows.
     #[must_use]
-    pub fn is_rows(self) -> bool {
+    pub(crate) fn is_rows(self) -> bool {
         matches!(self.0, 23..=25 | 30..=32 | 166..=171)
     }
 }

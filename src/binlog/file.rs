@@ -17,9 +17,9 @@ const MARK_EVERY: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// `server_id` of the server that wrote the file.
-    pub server_id: u32,
+    pub(crate) server_id: u32,
     /// The FORMAT_DESCRIPTION event.
-    pub format: FormatDescription,
+    pub(crate) format: FormatDescription,
     /// The last transaction of each domain and server before this file.
     pub gtid_list: Vec<Gtid>,
     /// Offset of the byte after the GTID_LIST.
@@ -29,7 +29,7 @@ pub struct Head {
 impl Head {
     /// In a GTID_LIST of relay logs: which server wrote the transaction before the first one is not known. No server has
     /// this id (`server_id`: 1 to 2^32 - 1).
-    pub const UNKNOWN_SERVER: u32 = 0;
+    pub(crate) const UNKNOWN_SERVER: u32 = 0;
 
     /// The position before the file's first transaction. Of several servers of a domain the list names the one that
     /// wrote last at the end.
@@ -46,7 +46,7 @@ pub struct FileScan {
     pub end: u64,
     /// Offset of the byte after the last event that is whole and in no incomplete group: behind `end` when the file ends with
     /// events between groups.
-    pub events_end: u64,
+    pub(crate) events_end: u64,
     /// The position after the last complete group.
     pub position: GtidPosition,
     /// Set when the file ends in an incomplete event or group.
@@ -71,14 +71,14 @@ impl FileScan {
 
     /// The last known boundary between groups at or before `offset`; `None` when `offset` lies in the head.
     #[must_use]
-    pub fn boundary_before(&self, offset: u64) -> Option<u64> {
+    pub(crate) fn boundary_before(&self, offset: u64) -> Option<u64> {
         let behind = self.marks.partition_point(|mark| mark.offset <= offset);
         Some(self.marks.get(behind.checked_sub(1)?)?.offset)
     }
 
     /// An offset before which no transaction is missing in `had`; the first missing one is near behind it.
     #[must_use]
-    pub fn offset_for(&self, had: &GtidPosition) -> u64 {
+    pub(crate) fn offset_for(&self, had: &GtidPosition) -> u64 {
         let has_all = |mark: &Mark| mark.position.iter().all(|gtid| is_at_or_before(gtid, had));
         let behind = self.marks.partition_point(has_all);
         // The first mark is the file's start position, which the caller's choice of the file says is covered.
@@ -142,19 +142,19 @@ impl FileScanner {
 
     /// The file's head, once it was read.
     #[must_use]
-    pub fn head(&self) -> Option<&Head> {
+    pub(crate) fn head(&self) -> Option<&Head> {
         self.head.as_ref()
     }
 
     /// How the file is encrypted, once its head was read; `None` when it is not.
     #[must_use]
-    pub fn file_cipher(&self) -> Option<&FileCipher> {
+    pub(crate) fn file_cipher(&self) -> Option<&FileCipher> {
         self.scanner.file_cipher()
     }
 
     /// True when the end of the file was reached.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.done
     }
 

@@ -52,7 +52,7 @@ pub struct GroupTracker {
 impl GroupTracker {
     /// The group that has begun and not ended.
     #[must_use]
-    pub fn open(&self) -> Option<Gtid> {
+    pub(crate) fn open(&self) -> Option<Gtid> {
         self.open.map(|(_, event)| event.gtid)
     }
 
@@ -60,7 +60,7 @@ impl GroupTracker {
     ///
     /// # Errors
     /// When a group begins inside another one or events of a group stand outside.
-    pub fn take(&mut self, event: &Event) -> Result<GroupStep, GroupError> {
+    pub(crate) fn take(&mut self, event: &Event) -> Result<GroupStep, GroupError> {
         match (&event.body, self.open) {
             (EventBody::Gtid(_), Some((_, open))) => Err(GroupError::NotEnded(open.gtid)),
             (EventBody::Gtid(gtid), None) => {

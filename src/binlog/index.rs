@@ -17,7 +17,7 @@ pub struct LogName {
 impl LogName {
     /// Reads `name`, which must be `BASENAME.DIGITS`.
     #[must_use]
-    pub fn parse(name: &str, basename: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str, basename: &str) -> Option<Self> {
         let digits = name.strip_prefix(basename)?.strip_prefix('.')?;
         let plain = digits.len() >= LEAST_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
         let number = digits.parse().ok().filter(|_| plain && !name.contains('/'))?;
@@ -26,7 +26,7 @@ impl LogName {
 
     /// The name as it stands in the directory.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.name
     }
 }
@@ -70,7 +70,7 @@ pub enum IndexError {
 ///
 /// # Errors
 /// An entry outside of the directory or of another name, a gap in the numbers, or no entry.
-pub fn parse_index(text: &[u8], directory: &str, basename: &str) -> Result<Vec<LogName>, IndexError> {
+pub(crate) fn parse_index(text: &[u8], directory: &str, basename: &str) -> Result<Vec<LogName>, IndexError> {
     let mut names: Vec<LogName> = Vec::new();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         let entry = String::from_utf8_lossy(line.trim_ascii());
@@ -99,7 +99,7 @@ fn inside<'a>(entry: &'a str, directory: &str) -> Option<&'a str> {
 ///
 /// # Errors
 /// A file is missing behind one that exists, or all are.
-pub fn present(names: Vec<LogName>, exists: impl Fn(&LogName) -> bool) -> Result<Vec<LogName>, IndexError> {
+pub(crate) fn present(names: Vec<LogName>, exists: impl Fn(&LogName) -> bool) -> Result<Vec<LogName>, IndexError> {
     let kept: Vec<LogName> = names.into_iter().skip_while(|name| !exists(name)).collect();
     match kept.iter().find(|name| !exists(name)) {
         Some(missing) => Err(IndexError::Missing(missing.clone())),

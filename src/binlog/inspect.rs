@@ -22,17 +22,17 @@ const NOTES: usize = 20;
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
     /// Bytes of the file.
-    pub size: u64,
+    pub(crate) size: u64,
     /// `server_id` of the server that wrote the file.
-    pub server_id: Option<u32>,
+    pub(crate) server_id: Option<u32>,
     /// Version of that server, or of the source in a relay log.
     pub server_version: Option<String>,
     /// `CRC32` or `NONE`.
-    pub checksum: Option<String>,
+    pub(crate) checksum: Option<String>,
     /// The GTID_LIST: the last transaction of each domain and server before this file. Relay logs may have none.
-    pub starts_after: Vec<Gtid>,
+    pub(crate) starts_after: Vec<Gtid>,
     /// How many events of each type.
-    pub events: BTreeMap<String, u64>,
+    pub(crate) events: BTreeMap<String, u64>,
     /// How many complete transactions (event groups).
     pub transactions: u64,
     /// Which ones.
@@ -40,7 +40,7 @@ pub struct Inspection {
     /// The last complete transaction.
     pub last: Option<Gtid>,
     /// Offset of the byte after it, or after the head when there is none.
-    pub last_end: u64,
+    pub(crate) last_end: u64,
     /// How the file ends.
     pub end: End,
     /// Oddities, the first few.
@@ -137,7 +137,7 @@ impl Inspector {
 
     /// True when more bytes tell nothing new.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.done
     }
 

@@ -11,16 +11,16 @@ use crate::gtid::{Gtid, GtidPosition};
 
 /// A complete group and its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KnownGroup {
+pub(crate) struct KnownGroup {
     /// The transaction.
-    pub gtid: Gtid,
+    pub(crate) gtid: Gtid,
     /// What it is.
-    pub kind: GroupKind,
+    pub(crate) kind: GroupKind,
 }
 
 /// Kinds of groups that differ in what a crash can leave of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupKind {
+pub(crate) enum GroupKind {
     /// One statement that commits by itself, such as DDL: logged after it was executed.
     Statement,
     /// A DROP that crash recovery logged: executed, but perhaps only a part of what the source dropped.
@@ -35,18 +35,18 @@ pub enum GroupKind {
 
 /// What stands at the head of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownHead {
+pub(crate) struct KnownHead {
     /// The first file of a run of the server.
-    pub begins_run: bool,
+    pub(crate) begins_run: bool,
     /// The server did not close the file: it is in use, or the server was killed.
-    pub left_open: bool,
+    pub(crate) left_open: bool,
     /// The last transaction of each domain before this file.
-    pub start: GtidPosition,
+    pub(crate) start: GtidPosition,
 }
 
 /// Reads one file of a server's own binary log. Feed it the file's bytes from the start.
 #[derive(Debug)]
-pub struct KnownGroups {
+pub(crate) struct KnownGroups {
     scanner: Scanner,
     tracker: GroupTracker,
     format: Option<(bool, bool)>,
@@ -58,7 +58,7 @@ pub struct KnownGroups {
 impl KnownGroups {
     /// For a file of `size` bytes; what a running server writes behind them does not count.
     #[must_use]
-    pub fn new(size: u64, keys: &Keys) -> Self {
+    pub(crate) fn new(size: u64, keys: &Keys) -> Self {
         Self {
             scanner: Scanner::new(size, keys),
             tracker: GroupTracker::default(),
@@ -73,7 +73,7 @@ impl KnownGroups {
     ///
     /// # Errors
     /// Damage, encryption, or events in an order no server writes. A torn end is none.
-    pub fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(KnownGroup)) -> Result<(), ScanError> {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(KnownGroup)) -> Result<(), ScanError> {
         while !self.done {
             match self.scanner.advance(&mut bytes)? {
                 Progress::NeedMore => break,
@@ -90,13 +90,13 @@ impl KnownGroups {
 
     /// The head, once it was read.
     #[must_use]
-    pub fn head(&self) -> Option<&KnownHead> {
+    pub(crate) fn head(&self) -> Option<&KnownHead> {
         self.head.as_ref()
     }
 
     /// True at the end of the file.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.done
     }
 

@@ -36,25 +36,25 @@ mod proptests;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use artificial::{format_description_for, gtid_list, heartbeat, rotate, until_reached};
+pub(crate) use artificial::{format_description_for, gtid_list, heartbeat, rotate, until_reached};
 pub use body::{
     BodyError, EventBody, FormatDescription, GtidEvent, GtidFlags, Rotate, StartEncryption, XaOutcome, bytes_needed,
     decode,
 };
-pub use catalogue::{Catalogue, LogEnd, NoStart, Start};
-pub use checksum::Checksum;
+pub(crate) use catalogue::{Catalogue, LogEnd, NoStart, Start};
+pub(crate) use checksum::Checksum;
 pub use encryption::{Algorithm, Decryptor, FileCipher, KeyError, Keys};
 pub use event::{Event, EventHeader};
 pub use event_type::{EventType, HEADER_LEN};
 pub use file::{FileScan, FileScanner, Head, is_at_or_before};
 pub use group::{Group, GroupError, GroupStep, GroupTracker};
-pub use index::{IndexError, LogName, parse_index, present};
+pub(crate) use index::{IndexError, LogName, parse_index, present};
 pub use inspect::{End, Inspection, Inspector};
-pub use known::{GroupKind, KnownGroup, KnownGroups, KnownHead};
-pub use ranges::GtidSet;
-pub use reader::{FieldError, Reader};
-pub use repair::{Again, Claims, Finish, Plan, Refusal, Review};
+pub(crate) use known::{KnownGroup, KnownGroups, KnownHead};
+pub(crate) use ranges::GtidSet;
+pub(crate) use reader::{FieldError, Reader};
+pub(crate) use repair::{Again, Claims, Finish, Plan, Refusal, Review};
 pub use scan_result::{Fault, Progress, ScanError, Torn, TornReason};
 pub use scanner::Scanner;
-pub use splice::{Part, SpliceError, Spliced, Splicer};
-pub use xid::Xid;
+pub(crate) use splice::{SpliceError, Spliced, Splicer};
+pub(crate) use xid::Xid;

@@ -6,13 +6,13 @@ use super::event_type::EventType;
 /// An event whose header was read.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub header: EventHeader,
+    pub(crate) header: EventHeader,
     /// Bytes of the body not yet seen, without the checksum.
-    pub content_left: usize,
+    pub(crate) content_left: usize,
     /// Bytes of the body to keep.
-    pub keep: usize,
-    pub hash: Option<crc32fast::Hasher>,
-    pub stored: Vec<u8>,
+    pub(crate) keep: usize,
+    pub(crate) hash: Option<crc32fast::Hasher>,
+    pub(crate) stored: Vec<u8>,
 }
 
 /// Moves bytes from `input` to `buffer` until it holds `wanted`; true when it does.

@@ -10,7 +10,7 @@ pub struct GtidSet(BTreeMap<(u32, u32), Vec<(u64, u64)>>);
 
 impl GtidSet {
     /// Adds one. Transactions mostly come in their order, so that the last range grows.
-    pub fn insert(&mut self, gtid: Gtid) {
+    pub(crate) fn insert(&mut self, gtid: Gtid) {
         let ranges = self.0.entry((gtid.domain, gtid.server)).or_default();
         match ranges.last_mut() {
             Some((first, last)) if (*first..=*last).contains(&gtid.sequence) => {}
@@ -25,7 +25,7 @@ impl GtidSet {
     }
 
     /// Adds all of `other`.
-    pub fn extend(&mut self, other: &Self) {
+    pub(crate) fn extend(&mut self, other: &Self) {
         for (server, theirs) in &other.0 {
             let ranges = self.0.entry(*server).or_default();
             ranges.extend(theirs);
@@ -35,7 +35,7 @@ impl GtidSet {
 
     /// What is in this set and not in `other`.
     #[must_use]
-    pub fn without(&self, other: &Self) -> Self {
+    pub(crate) fn without(&self, other: &Self) -> Self {
         let left = |(server, ours): (&(u32, u32), &Vec<(u64, u64)>)| {
             let theirs = other.0.get(server).map_or(&[][..], Vec::as_slice);
             let rest: Vec<_> = ours.iter().flat_map(|range| cut(*range, theirs)).collect();
@@ -46,7 +46,7 @@ impl GtidSet {
 
     /// True when it holds nothing.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -61,7 +61,7 @@ impl GtidSet {
 
     /// Its ranges, by domain, server and number.
     #[must_use]
-    pub fn ranges(&self) -> Vec<GtidRange> {
+    pub(crate) fn ranges(&self) -> Vec<GtidRange> {
         let range = |(domain, server): (u32, u32), (first, last): (u64, u64)| GtidRange { domain, server, first, last };
         self.0.iter().flat_map(|(server, ranges)| ranges.iter().map(|each| range(*server, *each))).collect()
     }

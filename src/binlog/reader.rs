@@ -7,28 +7,28 @@ use thiserror::Error;
 #[error("{field} needs {needed} bytes, {left} are left")]
 pub struct FieldError {
     /// Name of the field, as the format's description calls it.
-    pub field: &'static str,
+    pub(crate) field: &'static str,
     /// Bytes the field needs.
-    pub needed: usize,
+    pub(crate) needed: usize,
     /// Bytes that were left.
-    pub left: usize,
+    pub(crate) left: usize,
 }
 
 /// Reads little-endian fields from the front of a slice.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// A reader at the start of `bytes`.
     #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// The next `count` bytes.
-    pub fn bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8], FieldError> {
+    pub(crate) fn bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8], FieldError> {
         let error = FieldError { field, needed: count, left: self.bytes.len() };
         let (taken, rest) = self.bytes.split_at_checked(count).ok_or(error)?;
         self.bytes = rest;
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `N` bytes as an array.
-    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], FieldError> {
+    pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], FieldError> {
         let error = FieldError { field, needed: N, left: self.bytes.len() };
         let (taken, rest) = self.bytes.split_first_chunk::<N>().ok_or(error)?;
         self.bytes = rest;
@@ -44,27 +44,27 @@ impl<'a> Reader<'a> {
     }
 
     /// One byte.
-    pub fn u8(&mut self, field: &'static str) -> Result<u8, FieldError> {
+    pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, FieldError> {
         self.array::<1>(field).map(u8::from_le_bytes)
     }
 
     /// Two bytes, little endian.
-    pub fn u16(&mut self, field: &'static str) -> Result<u16, FieldError> {
+    pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, FieldError> {
         self.array(field).map(u16::from_le_bytes)
     }
 
     /// Four bytes, little endian.
-    pub fn u32(&mut self, field: &'static str) -> Result<u32, FieldError> {
+    pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, FieldError> {
         self.array(field).map(u32::from_le_bytes)
     }
 
     /// Eight bytes, little endian.
-    pub fn u64(&mut self, field: &'static str) -> Result<u64, FieldError> {
+    pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, FieldError> {
         self.array(field).map(u64::from_le_bytes)
     }
 
     /// Bytes up to a NUL, which is consumed; an error when there is none.
-    pub fn until_nul(&mut self, field: &'static str) -> Result<&'a [u8], FieldError> {
+    pub(crate) fn until_nul(&mut self, field: &'static str) -> Result<&'a [u8], FieldError> {
         let length = self.bytes.iter().position(|byte| *byte == 0);
         let length = length.ok_or(FieldError { field, needed: self.bytes.len() + 1, left: self.bytes.len() })?;
         let taken = self.bytes(field, length)?;
@@ -74,13 +74,13 @@ impl<'a> Reader<'a> {
 
     /// Number of bytes not yet read.
     #[must_use]
-    pub fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.bytes.len()
     }
 
     /// All bytes not yet read.
     #[must_use]
-    pub fn rest(self) -> &'a [u8] {
+    pub(crate) fn rest(self) -> &'a [u8] {
         self.bytes
     }
 }

@@ -17,19 +17,19 @@ use crate::gtid::{Gtid, GtidPosition, Shown};
 
 /// What the server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// Its `server_id`, if what it wrote itself did not come from a source.
-    pub own_server: Option<u32>,
+    pub(crate) own_server: Option<u32>,
     /// `gtid_slave_pos`.
-    pub position: GtidPosition,
+    pub(crate) position: GtidPosition,
     /// XA RECOVER.
-    pub prepared: BTreeSet<Xid>,
+    pub(crate) prepared: BTreeSet<Xid>,
 }
 
 /// Compares [`Claims`] with the groups of the binary log, which must be given in their order and contain everything
 /// beyond the position.
 #[derive(Debug)]
-pub struct Review {
+pub(crate) struct Review {
     claims: Claims,
     /// The last group of each domain so far.
     end: GtidPosition,
@@ -45,42 +45,42 @@ pub struct Review {
 
 /// How to make the server what its binary log says: `finish`, then `again`, then the position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// XA transactions to end by hand, without logging it.
-    pub finish: Vec<Finish>,
+    pub(crate) finish: Vec<Finish>,
     /// Groups whose changes are not there: to be executed again, without logging them.
-    pub again: Vec<Again>,
+    pub(crate) again: Vec<Again>,
     /// What `gtid_slave_pos` must be afterwards.
-    pub position: GtidPosition,
+    pub(crate) position: GtidPosition,
     /// The groups that are beyond the position as it is.
-    pub beyond: Vec<KnownGroup>,
+    pub(crate) beyond: Vec<KnownGroup>,
 }
 
 /// An XA transaction that the log has ended and the engine has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finish {
+pub(crate) struct Finish {
     /// The group that ends it.
-    pub gtid: Gtid,
+    pub(crate) gtid: Gtid,
     /// Its name.
-    pub xid: Xid,
+    pub(crate) xid: Xid,
     /// How.
-    pub outcome: XaOutcome,
+    pub(crate) outcome: XaOutcome,
 }
 
 /// A group to execute again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Again {
+pub(crate) struct Again {
     /// The group.
-    pub gtid: Gtid,
+    pub(crate) gtid: Gtid,
     /// The one before it in its domain.
-    pub before: Option<Gtid>,
+    pub(crate) before: Option<Gtid>,
     /// XA PREPARE of this name, else a DROP.
-    pub xid: Option<Xid>,
+    pub(crate) xid: Option<Xid>,
 }
 
 /// Why nothing can be mended without guessing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// Its changes may be in the tables or not.
     #[error(
         "transaction {0} is in the binary log and not in gtid_slave_pos, and it is neither DDL nor XA, so it is not \
@@ -122,7 +122,7 @@ pub enum Refusal {
 impl Review {
     /// Begins before the first of the groups, at `start`.
     #[must_use]
-    pub fn new(claims: Claims, start: &GtidPosition) -> Self {
+    pub(crate) fn new(claims: Claims, start: &GtidPosition) -> Self {
         let uncovered = start.iter().any(|gtid| !is_at_or_before(gtid, &claims.position));
         let refusal = uncovered.then(|| Refusal::TooOld { position: claims.position.clone(), log: start.clone() });
         Self {
@@ -137,7 +137,7 @@ impl Review {
     }
 
     /// Takes the next group.
-    pub fn take(&mut self, group: KnownGroup) {
+    pub(crate) fn take(&mut self, group: KnownGroup) {
         let gtid = group.gtid;
         let again = Again { gtid, before: self.end.get(gtid.domain), xid: None };
         match group.kind {
@@ -179,7 +179,7 @@ impl Review {
     ///
     /// # Errors
     /// When it cannot be known.
-    pub fn plan(self) -> Result<Plan, Refusal> {
+    pub(crate) fn plan(self) -> Result<Plan, Refusal> {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }
@@ -199,7 +199,7 @@ impl Review {
 impl Plan {
     /// True when everything is as it should be.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.finish.is_empty() && self.again.is_empty() && self.beyond.is_empty()
     }
 }

@@ -23,9 +23,9 @@ pub enum Progress {
 #[error("torn at offset {offset}: {reason}")]
 pub struct Torn {
     /// Where the incomplete part begins.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// What is incomplete.
-    pub reason: TornReason,
+    pub(crate) reason: TornReason,
 }
 
 /// What is incomplete at the end of a torn log.
@@ -60,17 +60,17 @@ pub enum TornReason {
 #[error("{what} at offset {offset}: {fault}", what = self.what())]
 pub struct ScanError {
     /// Where the event begins.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Its type, when its header could be read.
-    pub event_type: Option<EventType>,
+    pub(crate) event_type: Option<EventType>,
     /// What is wrong.
-    pub fault: Fault,
+    pub(crate) fault: Fault,
 }
 
 impl ScanError {
     /// What cannot be read: the event by its type, else `bytes`.
     #[must_use]
-    pub fn what(&self) -> String {
+    pub(crate) fn what(&self) -> String {
         self.event_type.map_or("bytes".to_owned(), |kind| format!("{kind} event"))
     }
 }

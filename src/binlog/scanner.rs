@@ -76,7 +76,7 @@ impl Scanner {
 
     /// How the file is encrypted, once its head was read; `None` when it is not.
     #[must_use]
-    pub fn file_cipher(&self) -> Option<&FileCipher> {
+    pub(crate) fn file_cipher(&self) -> Option<&FileCipher> {
         self.decryptor.file_cipher()
     }
 

@@ -28,24 +28,24 @@ const UNNAMED: &str = "source.000001";
 
 /// Part of a relay log file that came from the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Index of the relay log.
-    pub file: usize,
+    pub(crate) file: usize,
     /// Where the part begins in it.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Bytes.
-    pub length: u64,
+    pub(crate) length: u64,
 }
 
 /// A binary log put together from relay logs: `head`, then the parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spliced {
+pub(crate) struct Spliced {
     /// Name of the source's file.
-    pub name: LogName,
+    pub(crate) name: LogName,
     /// Magic number, FORMAT_DESCRIPTION and GTID_LIST.
-    pub head: Vec<u8>,
+    pub(crate) head: Vec<u8>,
     /// Complete transactions, in their order.
-    pub parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// Why relay logs cannot be told as binary logs.
@@ -72,7 +72,7 @@ pub enum SpliceError {
 
 /// Follows the events of relay logs, in the files' order.
 #[derive(Debug, Default)]
-pub struct Splicer {
+pub(crate) struct Splicer {
     file: usize,
     source: Source,
     groups: GroupTracker,
@@ -102,7 +102,7 @@ struct Draft {
 
 impl Splicer {
     /// The next file begins.
-    pub fn next_file(&mut self) {
+    pub(crate) fn next_file(&mut self) {
         self.file += 1;
     }
 
@@ -110,7 +110,7 @@ impl Splicer {
     ///
     /// # Errors
     /// Events no server writes in this order, or of more than one history.
-    pub fn event(&mut self, event: &Event) -> Result<bool, SpliceError> {
+    pub(crate) fn event(&mut self, event: &Event) -> Result<bool, SpliceError> {
         if event.header.flags & EventHeader::RELAY_LOG != 0 {
             return Ok(false);
         }
@@ -182,7 +182,7 @@ impl Splicer {
     ///
     /// # Errors
     /// A source's file with a name no server gives.
-    pub fn finish(self) -> Result<Vec<Spliced>, SpliceError> {
+    pub(crate) fn finish(self) -> Result<Vec<Spliced>, SpliceError> {
         let starts: GtidPosition = self.starts.into_values().filter(|before| before.sequence > 0).collect();
         let spliced = |draft: Draft| {
             let name = draft.source.name.as_deref().unwrap_or(UNNAMED);

@@ -16,12 +16,12 @@ use crate::gtid::{Gtid, GtidPosition};
 
 /// A log file that grows by events.
 #[derive(Debug, Clone)]
-pub struct LogFile {
-    pub bytes: Vec<u8>,
+pub(crate) struct LogFile {
+    pub(crate) bytes: Vec<u8>,
     /// After each complete group: the position and the offset.
-    pub ends: Vec<(GtidPosition, u64)>,
+    pub(crate) ends: Vec<(GtidPosition, u64)>,
     /// Where encryption begins.
-    pub encrypted_from: Option<usize>,
+    pub(crate) encrypted_from: Option<usize>,
     checksum: Checksum,
     position: GtidPosition,
     /// Inside transactions end positions are 0, as from 11.8 on.
@@ -30,12 +30,12 @@ pub struct LogFile {
 
 impl LogFile {
     /// A file that begins after `start`.
-    pub fn new(start: &str, checksum: Checksum) -> Self {
+    pub(crate) fn new(start: &str, checksum: Checksum) -> Self {
         Self::begin(start, checksum, false)
     }
 
     /// A file that says that it is encrypted, but still is not.
-    pub fn encrypted(start: &str, checksum: Checksum) -> Self {
+    pub(crate) fn encrypted(start: &str, checksum: Checksum) -> Self {
         Self::begin(start, checksum, true)
     }
 
@@ -62,13 +62,13 @@ impl LogFile {
     }
 
     /// A relay log of server 2 with events of `source`, a file of server 1, that begins with a connection.
-    pub fn relay(source: &str, checksum: Checksum) -> Self {
+    pub(crate) fn relay(source: &str, checksum: Checksum) -> Self {
         Self::relay_of_nothing().connected(source, checksum)
     }
 
     /// A relay log that begins within a connection, because the one before reached its size: no ROTATE names the source's file
     /// (`MYSQL_BIN_LOG::open`).
-    pub fn relay_by_size(checksum: Checksum) -> Self {
+    pub(crate) fn relay_by_size(checksum: Checksum) -> Self {
         let mut file = Self::relay_of_nothing();
         let mut body = format_body(checksum);
         body[52..56].fill(0);
@@ -78,7 +78,7 @@ impl LogFile {
     }
 
     /// A relay log as a server begins it when it starts.
-    pub fn relay_of_nothing() -> Self {
+    pub(crate) fn relay_of_nothing() -> Self {
         let (bytes, position) = (MAGIC.to_vec(), GtidPosition::empty());
         let mut file = Self {
             bytes,
@@ -93,7 +93,7 @@ impl LogFile {
     }
 
     /// What a source sends first on a connection.
-    pub fn connected(mut self, source: &str, checksum: Checksum) -> Self {
+    pub(crate) fn connected(mut self, source: &str, checksum: Checksum) -> Self {
         let rotate = [&4_u64.to_le_bytes()[..], source.as_bytes()].concat();
         self.event(EventType::ROTATE, 1, EventHeader::ARTIFICIAL, &rotate);
         self.checksum = Checksum::Crc32;
@@ -104,25 +104,25 @@ impl LogFile {
     }
 
     /// The replica goes on in its next relay log.
-    pub fn continued(mut self) -> Self {
+    pub(crate) fn continued(mut self) -> Self {
         self.event(EventType::ROTATE, 2, EventHeader::RELAY_LOG, b"\x04\0\0\0\0\0\0\0relay.000002");
         self
     }
 
     /// From here on as a server of 11.8 writes.
-    pub fn of_11_8(mut self) -> Self {
+    pub(crate) fn of_11_8(mut self) -> Self {
         self.no_ends_inside = true;
         self
     }
 
     /// Events word for word.
-    pub fn copied(mut self, events: &[u8]) -> Self {
+    pub(crate) fn copied(mut self, events: &[u8]) -> Self {
         self.bytes.extend(events);
         self
     }
 
     /// A transaction with rows of `size` bytes, ended by XID.
-    pub fn transaction(mut self, gtid: &str, size: usize) -> Self {
+    pub(crate) fn transaction(mut self, gtid: &str, size: usize) -> Self {
         let gtid = self.gtid(gtid, 0);
         self.event(EventType::TABLE_MAP, gtid.server, 0, &[1; 20]);
         self.event(EventType::WRITE_ROWS_V1, gtid.server, 0, &vec![1; size.max(8)]);
@@ -131,7 +131,7 @@ impl LogFile {
     }
 
     /// A transaction ended by a COMMIT query.
-    pub fn committed(mut self, gtid: &str) -> Self {
+    pub(crate) fn committed(mut self, gtid: &str) -> Self {
         let gtid = self.gtid(gtid, 0);
         self.event(EventType::QUERY, gtid.server, 0, &query("INSERT INTO m VALUES ('COMMIT')"));
         self.event(EventType::QUERY, gtid.server, 0, &query("COMMIT"));
@@ -139,7 +139,7 @@ impl LogFile {
     }
 
     /// DDL: one statement after a user variable.
-    pub fn statement(mut self, gtid: &str) -> Self {
+    pub(crate) fn statement(mut self, gtid: &str) -> Self {
         let gtid = self.gtid(gtid, 1);
         self.event(EventType::USER_VAR, gtid.server, 0, &[1; 9]);
         self.event(EventType::QUERY, gtid.server, 0, &query("CREATE TABLE t (a INT)"));
@@ -147,19 +147,19 @@ impl LogFile {
     }
 
     /// The first event of a group, and no more.
-    pub fn begun(mut self, gtid: &str) -> Self {
+    pub(crate) fn begun(mut self, gtid: &str) -> Self {
         self.gtid(gtid, 0);
         self
     }
 
     /// ROTATE, as at the end of a file that was closed.
-    pub fn rotated(mut self) -> Self {
+    pub(crate) fn rotated(mut self) -> Self {
         self.event(EventType::ROTATE, 1, 0, b"\x04\0\0\0\0\0\0\0bin.000002");
         self
     }
 
     /// Scans the bytes in pieces of `chunk`.
-    pub fn scan(&self, chunk: usize) -> Result<Option<(Head, FileScan)>, ScanError> {
+    pub(crate) fn scan(&self, chunk: usize) -> Result<Option<(Head, FileScan)>, ScanError> {
         scan(&self.bytes, chunk)
     }
 
@@ -196,12 +196,12 @@ impl LogFile {
 }
 
 /// Scans `bytes` in pieces of `chunk`.
-pub fn scan(bytes: &[u8], chunk: usize) -> Result<Option<(Head, FileScan)>, ScanError> {
+pub(crate) fn scan(bytes: &[u8], chunk: usize) -> Result<Option<(Head, FileScan)>, ScanError> {
     scan_with(bytes, chunk, &Keys::missing("tests have none"))
 }
 
 /// Scans `bytes` in pieces of `chunk`.
-pub fn scan_with(bytes: &[u8], chunk: usize, keys: &Keys) -> Result<Option<(Head, FileScan)>, ScanError> {
+pub(crate) fn scan_with(bytes: &[u8], chunk: usize, keys: &Keys) -> Result<Option<(Head, FileScan)>, ScanError> {
     let mut scanner = FileScanner::new(bytes.len() as u64, keys);
     scanner.feed(&[])?;
     for piece in bytes.chunks(chunk) {
@@ -211,7 +211,7 @@ pub fn scan_with(bytes: &[u8], chunk: usize, keys: &Keys) -> Result<Option<(Head
 }
 
 /// A catalogue of these files, named from `bin.000001` on, and their heads.
-pub fn catalogue(files: &[LogFile]) -> (Catalogue, Vec<Arc<Head>>) {
+pub(crate) fn catalogue(files: &[LogFile]) -> (Catalogue, Vec<Arc<Head>>) {
     let name = |number: usize| LogName::parse(&format!("bin.{number:06}"), "bin").unwrap();
     let mut read = files.iter().map(|file| file.scan(1000).unwrap().unwrap());
     let last = read.next_back().unwrap();

@@ -29,12 +29,12 @@ pub(super) struct WholeEventSearch {
 
 impl WholeEventSearch {
     /// From `offset` on, in a file of `size` bytes.
-    pub fn new(offset: u64, size: u64, checksum: Checksum, is_relay_log: bool) -> Self {
+    pub(crate) fn new(offset: u64, size: u64, checksum: Checksum, is_relay_log: bool) -> Self {
         Self { offset, window: Vec::new(), left: size.saturating_sub(offset), checksum, is_relay_log }
     }
 
     /// Takes the next bytes; the offset of the first whole event, when there is one.
-    pub fn feed(&mut self, input: &mut &[u8]) -> Option<u64> {
+    pub(crate) fn feed(&mut self, input: &mut &[u8]) -> Option<u64> {
         let of_this_file = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
         let (bytes, rest) = input.split_at_checked(of_this_file).unwrap_or((input, &[]));
         *input = rest;
@@ -42,7 +42,7 @@ impl WholeEventSearch {
     }
 
     /// True when the end of the file was reached.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.left == 0
     }
 

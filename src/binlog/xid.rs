@@ -9,7 +9,7 @@ const DATA: usize = 128;
 
 /// The name of an XA transaction, as MariaDB keeps it (`struct xid_t`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Xid {
+pub(crate) struct Xid {
     format: u32,
     gtrid: usize,
     bqual: usize,
@@ -19,7 +19,7 @@ pub struct Xid {
 impl Xid {
     /// From what XA RECOVER shows: `data` is `gtrid` followed by `bqual`. `None` when it is longer than names can be.
     #[must_use]
-    pub fn new(format: u32, gtrid: usize, data: &[u8]) -> Option<Self> {
+    pub(crate) fn new(format: u32, gtrid: usize, data: &[u8]) -> Option<Self> {
         let bqual = data.len().checked_sub(gtrid)?;
         let mut kept = [0; DATA];
         kept.get_mut(..data.len())?.copy_from_slice(data);

@@ -14,7 +14,7 @@ use crate::orders::{BINLOG_SERVER_PORT, Ordinal};
 
 /// Arguments of `beachmaster agent`.
 #[derive(Debug, Args)]
-pub struct AgentArgs {
+pub(crate) struct AgentArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -107,7 +107,7 @@ struct Run {
 
 /// Runs `beachmaster agent`.
 #[must_use]
-pub fn run(args: AgentArgs) -> ExitCode {
+pub(crate) fn run(args: AgentArgs) -> ExitCode {
     let done = match args.command {
         Command::Run(run) => run.config().and_then(|config| block_on(run_daemon(config))),
         Command::Session(session) => block_on(stdio_bridge::bridge(&session.socket)),

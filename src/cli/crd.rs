@@ -12,7 +12,7 @@ use crate::api::{Failover, ReplicationCluster};
 
 /// Arguments of `beachmaster crd`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Write one file for each definition into this folder, instead of printing; may be given more than once.
     #[arg(long, value_name = "DIR")]
     out: Vec<PathBuf>,
@@ -20,7 +20,7 @@ pub struct Args {
 
 /// A definition could not be written.
 #[derive(Debug, Error)]
-pub enum CrdError {
+pub(crate) enum CrdError {
     /// serde could not write it as YAML.
     #[error("definition {name} cannot be written as YAML: {message}")]
     Yaml { name: String, message: String },
@@ -30,16 +30,16 @@ pub enum CrdError {
 }
 
 /// A definition and the file it belongs into.
-pub struct CrdFile {
+pub(crate) struct CrdFile {
     /// File name, `PLURAL.GROUP.yaml`.
-    pub name: String,
+    pub(crate) name: String,
     /// Its content.
-    pub yaml: String,
+    pub(crate) yaml: String,
 }
 
 /// Runs `beachmaster crd`.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(crate) fn run(args: &Args) -> ExitCode {
     match write_all(&args.out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -69,13 +69,13 @@ fn write(path: &Path, yaml: &str) -> Result<(), CrdError> {
 ///
 /// # Errors
 /// When serde cannot write one as YAML.
-pub fn files() -> Result<Vec<CrdFile>, CrdError> {
+pub(crate) fn files() -> Result<Vec<CrdFile>, CrdError> {
     definitions().iter().map(file).collect()
 }
 
 /// Every definition of this version.
 #[must_use]
-pub fn definitions() -> [CustomResourceDefinition; 2] {
+pub(crate) fn definitions() -> [CustomResourceDefinition; 2] {
     [ReplicationCluster::crd(), Failover::crd()]
 }
 

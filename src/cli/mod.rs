@@ -8,10 +8,10 @@
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
 
-pub mod agent;
-pub mod binlog;
-pub mod crd;
-pub mod operator;
+pub(crate) mod agent;
+pub(crate) mod binlog;
+pub(crate) mod crd;
+pub(crate) mod operator;
 
 use std::process::ExitCode;
 

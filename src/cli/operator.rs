@@ -12,7 +12,7 @@ use crate::operator::settings::{LeaseSettings, Settings};
 
 /// Arguments of `beachmaster operator`; the chart gives them as environment.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Name of this pod: part of the Lease holder's name.
     #[arg(long, env = "POD_NAME", default_value = "beachmaster")]
     pod_name: String,
@@ -69,7 +69,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs `beachmaster operator`.
 #[must_use]
-pub fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args) -> ExitCode {
     log_to_stderr(args.log_format, &args.log);
     // kube takes the process' provider: it must be chosen before the first client.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

@@ -34,7 +34,7 @@ use crate::topology::record::{Durability, Record};
 use crate::topology::safety::Rules;
 
 /// A decision is taken at least this often, for what changes by the mere passing of time.
-pub const TICK_MS: u64 = 500;
+pub(crate) const TICK_MS: u64 = 500;
 /// Probes go on looking often for this long after a transition: members are being brought back.
 const EAGER_AFTER_MS: u64 = 3_000;
 /// When something happens.

@@ -35,20 +35,20 @@ impl Desired {
 
     /// The same, with what is wrong with the cluster's objects.
     #[must_use]
-    pub fn refused(self, refusal: Option<Refusal>) -> Self {
+    pub(crate) fn refused(self, refusal: Option<Refusal>) -> Self {
         Self { refusal, ..self }
     }
 
     /// What stays in force when the object cannot be followed any further.
     #[must_use]
-    pub fn superseded(&self, object: ReplicationCluster, refusal: Refusal) -> Self {
+    pub(crate) fn superseded(&self, object: ReplicationCluster, refusal: Refusal) -> Self {
         Self { object, refusal: Some(refusal), ..self.clone() }
     }
 }
 
 /// What decisions see of a spec.
 #[must_use]
-pub fn policy(cluster: &Cluster, cluster_domain: &str) -> Policy {
+pub(crate) fn policy(cluster: &Cluster, cluster_domain: &str) -> Policy {
     let (mode, when_no_acker) = commits(cluster.spec.commits);
     let retention = cluster.spec.retention;
     let FailoverSettings { enabled, max_candidate_lag, .. } = cluster.spec.failover;
@@ -93,7 +93,7 @@ pub(crate) mod tests {
     use crate::orders::Ordinal;
 
     /// A cluster of three members as a user would write it.
-    pub fn example() -> ReplicationCluster {
+    pub(crate) fn example() -> ReplicationCluster {
         serde_json::from_value(serde_json::json!({
             "apiVersion": "beachmaster.dev/v1alpha1", "kind": "ReplicationCluster",
             "metadata": {"name": "shop", "namespace": "prod", "uid": "u-1", "generation": 4, "resourceVersion": "7"},

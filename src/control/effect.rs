@@ -89,9 +89,9 @@ pub struct News {
     /// Its reason.
     pub reason: EventReason,
     /// The term it belongs to.
-    pub term: Term,
+    pub(crate) term: Term,
     /// What else tells it from another one of that reason: a member's name, mostly.
-    pub subject: String,
+    pub(crate) subject: String,
     /// What is told.
     pub note: String,
 }

@@ -81,7 +81,7 @@ impl EventReason {
 
     /// Normal or Warning.
     #[must_use]
-    pub fn event_type(self) -> &'static str {
+    pub(crate) fn event_type(self) -> &'static str {
         match self {
             Self::FailoverStarted
             | Self::Blocked

@@ -8,30 +8,30 @@ use crate::topology::report::{MemberReport, Role};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
     /// The members, index = ordinal; empty before the first report.
-    pub members: Vec<MemberGauges>,
+    pub(crate) members: Vec<MemberGauges>,
     /// The death of the primary would be survived.
-    pub failover_ready: bool,
+    pub(crate) failover_ready: bool,
     /// What an acknowledgement means; none before there is data.
-    pub durability: Option<Durability>,
+    pub(crate) durability: Option<Durability>,
     /// For how long the next step has not been possible, in milliseconds; 0 when it is.
-    pub blocked_ms: u64,
+    pub(crate) blocked_ms: u64,
 }
 
 /// The same of one member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemberGauges {
+pub(crate) struct MemberGauges {
     /// It answers SQL.
-    pub up: bool,
+    pub(crate) up: bool,
     /// Its role.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Seconds behind the primary; none when that is not known.
-    pub lag_s: Option<u32>,
+    pub(crate) lag_s: Option<u32>,
 }
 
 impl MemberGauges {
     /// As the newest report tells it.
     #[must_use]
-    pub fn of(member: &MemberReport) -> Self {
+    pub(crate) fn of(member: &MemberReport) -> Self {
         let lag_s = member.lag_s.and_then(|lag| u32::try_from(lag).ok());
         Self { up: member.state == MemberState::Ready, role: member.role, lag_s }
     }

@@ -9,7 +9,7 @@ use crate::time::Millis;
 use crate::topology::observation::{IoThread, MemberView};
 
 /// kube-proxy's minimum time between two writes is 1 s; the flip must be through before we cause the next.
-pub const SETTLED_MS: u64 = 2_000;
+pub(crate) const SETTLED_MS: u64 = 2_000;
 /// A write whose effect the watch has not shown by then is done again.
 const REPEAT_MS: u64 = 10_000;
 
@@ -17,27 +17,27 @@ const REPEAT_MS: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPatch {
     /// metadata.name of the pod.
-    pub pod: String,
+    pub(crate) pod: String,
     /// metadata.uid: another pod of that name is another member's life.
-    pub uid: String,
+    pub(crate) uid: String,
     /// Keys and values.
-    pub labels: [(&'static str, &'static str); 2],
+    pub(crate) labels: [(&'static str, &'static str); 2],
 }
 
 /// What a member's labels should say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// It is the recorded primary.
-    pub primary: bool,
+    pub(crate) primary: bool,
     /// NAME-replicas leads to it.
-    pub readable: bool,
+    pub(crate) readable: bool,
 }
 
 impl Wanted {
     /// What follows from the facts. A replica that does not answer the probe right now keeps its label: readiness takes
     /// it out of the Service anyway.
     #[must_use]
-    pub fn of(member: &MemberView, primary: bool, max_lag_s: u64) -> Option<Self> {
+    pub(crate) fn of(member: &MemberView, primary: bool, max_lag_s: u64) -> Option<Self> {
         if primary {
             return Some(Self { primary, readable: false });
         }
@@ -59,11 +59,11 @@ impl Wanted {
 
 /// The labels that are on their way.
 #[derive(Debug, Default)]
-pub struct PodLabels(Vec<(String, Wanted, Millis)>);
+pub(crate) struct PodLabels(Vec<(String, Wanted, Millis)>);
 
 impl PodLabels {
     /// What puts `wanted` on a pod; none when it is there or on its way.
-    pub fn put(&mut self, pod: &PodFacts, wanted: Wanted, now: Millis) -> Option<LabelPatch> {
+    pub(crate) fn put(&mut self, pod: &PodFacts, wanted: Wanted, now: Millis) -> Option<LabelPatch> {
         if wanted.is_on(pod) || pod.deleting {
             return None;
         }

@@ -14,7 +14,7 @@ const LONGEST_PAUSE_MS: u64 = 5_000;
 
 /// For how long an agent may work on an order.
 #[must_use]
-pub fn work_limit(order: &Order) -> Duration {
+pub(crate) fn work_limit(order: &Order) -> Duration {
     match order {
         // SIGKILL and waitpid take milliseconds; reading the end of large binary logs takes the rest.
         Order::Fence => Duration::from_secs(5),
@@ -55,7 +55,7 @@ pub fn give_up(order: &Order, now: Millis) -> Millis {
 
 /// When an order that failed `count` times in a row may be given again.
 #[must_use]
-pub fn retry_at(count: u32, now: Millis) -> Millis {
+pub(crate) fn retry_at(count: u32, now: Millis) -> Millis {
     let doubled = FIRST_PAUSE_MS.saturating_mul(1 << count.saturating_sub(1).min(16));
     Millis(now.0.saturating_add(doubled.min(LONGEST_PAUSE_MS)))
 }

@@ -24,7 +24,7 @@ struct Flight {
 
 /// What a piece of news meant, for timeline, Events and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub(crate) enum News {
     /// An order was carried out.
     Done { order: Order, answer: Answer, ms: u64 },
     /// An order failed, for the `count`th time in a row.
@@ -37,7 +37,7 @@ pub enum News {
 
 /// One member.
 #[derive(Debug, Default)]
-pub struct Member {
+pub(crate) struct Member {
     ordinal: Ordinal,
     pod: Option<PodFacts>,
     agent: AgentSight,
@@ -63,13 +63,13 @@ pub struct Member {
 
 /// What the length of an outage is told from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Health {
+pub(crate) struct Health {
     /// Its mariadbd runs, as far as anybody can tell.
-    pub good: bool,
+    pub(crate) good: bool,
     /// When its parent process reaped it, where that is known.
-    pub died: Option<Millis>,
+    pub(crate) died: Option<Millis>,
     /// When the last reading that it answered was begun.
-    pub answered: Option<Millis>,
+    pub(crate) answered: Option<Millis>,
 }
 
 /// A pod's trouble counts when it lasts: volumes and images take their time at every start.
@@ -78,13 +78,13 @@ const TROUBLE_LASTS_MS: u64 = 3_000;
 impl Member {
     /// A member of which nothing is known yet.
     #[must_use]
-    pub fn new(ordinal: Ordinal) -> Self {
+    pub(crate) fn new(ordinal: Ordinal) -> Self {
         Self { ordinal, ..Self::default() }
     }
 
     /// What decisions see of it.
     #[must_use]
-    pub fn view(&self, now: Millis) -> MemberView {
+    pub(crate) fn view(&self, now: Millis) -> MemberView {
         MemberView {
             ordinal: self.ordinal,
             pod: self.pod.as_ref().map(|pod| PodView {
@@ -112,7 +112,7 @@ impl Member {
 
     /// How it is and was. A probe that finds no way while the agent sees its mariadbd answer is trouble of the probe's.
     #[must_use]
-    pub fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         let runs = match &self.agent {
             AgentSight::Present(state) => matches!(state.mariadbd, Mariadbd::Running { sql: true, .. }),
             AgentSight::Unknown | AgentSight::Away { .. } => false,
@@ -123,7 +123,7 @@ impl Member {
 
     /// True when its mariadbd does not answer as it should: whether its agent does matters now.
     #[must_use]
-    pub fn is_in_doubt(&self) -> bool {
+    pub(crate) fn is_in_doubt(&self) -> bool {
         let hangs = matches!(self.new_connection, NewConnection::Hangs { .. });
         hangs || self.runs.is_some() && !matches!(self.server, ServerSight::Answers { .. })
     }
@@ -143,26 +143,26 @@ impl Member {
 
     /// When this member changes by the mere passing of time.
     #[must_use]
-    pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
+    pub(crate) fn wakes_at(&self, now: Millis) -> Option<Millis> {
         let pause = self.pause.map(|(_, until)| until).filter(|until| now < *until);
         self.flight.as_ref().map(|flight| flight.give_up).into_iter().chain(pause).min()
     }
 
     /// Its pod, when there is one.
     #[must_use]
-    pub fn pod(&self) -> Option<&PodFacts> {
+    pub(crate) fn pod(&self) -> Option<&PodFacts> {
         self.pod.as_ref()
     }
 
     /// Its number.
     #[must_use]
-    pub fn ordinal(&self) -> Ordinal {
+    pub(crate) fn ordinal(&self) -> Ordinal {
         self.ordinal
     }
 
     /// What has kept its pod from running, or from being there, for a while.
     #[must_use]
-    pub fn trouble(&self, now: Millis) -> Option<&Trouble> {
+    pub(crate) fn trouble(&self, now: Millis) -> Option<&Trouble> {
         let since = self.troubled_since?;
         self.present_trouble().filter(|_| now.since(since) >= TROUBLE_LASTS_MS)
     }
@@ -175,7 +175,7 @@ impl Member {
     }
 
     /// A new term: what was reached in the old one no longer counts, and its orders are superseded.
-    pub fn enter_term(&mut self) {
+    pub(crate) fn enter_term(&mut self) {
         self.stumbled |= self.progress.is_passed_over();
         self.progress = MemberProgress::default();
         self.flight = None;
@@ -183,13 +183,13 @@ impl Member {
     }
 
     /// The pod as Kubernetes tells it now.
-    pub fn pod_seen(&mut self, pod: Option<PodFacts>, now: Millis) {
+    pub(crate) fn pod_seen(&mut self, pod: Option<PodFacts>, now: Millis) {
         self.pod = pod;
         self.note_trouble(now);
     }
 
     /// Why it has no pod, when that is known.
-    pub fn absent_seen(&mut self, why: Option<Trouble>, now: Millis) {
+    pub(crate) fn absent_seen(&mut self, why: Option<Trouble>, now: Millis) {
         self.absent = why;
         self.note_trouble(now);
     }
@@ -200,19 +200,19 @@ impl Member {
     }
 
     /// An order was given.
-    pub fn ordered(&mut self, id: String, order: Order, now: Millis) {
+    pub(crate) fn ordered(&mut self, id: String, order: Order, now: Millis) {
         let give_up = limits::give_up(&order, now);
         self.flight = Some(Flight { id, order, sent: now, give_up });
     }
 
     /// Gives up what was not answered in time.
-    pub fn tick(&mut self, now: Millis) -> Option<News> {
+    pub(crate) fn tick(&mut self, now: Millis) -> Option<News> {
         let late = self.flight.as_ref().is_some_and(|flight| now >= flight.give_up);
         if late { self.unanswered("the agent did not answer in time", now) } else { None }
     }
 
     /// What the link tells.
-    pub fn heard(&mut self, event: LinkEvent, now: Millis) -> Vec<News> {
+    pub(crate) fn heard(&mut self, event: LinkEvent, now: Millis) -> Vec<News> {
         match event {
             LinkEvent::Greeted { state } => {
                 // A new stream does not answer the old one's orders; the first answer is given again on repetition.
@@ -336,7 +336,7 @@ impl Member {
     }
 
     /// What the probe tells.
-    pub fn probed(&mut self, mut reading: Reading, now: Millis) {
+    pub(crate) fn probed(&mut self, mut reading: Reading, now: Millis) {
         if let (Reading::Answers { view, .. }, true) = (&mut reading, self.mistakes.stale_reading_believed) {
             view.begun = now;
         }
@@ -370,12 +370,12 @@ impl Member {
     }
 
     /// What its readings have shown of acknowledgements until now is recorded, or was not to be relied upon anyway.
-    pub fn forget_weakness(&mut self) {
+    pub(crate) fn forget_weakness(&mut self) {
         self.weakened = None;
     }
 
     /// How a try to open a new connection ended that began at `begun`.
-    pub fn connection_tried(&mut self, begun: Millis, outcome: Try) {
+    pub(crate) fn connection_tried(&mut self, begun: Millis, outcome: Try) {
         if self.runs.is_some_and(|(_, since)| begun <= since) {
             // Begun before this run was known: it may have met the one before.
             return;
@@ -392,7 +392,7 @@ impl Member {
 
 /// Name of an order: unique among all orders of all leaders to one member.
 #[must_use]
-pub fn order_id(term: Term, seq: u64, leader: &str) -> String {
+pub(crate) fn order_id(term: Term, seq: u64, leader: &str) -> String {
     format!("{term}-{seq}-{leader}")
 }
 

@@ -22,12 +22,12 @@ struct WatchedMember {
 
 /// All members.
 #[derive(Debug)]
-pub struct Members(Vec<WatchedMember>);
+pub(crate) struct Members(Vec<WatchedMember>);
 
 impl Members {
     /// So many members, of which nothing is known yet.
     #[must_use]
-    pub fn new(size: u8) -> Self {
+    pub(crate) fn new(size: u8) -> Self {
         let member = |ordinal| WatchedMember {
             member: Member::new(ordinal),
             wanted: Watching::default(),
@@ -47,29 +47,29 @@ impl Members {
 
     /// One member.
     #[must_use]
-    pub fn get(&self, ordinal: Ordinal) -> Option<&Member> {
+    pub(crate) fn get(&self, ordinal: Ordinal) -> Option<&Member> {
         self.0.get(usize::from(ordinal.0)).map(|watched| &watched.member)
     }
 
     /// All members, index = ordinal.
-    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
         self.0.iter().map(|watched| &watched.member)
     }
 
     /// What decisions see of them.
     #[must_use]
-    pub fn views(&self, now: Millis) -> Vec<MemberView> {
+    pub(crate) fn views(&self, now: Millis) -> Vec<MemberView> {
         self.iter().map(|member| member.view(now)).collect()
     }
 
     /// When a member changes by the mere passing of time.
     #[must_use]
-    pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
+    pub(crate) fn wakes_at(&self, now: Millis) -> Option<Millis> {
         self.iter().filter_map(|member| member.wakes_at(now)).min()
     }
 
     /// What a stream tells, and what that means. After what changes a member it is looked at again at once.
-    pub fn heard(&mut self, ordinal: Ordinal, event: LinkEvent, now: Millis) -> Vec<News> {
+    pub(crate) fn heard(&mut self, ordinal: Ordinal, event: LinkEvent, now: Millis) -> Vec<News> {
         let Some(watched) = self.watched(ordinal) else { return Vec::new() };
         let news = watched.member.heard(event, now);
         if news.iter().any(|news| matches!(news, News::Look | News::Exited { .. } | News::Done { .. })) {
@@ -79,21 +79,21 @@ impl Members {
     }
 
     /// What a probe tells.
-    pub fn probed(&mut self, ordinal: Ordinal, reading: Reading, now: Millis) {
+    pub(crate) fn probed(&mut self, ordinal: Ordinal, reading: Reading, now: Millis) {
         if let Some(watched) = self.watched(ordinal) {
             watched.member.probed(reading, now);
         }
     }
 
     /// How a try to open a new connection ended that began at `begun`.
-    pub fn connection_tried(&mut self, ordinal: Ordinal, begun: Millis, outcome: Try) {
+    pub(crate) fn connection_tried(&mut self, ordinal: Ordinal, begun: Millis, outcome: Try) {
         if let Some(watched) = self.watched(ordinal) {
             watched.member.connection_tried(begun, outcome);
         }
     }
 
     /// The cluster's pods as Kubernetes tells them now.
-    pub fn pods_seen(&mut self, pods: &[PodFacts], now: Millis) {
+    pub(crate) fn pods_seen(&mut self, pods: &[PodFacts], now: Millis) {
         for watched in &mut self.0 {
             let pod = pods.iter().find(|pod| pod.ordinal == watched.member.ordinal()).cloned();
             let Watching { known, pod: target, ip, .. } = &mut watched.wanted;
@@ -105,7 +105,7 @@ impl Members {
     }
 
     /// Why members have no pod, as far as it is known.
-    pub fn absent_seen(&mut self, why: &BTreeMap<Ordinal, Trouble>, now: Millis) {
+    pub(crate) fn absent_seen(&mut self, why: &BTreeMap<Ordinal, Trouble>, now: Millis) {
         for watched in &mut self.0 {
             let why = why.get(&watched.member.ordinal()).cloned();
             watched.member.absent_seen(why, now);
@@ -113,7 +113,7 @@ impl Members {
     }
 
     /// Looks often, or as usual. Streams to members in doubt are pinged often in any case.
-    pub fn watch_closely(&mut self, eager: bool) {
+    pub(crate) fn watch_closely(&mut self, eager: bool) {
         for watched in &mut self.0 {
             watched.wanted.eager = eager;
             watched.wanted.doubt = eager || watched.member.is_in_doubt();
@@ -126,7 +126,7 @@ impl Members {
     }
 
     /// What has changed in how members are to be watched.
-    pub fn changes(&mut self) -> Vec<Effect> {
+    pub(crate) fn changes(&mut self) -> Vec<Effect> {
         let changed = |watched: &mut WatchedMember| {
             let WatchedMember { member, wanted, asked } = watched;
             (*wanted != *asked).then(|| {
@@ -138,7 +138,14 @@ impl Members {
     }
 
     /// Gives an order; nothing for a member that does not exist.
-    pub fn order(&mut self, ordinal: Ordinal, id: String, token: Token, order: Order, now: Millis) -> Option<Effect> {
+    pub(crate) fn order(
+        &mut self,
+        ordinal: Ordinal,
+        id: String,
+        token: Token,
+        order: Order,
+        now: Millis,
+    ) -> Option<Effect> {
         let watched = self.watched(ordinal)?;
         let limit = limits::work_limit(&order);
         watched.member.ordered(id.clone(), order.clone(), now);
@@ -146,17 +153,17 @@ impl Members {
     }
 
     /// Nobody's acknowledgements are relied upon now.
-    pub fn forget_weakness(&mut self) {
+    pub(crate) fn forget_weakness(&mut self) {
         self.0.iter_mut().for_each(|watched| watched.member.forget_weakness());
     }
 
     /// A new term began.
-    pub fn enter_term(&mut self) {
+    pub(crate) fn enter_term(&mut self) {
         self.0.iter_mut().for_each(|watched| watched.member.enter_term());
     }
 
     /// Gives up orders that were not answered in time.
-    pub fn tick(&mut self, now: Millis) -> Vec<(Ordinal, News)> {
+    pub(crate) fn tick(&mut self, now: Millis) -> Vec<(Ordinal, News)> {
         let late = |watched: &mut WatchedMember| watched.member.tick(now).map(|news| (watched.member.ordinal(), news));
         self.0.iter_mut().filter_map(late).collect()
     }

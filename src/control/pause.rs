@@ -11,7 +11,7 @@ const AT_ONCE: u32 = 3;
 
 /// When the next call is due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pause {
+pub(crate) struct Pause {
     until: Millis,
     /// Conflicts in a row.
     conflicts: u32,
@@ -19,12 +19,12 @@ pub struct Pause {
 
 impl Pause {
     /// A call came through.
-    pub fn done(&mut self) {
+    pub(crate) fn done(&mut self) {
         self.conflicts = 0;
     }
 
     /// A call failed.
-    pub fn failed(&mut self, failed: &CallFailed, now: Millis) {
+    pub(crate) fn failed(&mut self, failed: &CallFailed, now: Millis) {
         if !failed.conflict {
             return self.begin(now);
         }
@@ -35,13 +35,13 @@ impl Pause {
     }
 
     /// What was found is no use: there is no hurry to see it again.
-    pub fn begin(&mut self, now: Millis) {
+    pub(crate) fn begin(&mut self, now: Millis) {
         self.until = Millis(now.0.saturating_add(PAUSE_MS));
     }
 
     /// When it ends, while it lasts.
     #[must_use]
-    pub fn ends_at(self, now: Millis) -> Option<Millis> {
+    pub(crate) fn ends_at(self, now: Millis) -> Option<Millis> {
         (now < self.until).then_some(self.until)
     }
 }

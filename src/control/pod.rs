@@ -10,13 +10,13 @@ use crate::api::validate::member_ordinal;
 use crate::orders::Ordinal;
 
 /// The scheduler's word for a pod that no node takes.
-pub const UNSCHEDULABLE: &str = "Unschedulable";
+pub(crate) const UNSCHEDULABLE: &str = "Unschedulable";
 /// Our word for a pod that a quota, a policy or a webhook refuses.
-pub const POD_REFUSED: &str = "PodRefused";
+pub(crate) const POD_REFUSED: &str = "PodRefused";
 /// Our word for a claim whose StorageClass does not exist.
-pub const CLASS_NOT_FOUND: &str = "StorageClassNotFound";
+pub(crate) const CLASS_NOT_FOUND: &str = "StorageClassNotFound";
 /// Our word for a Secret, or a key in it, that a pod mounts and that does not exist.
-pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+pub(crate) const SECRET_NOT_FOUND: &str = "SecretNotFound";
 
 /// What matters of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,15 +45,15 @@ pub struct PodFacts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// One word, for example ImagePullBackOff.
-    pub reason: String,
+    pub(crate) reason: String,
     /// A sentence.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl PodFacts {
     /// Reads a pod of `cluster`; none when its name is not that of a member.
     #[must_use]
-    pub fn read(pod: &Pod, cluster: &str) -> Option<Self> {
+    pub(crate) fn read(pod: &Pod, cluster: &str) -> Option<Self> {
         let name = pod.name_any();
         let status = pod.status.clone().unwrap_or_default();
         Some(Self {
@@ -71,7 +71,7 @@ impl PodFacts {
 
     /// Where the agent's stream goes to; none before the pod is on a node.
     #[must_use]
-    pub fn target(&self) -> Option<PodTarget> {
+    pub(crate) fn target(&self) -> Option<PodTarget> {
         self.node.as_ref()?;
         Some(PodTarget { name: self.name.clone(), uid: self.uid.clone(), version: self.version.clone() })
     }
@@ -106,15 +106,15 @@ fn unscheduled(status: &PodStatus) -> Option<Trouble> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodTarget {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its uid: another pod of that name is another member's life.
     pub uid: String,
     /// Changes whenever the kubelet reports something about the pod: a reason to try again at once.
-    pub version: String,
+    pub(crate) version: String,
 }
 
 /// A trouble with what to do about it.
-pub fn with_remedy(trouble: &Trouble) -> String {
+pub(crate) fn with_remedy(trouble: &Trouble) -> String {
     let remedy = match trouble.reason.as_str() {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
             "check spec.image and spec.imagePullSecrets, and that the node reaches the registry"

@@ -26,7 +26,7 @@ const NO_TERM: u64 = 1 << 24;
 
 /// Why the Service was not written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ServiceError {
+pub(crate) enum ServiceError {
     /// The API server.
     #[error("Service {name}: {message}")]
     Call {
@@ -65,22 +65,22 @@ pub enum ServiceError {
 
 /// Where clients are to be led, and by what right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lead {
+pub(crate) struct Lead {
     /// The member.
-    pub member: Ordinal,
+    pub(crate) member: Ordinal,
     /// The record's term.
-    pub term: Term,
+    pub(crate) term: Term,
     /// No status write just before says so: the record is read again first.
-    pub repair: bool,
+    pub(crate) repair: bool,
 }
 
 /// What the Service said when it was read or written last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Led {
+pub(crate) struct Led {
     /// The one member that it selects, and nothing else.
-    pub to: Option<Ordinal>,
+    pub(crate) to: Option<Ordinal>,
     /// The term in which that was written.
-    pub term: Option<Term>,
+    pub(crate) term: Option<Term>,
 }
 
 /// The call under way: one at a time.
@@ -101,7 +101,7 @@ struct Prepared {
 
 /// What is known of NAME-primary, and the one call that reads or writes it.
 #[derive(Debug)]
-pub struct PrimaryService {
+pub(crate) struct PrimaryService {
     cluster: String,
     led: Led,
     /// It was read at least once.
@@ -116,44 +116,44 @@ pub struct PrimaryService {
 impl PrimaryService {
     /// Nothing is known yet: it is to be read first.
     #[must_use]
-    pub fn new(cluster: String) -> Self {
+    pub(crate) fn new(cluster: String) -> Self {
         let (led, pause) = (Led::default(), Pause::default());
         Self { cluster, led, known: false, call: None, prepared: None, look_again: true, pause }
     }
 
     /// True once it was read.
     #[must_use]
-    pub fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.known
     }
 
     /// The member clients are led to.
     #[must_use]
-    pub fn routed(&self) -> Option<Ordinal> {
+    pub(crate) fn routed(&self) -> Option<Ordinal> {
         self.led.to
     }
 
     /// The term in which that was written; none when the Service does not say (an earlier release wrote it, or somebody took
     /// the annotation away), or what no operator wrote that knew a record of the term `ours`.
     #[must_use]
-    pub fn routed_in(&self, ours: Term) -> Option<Term> {
+    pub(crate) fn routed_in(&self, ours: Term) -> Option<Term> {
         self.led.term.filter(|found| may_be_written(*found, ours))
     }
 
     /// It changed, or was deleted: it is read, because what a watch shows may be old.
-    pub fn changed(&mut self) {
+    pub(crate) fn changed(&mut self) {
         self.look_again = true;
     }
 
     /// When it may be tried again.
     #[must_use]
-    pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
+    pub(crate) fn wakes_at(&self, now: Millis) -> Option<Millis> {
         self.pause.ends_at(now).filter(|_| self.call.is_none())
     }
 
     /// True while clients are being led somewhere: the next decision goes on with that.
     #[must_use]
-    pub fn is_leading(&self) -> bool {
+    pub(crate) fn is_leading(&self) -> bool {
         self.prepared.is_some() || self.call.is_some_and(|call| call != Call::Look)
     }
 
@@ -162,7 +162,7 @@ impl PrimaryService {
     }
 
     /// Reads it, when that is due.
-    pub fn poll(&mut self, now: Millis) -> Option<Effect> {
+    pub(crate) fn poll(&mut self, now: Millis) -> Option<Effect> {
         if !self.is_idle(now) || self.prepared.is_some() || !std::mem::take(&mut self.look_again) {
             return None;
         }
@@ -172,7 +172,7 @@ impl PrimaryService {
 
     /// Leads clients to a member, one call after the other: it is asked again with every decision until they are led there.
     /// None while a call is on its way.
-    pub fn lead_to(&mut self, lead: Lead, now: Millis) -> Option<Effect> {
+    pub(crate) fn lead_to(&mut self, lead: Lead, now: Millis) -> Option<Effect> {
         if !self.is_idle(now) {
             return None;
         }
@@ -190,7 +190,7 @@ impl PrimaryService {
     }
 
     /// Clients are not to be led anywhere else any more: what was read for that is forgotten.
-    pub fn stay(&mut self) {
+    pub(crate) fn stay(&mut self) {
         self.prepared = None;
     }
 
@@ -198,7 +198,7 @@ impl PrimaryService {
     ///
     /// # Errors
     /// When the record no longer says what the Service is to be put back to, or cannot be read.
-    pub fn checked(
+    pub(crate) fn checked(
         &mut self,
         found: Result<Option<&ClusterStatus>, CallFailed>,
         now: Millis,
@@ -226,7 +226,11 @@ impl PrimaryService {
     ///
     /// # Errors
     /// When clients were to be led to a member and cannot be.
-    pub fn read(&mut self, found: Result<Option<&Service>, CallFailed>, now: Millis) -> Result<Step, ServiceError> {
+    pub(crate) fn read(
+        &mut self,
+        found: Result<Option<&Service>, CallFailed>,
+        now: Millis,
+    ) -> Result<Step, ServiceError> {
         match self.call {
             Some(Call::Look) => {
                 match found {
@@ -274,7 +278,7 @@ impl PrimaryService {
     ///
     /// # Errors
     /// When it did not clearly succeed.
-    pub fn written(&mut self, result: Result<(), CallFailed>, now: Millis) -> Result<Step, ServiceError> {
+    pub(crate) fn written(&mut self, result: Result<(), CallFailed>, now: Millis) -> Result<Step, ServiceError> {
         let Some(Call::Write(lead)) = self.call else { return Ok(Step::Nothing) };
         match result {
             Ok(()) => Ok(self.leads(lead)),
@@ -308,7 +312,7 @@ impl PrimaryService {
 
 /// What follows from the end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing by itself.
     Nothing,
     /// The Service leads where it was to lead.
@@ -331,7 +335,7 @@ fn patch(cluster: &str, service: &Service, lead: Lead) -> Result<Option<ServiceP
 
 /// A patch as server-side apply takes it.
 #[must_use]
-pub fn applied(cluster: &str, patch: &ServicePatch) -> serde_json::Value {
+pub(crate) fn applied(cluster: &str, patch: &ServicePatch) -> serde_json::Value {
     let ServicePatch { member, term, resource_version } = patch;
     serde_json::json!({
         "apiVersion": "v1",

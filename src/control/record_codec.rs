@@ -69,7 +69,7 @@ pub fn read(cluster: &str, status: Option<&ClusterStatus>) -> Result<Record, Rec
 }
 
 /// Writes the record into a status; what does not belong to the record stays.
-pub fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Timestamp) {
+pub(crate) fn write(cluster: &str, record: &Record, status: &mut ClusterStatus, now: Timestamp) {
     let Record { data_uid, term, primary, promoted_in, began, durability, ackers, transition } = record;
     let primary = primary.map(|ordinal| member_name(cluster, ordinal));
     if status.current_primary != primary || status.promoted_in.unwrap_or_default() != *promoted_in {

@@ -10,15 +10,15 @@ const MAX_MESSAGE: usize = 1_024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Reason of the conditions and of the Event.
-    pub reason: EventReason,
+    pub(crate) reason: EventReason,
     /// Which objects, what is wrong with them, and what to do.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Refusal {
     /// All of `told` under the first one's reason; none when there is nothing.
     #[must_use]
-    pub fn of_all(told: Vec<(EventReason, String)>) -> Option<Self> {
+    pub(crate) fn of_all(told: Vec<(EventReason, String)>) -> Option<Self> {
         let reason = told.first()?.0;
         let all: Vec<String> = told.into_iter().map(|(_, message)| message).collect();
         Some(Self { reason, message: bounded(all.join("; ")) })
@@ -26,7 +26,7 @@ impl Refusal {
 
     /// A spec that cannot be used.
     #[must_use]
-    pub fn of_spec(invalid: &Invalid) -> Self {
+    pub(crate) fn of_spec(invalid: &Invalid) -> Self {
         Self { reason: EventReason::InvalidSpec, message: bounded(invalid.to_string()) }
     }
 }

@@ -19,23 +19,23 @@ use crate::topology::report::{self, MemberReport, Report, Role};
 const LAG_STEPS_S: [u64; 7] = [0, 10, 30, 60, 300, 3_600, 86_400];
 
 /// What a report is made of besides itself.
-pub struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     /// The spec in force.
-    pub desired: &'a Desired,
+    pub(crate) desired: &'a Desired,
     /// Lease of this operator.
-    pub manager: &'a str,
+    pub(crate) manager: &'a str,
     /// What was seen of the members, index = ordinal.
-    pub members: &'a [MemberView],
+    pub(crate) members: &'a [MemberView],
     /// Their pods, index = ordinal.
-    pub pods: Vec<Option<&'a PodFacts>>,
+    pub(crate) pods: Vec<Option<&'a PodFacts>>,
     /// What has kept a pod from running for a while, index = ordinal.
-    pub troubles: Vec<Option<&'a Trouble>>,
+    pub(crate) troubles: Vec<Option<&'a Trouble>>,
     /// Now.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 /// Puts a report into a status; the record in it stays as it is.
-pub fn compose(status: &mut ClusterStatus, report: &Report, scene: &Scene<'_>) {
+pub(crate) fn compose(status: &mut ClusterStatus, report: &Report, scene: &Scene<'_>) {
     let cluster = &scene.desired.cluster;
     status.observed_generation = Some(scene.desired.generation);
     status.managed_by = Some(scene.manager.to_owned());
@@ -80,7 +80,7 @@ fn member(report: &MemberReport, scene: &Scene<'_>, before: &[MemberStatus]) -> 
 
 /// True when `status` says of the cluster that it is ready and `report` that it is not, or the other way round.
 #[must_use]
-pub fn turns(report: &Report, status: Option<&ClusterStatus>) -> bool {
+pub(crate) fn turns(report: &Report, status: Option<&ClusterStatus>) -> bool {
     let ready = ConditionType::Ready.as_str();
     let now = report.conditions.iter().any(|condition| condition.kind == ready && condition.status);
     now != is_ready(status)
@@ -88,7 +88,7 @@ pub fn turns(report: &Report, status: Option<&ClusterStatus>) -> bool {
 
 /// True when `status` says of the cluster that it is ready.
 #[must_use]
-pub fn is_ready(status: Option<&ClusterStatus>) -> bool {
+pub(crate) fn is_ready(status: Option<&ClusterStatus>) -> bool {
     let ready = ConditionType::Ready.as_str();
     status
         .into_iter()
@@ -98,7 +98,7 @@ pub fn is_ready(status: Option<&ClusterStatus>) -> bool {
 
 /// The word for a role in status, labels and metrics.
 #[must_use]
-pub fn role_word(role: Role) -> &'static str {
+pub(crate) fn role_word(role: Role) -> &'static str {
     match role {
         Role::Primary => "Primary",
         Role::Replica => "Replica",
@@ -150,7 +150,7 @@ fn stall(condition: &mut Condition, scene: &Scene<'_>) {
 
 /// Conditions of a cluster that no task looks after, because of `refusal`. Whether a cluster that has data accepts writes
 /// is then not known.
-pub fn stand_still(status: &mut ClusterStatus, refusal: &Refusal, generation: Option<i64>, now: Timestamp) {
+pub(crate) fn stand_still(status: &mut ClusterStatus, refusal: &Refusal, generation: Option<i64>, now: Timestamp) {
     let ready = if status.data_uid.is_some() { "Unknown" } else { "False" };
     let before = std::mem::take(&mut status.conditions);
     let wanted =

@@ -20,7 +20,7 @@ use crate::topology::record::Record;
 
 /// Why the record could not be written or read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum StoreError {
+pub(crate) enum StoreError {
     /// The API server.
     #[error("status of {name}: {}", failed.message)]
     Call {
@@ -42,7 +42,7 @@ pub enum StoreError {
 
 /// What a read showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// A record to go on from.
     Record,
     /// Somebody else put another status in the place of ours: the record stays as this leader wrote it, and is to be
@@ -62,7 +62,7 @@ enum Call {
 
 /// The record of one cluster.
 #[derive(Debug)]
-pub struct StatusStore {
+pub(crate) struct StatusStore {
     object: ReplicationCluster,
     record: Record,
     /// A write of unknown outcome.
@@ -87,7 +87,7 @@ impl StatusStore {
     ///
     /// # Errors
     /// When its status cannot be continued from.
-    pub fn open(object: ReplicationCluster) -> Result<Self, RecordError> {
+    pub(crate) fn open(object: ReplicationCluster) -> Result<Self, RecordError> {
         let record = record_codec::read(name(&object), object.status.as_ref())?;
         let mut store = Self {
             attempt: None,
@@ -114,25 +114,25 @@ impl StatusStore {
 
     /// What is recorded.
     #[must_use]
-    pub fn record(&self) -> &Record {
+    pub(crate) fn record(&self) -> &Record {
         &self.record
     }
 
     /// The whole status as written last; none when the object has none.
     #[must_use]
-    pub fn status(&self) -> Option<&ClusterStatus> {
+    pub(crate) fn status(&self) -> Option<&ClusterStatus> {
         self.object.status.as_ref()
     }
 
     /// The term this leader wrote, while the status says so.
     #[must_use]
-    pub fn my_term(&self) -> Option<Term> {
+    pub(crate) fn my_term(&self) -> Option<Term> {
         self.my_term.filter(|_| !self.overwritten)
     }
 
     /// When the status was read first after somebody else may have written it; none before that.
     #[must_use]
-    pub fn since(&self) -> Option<Millis> {
+    pub(crate) fn since(&self) -> Option<Millis> {
         self.since
     }
 
@@ -145,19 +145,19 @@ impl StatusStore {
 
     /// True when the record is known and nothing is under way: decisions may be made from it.
     #[must_use]
-    pub fn is_certain(&self) -> bool {
+    pub(crate) fn is_certain(&self) -> bool {
         self.certain && self.call.is_none()
     }
 
     /// When it may be tried again.
     #[must_use]
-    pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
+    pub(crate) fn wakes_at(&self, now: Millis) -> Option<Millis> {
         self.pause.ends_at(now).filter(|_| self.call.is_none())
     }
 
     /// Takes over a newer version of the object that says the same: the next write then need not be repeated. Another status
     /// that this leader has neither read nor written is read at once: what a watch shows may be old, but somebody wrote it.
-    pub fn shown(&mut self, seen: &ReplicationCluster) {
+    pub(crate) fn shown(&mut self, seen: &ReplicationCluster) {
         if self.call.is_some() {
             // Its end says what is ours.
             self.shown = Some(seen.clone());
@@ -176,12 +176,12 @@ impl StatusStore {
     }
 
     /// The object is read before anything else is decided.
-    pub fn doubt(&mut self) {
+    pub(crate) fn doubt(&mut self) {
         self.certain = false;
     }
 
     /// Reads the object, when that is due.
-    pub fn poll(&mut self, now: Millis) -> Option<Effect> {
+    pub(crate) fn poll(&mut self, now: Millis) -> Option<Effect> {
         if self.certain || self.call.is_some() || self.pause.ends_at(now).is_some() {
             return None;
         }
@@ -192,7 +192,7 @@ impl StatusStore {
 
     /// Begins to write a status whose record is `next`. Until its end nothing is certain.
     #[must_use]
-    pub fn write(&mut self, next: Record, status: ClusterStatus) -> Effect {
+    pub(crate) fn write(&mut self, next: Record, status: ClusterStatus) -> Effect {
         let object = ReplicationCluster { status: Some(status), ..self.object.clone() };
         self.certain = false;
         self.attempt = Some(next.clone());
@@ -209,7 +209,7 @@ impl StatusStore {
     ///
     /// # Errors
     /// When it did not clearly succeed: the record is then uncertain.
-    pub fn written(
+    pub(crate) fn written(
         &mut self,
         result: Result<Box<ReplicationCluster>, CallFailed>,
         now: Millis,
@@ -248,7 +248,7 @@ impl StatusStore {
     ///
     /// # Errors
     /// When it cannot be read, cannot be continued from, or is gone.
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         result: Result<Option<Box<ReplicationCluster>>, CallFailed>,
         now: Millis,

@@ -47,7 +47,7 @@ struct Blocked {
 
 /// The voice of one cluster.
 #[derive(Debug)]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     cluster: String,
     path: String,
     blocked: Option<Blocked>,
@@ -71,7 +71,7 @@ struct Pending {
 impl Telemetry {
     /// Speaks about a cluster.
     #[must_use]
-    pub fn new(namespace: &str, cluster: &str) -> Self {
+    pub(crate) fn new(namespace: &str, cluster: &str) -> Self {
         Self {
             cluster: cluster.to_owned(),
             path: format!("{namespace}/{cluster}"),
@@ -86,7 +86,7 @@ impl Telemetry {
     }
 
     /// What there is to tell, and the numbers when they have changed.
-    pub fn take(&mut self) -> Vec<Effect> {
+    pub(crate) fn take(&mut self) -> Vec<Effect> {
         // Before the first report nothing is known that could be shown.
         if !self.gauges.members.is_empty() && self.shown.as_ref() != Some(&self.gauges) {
             self.shown = Some(self.gauges.clone());
@@ -108,14 +108,14 @@ impl Telemetry {
     }
 
     /// Somebody else wrote the status.
-    pub fn overwritten(&mut self, term: Term) {
+    pub(crate) fn overwritten(&mut self, term: Term) {
         warn!(cluster = %self.path, %term, "somebody else wrote the status: what this operator wrote is put back");
         let note = "somebody else wrote the status: what the operator wrote last is put back under a new term";
         self.event(EventReason::StatusOverwritten, (term, ""), note.to_owned());
     }
 
     /// A member's news.
-    pub fn news(&mut self, term: Term, ordinal: Ordinal, news: &News) {
+    pub(crate) fn news(&mut self, term: Term, ordinal: Ordinal, news: &News) {
         let member = self.member(ordinal);
         match news {
             News::Done { order, ms, .. } => {
@@ -136,7 +136,7 @@ impl Telemetry {
     }
 
     /// An order was given.
-    pub fn ordered(&mut self, record: &Record, seq: u64, ordinal: Ordinal, order: &Order) {
+    pub(crate) fn ordered(&mut self, record: &Record, seq: u64, ordinal: Ordinal, order: &Order) {
         let (member, term) = (self.member(ordinal), record.term);
         info!(cluster = %self.path, %member, %term, seq, step = order.name(), "order given");
         if *order == Order::Fence && record.primary != Some(ordinal) {
@@ -150,7 +150,7 @@ impl Telemetry {
     }
 
     /// The record changed.
-    pub fn written(&mut self, before: &Record, after: &Record, why: &str) {
+    pub(crate) fn written(&mut self, before: &Record, after: &Record, why: &str) {
         let term = after.term;
         info!(cluster = %self.path, %term, step = "record", why, "status written");
         if before.durability != after.durability {
@@ -160,14 +160,14 @@ impl Telemetry {
     }
 
     /// Members that are not promoted, and why, when another one is.
-    pub fn passed_over(&self, term: Term, rejected: &[String]) {
+    pub(crate) fn passed_over(&self, term: Term, rejected: &[String]) {
         for why in rejected {
             warn!(cluster = %self.path, %term, step = "passed-over", why, "not promoted");
         }
     }
 
     /// A transition went on.
-    pub fn milestone(&mut self, term: Term, milestone: &Milestone, why: &str) {
+    pub(crate) fn milestone(&mut self, term: Term, milestone: &Milestone, why: &str) {
         match milestone {
             Milestone::Began => info!(cluster = %self.path, %term, step = "began", why, "transition"),
             Milestone::Passed(point, ms) => {
@@ -179,7 +179,7 @@ impl Telemetry {
     }
 
     /// A failover was announced.
-    pub fn failover_began(&mut self, story: &Story, why: &str) {
+    pub(crate) fn failover_began(&mut self, story: &Story, why: &str) {
         self.event(EventReason::FailoverStarted, (story.term, ""), why.to_owned());
     }
 
@@ -206,7 +206,7 @@ impl Telemetry {
     }
 
     /// What stands in the way or takes its time, after every decision.
-    pub fn decided(&mut self, record: &Record, decision: &Decision, now: Millis) {
+    pub(crate) fn decided(&mut self, record: &Record, decision: &Decision, now: Millis) {
         let term = record.term;
         self.catches_up(term, decision.progress, now);
         let Some(message) = decision.blocked.as_ref().map(ToString::to_string) else {
@@ -241,7 +241,7 @@ impl Telemetry {
     }
 
     /// What keeps a member's pod from running.
-    pub fn troubled(&mut self, term: Term, member: &Member, now: Millis) {
+    pub(crate) fn troubled(&mut self, term: Term, member: &Member, now: Millis) {
         let ordinal = member.ordinal();
         let Some(trouble) = member.trouble(now) else {
             self.pending.remove(&ordinal);
@@ -260,7 +260,7 @@ impl Telemetry {
     }
 
     /// The newest report: gauges, and Events for members whose state changed.
-    pub fn reported(&mut self, record: &Record, report: &Report) {
+    pub(crate) fn reported(&mut self, record: &Record, report: &Report) {
         self.gauges.members = report.members.iter().map(MemberGauges::of).collect();
         for member in &report.members {
             let before = self.states.insert(member.ordinal, member.state);

@@ -35,22 +35,9 @@ pub enum Point {
 }
 
 impl Point {
-    /// Every point.
-    pub const ALL: [Self; 9] = [
-        Self::Decided,
-        Self::Fenced,
-        Self::Frozen,
-        Self::Served,
-        Self::CaughtUp,
-        Self::Committed,
-        Self::Promoted,
-        Self::Routed,
-        Self::Done,
-    ];
-
     /// The word in the record, the metrics and the logs.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Decided => "decided",
             Self::Fenced => "fenced",
@@ -69,23 +56,23 @@ impl Point {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {
     /// What it was for.
-    pub kind: TransitionKind,
+    pub(crate) kind: TransitionKind,
     /// Term of the promotion, once committed; the announced one before.
-    pub term: Term,
+    pub(crate) term: Term,
     /// The primary before.
-    pub from: Option<Ordinal>,
+    pub(crate) from: Option<Ordinal>,
     /// The primary after, once known.
-    pub to: Option<Ordinal>,
+    pub(crate) to: Option<Ordinal>,
     /// When the outage began, by the wall clock.
-    pub started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     /// Milliseconds from the beginning of the outage; each point's last occurrence.
-    pub points: BTreeMap<Point, u64>,
+    pub(crate) points: BTreeMap<Point, u64>,
     /// What the old primary's files held, once read.
-    pub end: Option<GtidPosition>,
+    pub(crate) end: Option<GtidPosition>,
     /// What each replica had when it was frozen.
-    pub received: BTreeMap<Ordinal, GtidPosition>,
+    pub(crate) received: BTreeMap<Ordinal, GtidPosition>,
     /// What was seen when it was decided.
-    pub evidence: Vec<String>,
+    pub(crate) evidence: Vec<String>,
     began: Millis,
     resumed: bool,
 }
@@ -116,14 +103,14 @@ impl Story {
 
     /// True when an earlier leader began it: the times count from the take-over only.
     #[must_use]
-    pub fn is_resumed(&self) -> bool {
+    pub(crate) fn is_resumed(&self) -> bool {
         self.resumed
     }
 
     /// From the primary's death until clients were led to a primary that accepts writes: until both are so. The time that
     /// nodes take to follow the Service is not known here.
     #[must_use]
-    pub fn outage_ms(&self) -> Option<u64> {
+    pub(crate) fn outage_ms(&self) -> Option<u64> {
         let promoted = self.points.get(&Point::Promoted)?;
         let routed = self.points.get(&Point::Routed).unwrap_or(promoted);
         Some(*promoted.max(routed))
@@ -131,13 +118,13 @@ impl Story {
 
     /// Transactions that no frozen replica had received and the old primary's files did hold.
     #[must_use]
-    pub fn salvaged(&self) -> Vec<GtidRange> {
+    pub(crate) fn salvaged(&self) -> Vec<GtidRange> {
         self.end.as_ref().map(|end| end.beyond(&self.most_received())).unwrap_or_default()
     }
 
     /// Transactions that one replica lacked and another had.
     #[must_use]
-    pub fn equalised(&self) -> Vec<(Ordinal, String)> {
+    pub(crate) fn equalised(&self) -> Vec<(Ordinal, String)> {
         let most = self.most_received();
         let lacking = |(ordinal, received): (&Ordinal, &GtidPosition)| {
             let ranges = most.beyond(received);
@@ -154,7 +141,7 @@ impl Story {
 /// The term a transition's record is named after: that of the promotion, once it is committed. A take-over of leadership
 /// in between raises the record's own.
 #[must_use]
-pub fn promotion_term(record: &Record) -> Term {
+pub(crate) fn promotion_term(record: &Record) -> Term {
     match &record.transition {
         Some(transition) if transition.step() == Step::Decided => record.term,
         _ => record.promoted_in,
@@ -163,7 +150,7 @@ pub fn promotion_term(record: &Record) -> Term {
 
 /// Follows what happens to one cluster.
 #[derive(Debug, Default)]
-pub struct Timeline {
+pub(crate) struct Timeline {
     trouble: Option<Trouble>,
     story: Option<Story>,
 }
@@ -191,7 +178,7 @@ impl Trouble {
 
 /// What a status write meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Milestone {
+pub(crate) enum Milestone {
     /// A transition began, or was taken over.
     Began,
     /// It passed a point.
@@ -203,26 +190,26 @@ pub enum Milestone {
 impl Timeline {
     /// The transition under way.
     #[must_use]
-    pub fn story(&self) -> Option<&Story> {
+    pub(crate) fn story(&self) -> Option<&Story> {
         self.story.as_ref()
     }
 
     /// Why the transition was begun, as the decision said.
-    pub fn because(&mut self, why: String) {
+    pub(crate) fn because(&mut self, why: String) {
         if let Some(story) = self.story.as_mut().filter(|story| story.evidence.is_empty()) {
             story.evidence.push(why);
         }
     }
 
     /// Members that are not promoted, and why, when another one is.
-    pub fn passed_over(&mut self, why: &[String]) {
+    pub(crate) fn passed_over(&mut self, why: &[String]) {
         if let Some(story) = &mut self.story {
             story.evidence.extend_from_slice(why);
         }
     }
 
     /// How the primary looks now: remembers since when it is in trouble.
-    pub fn primary_looks(&mut self, health: Health, now: Millis, wall: Timestamp) {
+    pub(crate) fn primary_looks(&mut self, health: Health, now: Millis, wall: Timestamp) {
         self.trouble = match self.trouble {
             _ if health.good => None,
             None => Some(Trouble { seen: now, wall, health }),
@@ -232,12 +219,12 @@ impl Timeline {
 
     /// Since when the primary is in trouble.
     #[must_use]
-    pub fn trouble_since(&self) -> Option<Millis> {
+    pub(crate) fn trouble_since(&self) -> Option<Millis> {
         self.trouble.map(|trouble| trouble.seen)
     }
 
     /// The record was written, or taken over from another leader (`resumed`).
-    pub fn recorded(&mut self, record: &Record, resumed: bool, now: Millis, wall: Timestamp) -> Vec<Milestone> {
+    pub(crate) fn recorded(&mut self, record: &Record, resumed: bool, now: Millis, wall: Timestamp) -> Vec<Milestone> {
         let Some(transition) = &record.transition else {
             return self.finish(record, now).into_iter().collect();
         };
@@ -274,7 +261,13 @@ impl Timeline {
     }
 
     /// An order was carried out.
-    pub fn carried_out(&mut self, member: Ordinal, order: &Order, answer: &Answer, now: Millis) -> Option<Milestone> {
+    pub(crate) fn carried_out(
+        &mut self,
+        member: Ordinal,
+        order: &Order,
+        answer: &Answer,
+        now: Millis,
+    ) -> Option<Milestone> {
         let story = self.story.as_mut()?;
         let point = match (order, answer) {
             (Order::Fence, Answer::Fenced { logs }) => {
@@ -307,7 +300,7 @@ impl Timeline {
     }
 
     /// The Service leads to the new primary.
-    pub fn routed(&mut self, now: Millis) -> Option<Milestone> {
+    pub(crate) fn routed(&mut self, now: Millis) -> Option<Milestone> {
         let (point, ms) = self.story.as_mut()?.mark(Point::Routed, now);
         Some(Milestone::Passed(point, ms))
     }

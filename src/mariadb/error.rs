@@ -66,7 +66,7 @@ pub enum SqlError {
 impl SqlError {
     /// The server's error number, when the server answered with an error.
     #[must_use]
-    pub fn code(&self) -> Option<u16> {
+    pub(crate) fn code(&self) -> Option<u16> {
         match self {
             Self::Server { code, .. } => Some(*code),
             _ => None,
@@ -75,13 +75,13 @@ impl SqlError {
 
     /// True when nobody listens or the connection ended: mariadbd does not run, or stops.
     #[must_use]
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Closed { .. })
     }
 
     /// True when the server refused our own account: its password, its rights, its lock, or its plugin.
     #[must_use]
-    pub fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         matches!(self, Self::Plugin { .. }) || self.code().is_some_and(|code| DENIED.contains(&code))
     }
 

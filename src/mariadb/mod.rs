@@ -11,15 +11,15 @@
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
 
-pub mod errno;
-pub mod error;
+pub(crate) mod errno;
+pub(crate) mod error;
 pub mod probe;
 pub mod read;
-pub mod row;
-pub mod session;
-pub mod text;
+pub(crate) mod row;
+pub(crate) mod session;
+pub(crate) mod text;
 mod wire;
 
-pub use error::SqlError;
+pub(crate) use error::SqlError;
 pub use session::{Login, Session};
 pub use wire::Address;

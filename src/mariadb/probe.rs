@@ -45,7 +45,7 @@ pub async fn used_up(session: &mut Session) -> Result<Option<u64>, SqlError> {
 ///
 /// # Errors
 /// As the statements fail; each has the session's limit.
-pub async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Result<ServerView, SqlError> {
+pub(crate) async fn read(session: &mut Session, begun: Millis, gtid_domain: u32) -> Result<ServerView, SqlError> {
     let globals = read::globals(session).await?;
     let status = read::status(session, "Rpl_semi_sync%").await?;
     let slave = read::slave(session).await?.map(|slave| slave.status);

@@ -15,27 +15,27 @@ use crate::topology::observation::{IoThread, SlaveStatus};
 
 /// Global variables that say what a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Globals {
+pub(crate) struct Globals {
     /// `server_id`.
-    pub server_id: u32,
+    pub(crate) server_id: u32,
     /// `read_only`.
-    pub read_only: bool,
+    pub(crate) read_only: bool,
     /// `gtid_binlog_pos`.
-    pub binlog_position: GtidPosition,
+    pub(crate) binlog_position: GtidPosition,
     /// `gtid_slave_pos`.
-    pub slave_position: GtidPosition,
+    pub(crate) slave_position: GtidPosition,
     /// `rpl_semi_sync_master_enabled`.
-    pub source_enabled: bool,
+    pub(crate) source_enabled: bool,
     /// `rpl_semi_sync_master_wait_no_slave`.
-    pub wait_no_slave: bool,
+    pub(crate) wait_no_slave: bool,
     /// `rpl_semi_sync_slave_enabled`.
-    pub acker_wanted: bool,
+    pub(crate) acker_wanted: bool,
 }
 
 impl Globals {
     /// What its binary log holds and what its SQL thread applied.
     #[must_use]
-    pub fn applied(&self) -> GtidPosition {
+    pub(crate) fn applied(&self) -> GtidPosition {
         self.binlog_position.union(&self.slave_position)
     }
 }
@@ -46,18 +46,18 @@ pub struct Slave {
     /// What everybody asks for.
     pub status: SlaveStatus,
     /// `Master_User`.
-    pub user: String,
+    pub(crate) user: String,
     /// `Master_Log_File` and `Read_Master_Log_Pos`: how far the IO thread has read.
-    pub read: (String, u64),
+    pub(crate) read: (String, u64),
     /// `Slave_received_heartbeats` since the last `CHANGE MASTER`. A source sends them once it has sent all else.
-    pub heartbeats: u64,
+    pub(crate) heartbeats: u64,
 }
 
 /// Reads [`Globals`].
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn globals(session: &mut Session) -> Result<Globals, SqlError> {
+pub(crate) async fn globals(session: &mut Session) -> Result<Globals, SqlError> {
     const QUERY: &str = "SELECT @@global.server_id, @@global.read_only, @@global.gtid_binlog_pos, \
          @@global.gtid_slave_pos, @@global.rpl_semi_sync_master_enabled, \
          @@global.rpl_semi_sync_master_wait_no_slave, @@global.rpl_semi_sync_slave_enabled";
@@ -80,7 +80,7 @@ pub async fn globals(session: &mut Session) -> Result<Globals, SqlError> {
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn logged(session: &mut Session) -> Result<Vec<Gtid>, SqlError> {
+pub(crate) async fn logged(session: &mut Session) -> Result<Vec<Gtid>, SqlError> {
     let state: String = session.row("SELECT @@global.gtid_binlog_state").await?;
     let gtids = state.split(',').map(str::trim).filter(|text| !text.is_empty());
     gtids.map(|gtid| parsed("gtid_binlog_state", gtid)).collect()
@@ -105,7 +105,7 @@ pub async fn slave(session: &mut Session) -> Result<Option<Slave>, SqlError> {
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn variables(session: &mut Session, names: &[&str]) -> Result<BTreeMap<String, String>, SqlError> {
+pub(crate) async fn variables(session: &mut Session, names: &[&str]) -> Result<BTreeMap<String, String>, SqlError> {
     let names: Vec<String> = names.iter().map(|name| quote(name)).collect();
     let query = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(","));
     Ok(session.rows::<(String, String)>(&query).await?.into_iter().collect())
@@ -115,7 +115,7 @@ pub async fn variables(session: &mut Session, names: &[&str]) -> Result<BTreeMap
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn status(session: &mut Session, pattern: &str) -> Result<BTreeMap<String, String>, SqlError> {
+pub(crate) async fn status(session: &mut Session, pattern: &str) -> Result<BTreeMap<String, String>, SqlError> {
     let rows: Vec<(String, String)> = session.rows(&format!("SHOW GLOBAL STATUS LIKE '{pattern}'")).await?;
     Ok(rows.into_iter().collect())
 }
@@ -124,7 +124,7 @@ pub async fn status(session: &mut Session, pattern: &str) -> Result<BTreeMap<Str
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn is_acknowledging(session: &mut Session) -> Result<bool, SqlError> {
+pub(crate) async fn is_acknowledging(session: &mut Session) -> Result<bool, SqlError> {
     let status = status(session, ACKER_ACTIVE).await?;
     Ok(status.get(ACKER_ACTIVE).is_some_and(|value| value == "ON"))
 }
@@ -134,7 +134,7 @@ pub async fn is_acknowledging(session: &mut Session) -> Result<bool, SqlError> {
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn held_by(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
+pub(crate) async fn held_by(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
     // A SQL thread that starts is called Connect.
     const APPLYING: &str = "SELECT CONCAT(IFNULL(STATE, ''), ' (', LEFT(IFNULL(INFO, ''), 100), ')') \
                             FROM information_schema.PROCESSLIST \
@@ -150,7 +150,11 @@ pub async fn held_by(session: &mut Session, own: &[u32]) -> Result<String, SqlEr
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn lock_holders(session: &mut Session, own: &[u32], lasts: Option<Duration>) -> Result<String, SqlError> {
+pub(crate) async fn lock_holders(
+    session: &mut Session,
+    own: &[u32],
+    lasts: Option<Duration>,
+) -> Result<String, SqlError> {
     // `'name'@'host'`; a role may give the right, too.
     const MAY_LOCK: &str = "USER IN (SELECT SUBSTRING_INDEX(SUBSTRING(GRANTEE, 2), '\\'@', 1) \
                             FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'RELOAD') DESC,";
@@ -170,7 +174,7 @@ pub async fn lock_holders(session: &mut Session, own: &[u32], lasts: Option<Dura
 ///
 /// # Errors
 /// As the statement fails.
-pub async fn other_sessions(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
+pub(crate) async fn other_sessions(session: &mut Session, own: &[u32]) -> Result<String, SqlError> {
     Ok(listed(&sessions(session, own, ("", "")).await?))
 }
 
@@ -205,7 +209,7 @@ fn listed(sessions: &[String]) -> String {
 ///
 /// # Errors
 /// As the statement fails, or when a name is none.
-pub async fn prepared_xa(session: &mut Session) -> Result<BTreeSet<Xid>, SqlError> {
+pub(crate) async fn prepared_xa(session: &mut Session) -> Result<BTreeSet<Xid>, SqlError> {
     let rows: Vec<(i64, usize, usize, Vec<u8>)> = session.rows("XA RECOVER").await?;
     let name = |(format, gtrid, bqual, data): (i64, usize, usize, Vec<u8>)| {
         let format = u32::try_from(format & i64::from(u32::MAX)).ok();
@@ -219,7 +223,7 @@ pub async fn prepared_xa(session: &mut Session) -> Result<BTreeSet<Xid>, SqlErro
 }
 
 /// Status variable of a replica whose present connection acknowledges.
-pub const ACKER_ACTIVE: &str = "Rpl_semi_sync_slave_status";
+pub(crate) const ACKER_ACTIVE: &str = "Rpl_semi_sync_slave_status";
 
 fn parsed<T: FromStr<Err = GtidError>>(variable: &str, text: &str) -> Result<T, SqlError> {
     text.parse().map_err(|error: GtidError| SqlError::Unexpected {

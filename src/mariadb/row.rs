@@ -4,13 +4,13 @@ use super::text::shown;
 use crate::protocol::Row;
 
 /// A value of one column.
-pub trait FromValue: Sized {
+pub(crate) trait FromValue: Sized {
     /// The value; none when the text is no such value, or NULL where there must be one.
     fn from_value(text: Option<&[u8]>) -> Option<Self>;
 }
 
 /// A whole row: one value, a tuple of them, or the row as it came.
-pub trait FromRow: Sized {
+pub(crate) trait FromRow: Sized {
     /// The row's values.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::orders::Secret;
 use crate::protocol::{Answer, Bounds, Credentials, Row};
 
 /// Limit of a statement unless said otherwise: nothing we send takes longer on a healthy server.
-pub const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 /// What an answer of our own server may hold, over its socket: prepared XA transactions are the longest list.
 const LOCAL: Bounds = Bounds { rows: 100_000, bytes: 16 * 1024 * 1024 };
 
@@ -73,20 +73,20 @@ impl Session {
 
     /// The same session with other bounds of its answers.
     #[must_use]
-    pub fn bounded(mut self, bounds: Bounds) -> Self {
+    pub(crate) fn bounded(mut self, bounds: Bounds) -> Self {
         self.wire.set_bounds(bounds);
         self
     }
 
     /// The server's number for this connection, for KILL.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.wire.connection_id()
     }
 
     /// True when it must not be used again.
     #[must_use]
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.broken
     }
 
@@ -102,7 +102,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`SqlError`] says.
-    pub async fn execute_within(&mut self, statement: &str, limit: Duration) -> Result<(), SqlError> {
+    pub(crate) async fn execute_within(&mut self, statement: &str, limit: Duration) -> Result<(), SqlError> {
         self.ask(statement, limit).await.map(drop)
     }
 
@@ -111,7 +111,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`SqlError`] says.
-    pub async fn kill(&mut self, id: u32) -> Result<(), SqlError> {
+    pub(crate) async fn kill(&mut self, id: u32) -> Result<(), SqlError> {
         match self.execute(&format!("KILL CONNECTION {id}")).await {
             Err(error) if error.code() == Some(errno::NO_SUCH_THREAD) => Ok(()),
             done => done,
@@ -122,7 +122,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`SqlError`] says; [`SqlError::Unexpected`] when there are more than the session's bounds allow.
-    pub async fn rows<T: FromRow>(&mut self, query: &str) -> Result<Vec<T>, SqlError> {
+    pub(crate) async fn rows<T: FromRow>(&mut self, query: &str) -> Result<Vec<T>, SqlError> {
         let rows = self.ask(query, self.limit).await?;
         let unread = |message| SqlError::Unexpected { what: summary(query), message };
         rows.iter().map(|row| T::from_row(row).map_err(unread)).collect()
@@ -132,7 +132,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`SqlError`] says; [`SqlError::Unexpected`] when there is none.
-    pub async fn row<T: FromRow>(&mut self, query: &str) -> Result<T, SqlError> {
+    pub(crate) async fn row<T: FromRow>(&mut self, query: &str) -> Result<T, SqlError> {
         let missing = || SqlError::Unexpected { what: summary(query), message: "no row".to_owned() };
         self.rows(query).await?.into_iter().next().ok_or_else(missing)
     }

@@ -2,19 +2,19 @@
 
 /// A string literal.
 #[must_use]
-pub fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// An identifier.
 #[must_use]
-pub fn identifier(name: &str) -> String {
+pub(crate) fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
 /// The beginning of a server's text, on one line: it ends in conditions and logs, and the server may not be ours.
 #[must_use]
-pub fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     /// MariaDB's own errors have 512 bytes at most.
     const LONGEST: usize = 512;
     let end = text.floor_char_boundary(LONGEST);
@@ -29,7 +29,7 @@ fn is_plain(c: char) -> bool {
 
 /// The first words of a statement, up to the first value: what may stand in a log.
 #[must_use]
-pub fn summary(statement: &str) -> String {
+pub(crate) fn summary(statement: &str) -> String {
     /// Enough to know the statement again.
     const WORDS: usize = 4;
     let words = statement.split_whitespace().take_while(|word| !word.contains(['\'', '=', '"']));

@@ -39,7 +39,7 @@ enum Stream {
 
 impl Wire {
     /// Connects and logs in. The caller sets a limit of time.
-    pub async fn log_in(address: &Address, credentials: Credentials, bounds: Bounds) -> Result<Self, WireError> {
+    pub(crate) async fn log_in(address: &Address, credentials: Credentials, bounds: Bounds) -> Result<Self, WireError> {
         let stream = match address {
             Address::Socket(path) => Stream::Socket(connect(path).await?),
             Address::Tcp { host, port } => {
@@ -55,16 +55,16 @@ impl Wire {
     }
 
     /// Asks a statement and waits for the whole answer. When the caller does not wait, the wire is of no use any more.
-    pub async fn ask(&mut self, statement: &str) -> Result<Answer, WireError> {
+    pub(crate) async fn ask(&mut self, statement: &str) -> Result<Answer, WireError> {
         self.client.ask(statement)?;
         self.answer().await
     }
 
-    pub fn set_bounds(&mut self, bounds: Bounds) {
+    pub(crate) fn set_bounds(&mut self, bounds: Bounds) {
         self.client.set_bounds(bounds);
     }
 
-    pub fn connection_id(&self) -> u32 {
+    pub(crate) fn connection_id(&self) -> u32 {
         self.client.connection_id()
     }
 

@@ -28,12 +28,12 @@ struct Last {
 
 /// What was applied of every cluster.
 #[derive(Debug, Default)]
-pub struct Applied(BTreeMap<Key, Last>);
+pub(crate) struct Applied(BTreeMap<Key, Last>);
 
 impl Applied {
     /// The probe's password, when nothing needs to be applied now.
     #[must_use]
-    pub fn current(&self, key: &Key, object: &ReplicationCluster, now: Instant) -> Option<Secret> {
+    pub(crate) fn current(&self, key: &Key, object: &ReplicationCluster, now: Instant) -> Option<Secret> {
         let last = self.0.get(key)?;
         let same = last.uid == object.metadata.uid && last.generation == object.metadata.generation;
         let in_transition = object.status.as_ref().is_some_and(|status| status.transition.is_some());
@@ -46,14 +46,14 @@ impl Applied {
     }
 
     /// Applying begins: what changes from now on may have been applied before it changed.
-    pub fn begin(&mut self, key: &Key) {
+    pub(crate) fn begin(&mut self, key: &Key) {
         if let Some(last) = self.0.get_mut(key) {
             last.changed = false;
         }
     }
 
     /// Everything was applied.
-    pub fn note(&mut self, key: Key, object: &ReplicationCluster, probe: Secret, now: Instant) {
+    pub(crate) fn note(&mut self, key: Key, object: &ReplicationCluster, probe: Secret, now: Instant) {
         let last = Last {
             uid: object.metadata.uid.clone(),
             generation: object.metadata.generation,
@@ -65,7 +65,7 @@ impl Applied {
     }
 
     /// One of the objects of a cluster was changed or deleted, by us or by somebody else.
-    pub fn note_changed(&mut self, key: &Key) {
+    pub(crate) fn note_changed(&mut self, key: &Key) {
         if let Some(last) = self.0.get_mut(key) {
             last.changed = true;
         }
@@ -73,12 +73,12 @@ impl Applied {
 
     /// How soon to look again at a cluster whose objects have changed; none when nothing has.
     #[must_use]
-    pub fn again(&self, key: &Key) -> Option<Duration> {
+    pub(crate) fn again(&self, key: &Key) -> Option<Duration> {
         self.0.get(key).filter(|last| last.changed).map(|_| CHANGED)
     }
 
     /// Forgets clusters that no longer exist.
-    pub fn keep(&mut self, exists: impl Fn(&Key) -> bool) {
+    pub(crate) fn keep(&mut self, exists: impl Fn(&Key) -> bool) {
         self.0.retain(|key, _| exists(key));
     }
 }

@@ -20,11 +20,11 @@ use crate::orders::Secret as Password;
 use crate::resources::{self, Site, names, stranger};
 
 /// Owner of what the operator applies.
-pub const FIELD_MANAGER: &str = "beachmaster";
+pub(crate) const FIELD_MANAGER: &str = "beachmaster";
 
 /// An object could not be brought into being.
 #[derive(Debug, Error)]
-pub enum ApplyError {
+pub(crate) enum ApplyError {
     /// The API server.
     #[error("{kind} {name}: {source}{}", remedy(source))]
     Call {
@@ -67,7 +67,7 @@ impl ApplyError {
     /// Reason for conditions and Events; none when it passes by itself (no answer, a conflict, an API server that asks
     /// to be left alone for a while).
     #[must_use]
-    pub fn reason(&self) -> Option<EventReason> {
+    pub(crate) fn reason(&self) -> Option<EventReason> {
         match self {
             Self::Call { source, .. } => source.is_refusal().then_some(EventReason::ObjectRefused),
             Self::Keys { .. } => Some(EventReason::SecretIncomplete),
@@ -85,19 +85,19 @@ fn remedy(source: &CallError) -> &'static str {
 }
 
 /// Applies objects of one cluster.
-pub struct Applier<'a> {
+pub(crate) struct Applier<'a> {
     /// The client.
-    pub client: &'a Client,
+    pub(crate) client: &'a Client,
     /// Until when this process may act.
-    pub leadership: &'a Leadership,
+    pub(crate) leadership: &'a Leadership,
     /// The cluster.
-    pub cluster: &'a Cluster,
+    pub(crate) cluster: &'a Cluster,
 }
 
 impl Applier<'_> {
     /// Applies everything but the Secret, which must exist before. Each is tried whatever became of the others. Where
     /// the cluster has no data yet (`begun` is false) nothing is made beside objects of somebody else.
-    pub async fn objects(&self, site: &Site, begun: bool) -> Vec<ApplyError> {
+    pub(crate) async fn objects(&self, site: &Site, begun: bool) -> Vec<ApplyError> {
         let cluster = self.cluster;
         let config = resources::config_map(cluster);
         let members = resources::members_service(cluster);
@@ -161,7 +161,7 @@ impl Applier<'_> {
     ///
     /// # Errors
     /// When it can neither be read nor created.
-    pub async fn accounts(&self) -> Result<Accounts, ApplyError> {
+    pub(crate) async fn accounts(&self) -> Result<Accounts, ApplyError> {
         let name = names::accounts(&self.cluster.name);
         let api: Api<Secret> = self.api();
         let failed = |source| failed::<Secret>(name.clone(), source);
@@ -205,11 +205,11 @@ fn failed<K: Resource<DynamicType = ()>>(name: String, source: CallError) -> App
 }
 
 /// What the Secret with our accounts' passwords holds.
-pub struct Accounts {
+pub(crate) struct Accounts {
     /// The probe's password, when it is there.
-    pub probe: Option<Password>,
+    pub(crate) probe: Option<Password>,
     /// Keys without a password.
-    pub missing: Option<ApplyError>,
+    pub(crate) missing: Option<ApplyError>,
 }
 
 impl Accounts {

@@ -7,7 +7,7 @@ use crate::control::refusal::Refusal;
 
 /// None when everything was applied, or what failed passes by itself, and the record can be read.
 #[must_use]
-pub fn refusal(errors: &[ApplyError], record: Option<&RecordError>) -> Option<Refusal> {
+pub(crate) fn refusal(errors: &[ApplyError], record: Option<&RecordError>) -> Option<Refusal> {
     let record = record.map(|error| (EventReason::RecordUnreadable, error.to_string()));
     let refused = errors.iter().filter_map(|error| Some((error.reason()?, error.to_string())));
     Refusal::of_all(record.into_iter().chain(refused).collect())

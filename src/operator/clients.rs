@@ -16,11 +16,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Clients by purpose.
 #[derive(Clone)]
-pub struct Clients {
+pub(crate) struct Clients {
     /// For watches and for what may wait: retries by itself.
-    pub watch: Client,
+    pub(crate) watch: Client,
     /// For acts: never retries, because an act that is late may be wrong.
-    pub act: Client,
+    pub(crate) act: Client,
 }
 
 impl Clients {
@@ -28,7 +28,7 @@ impl Clients {
     ///
     /// # Errors
     /// When no configuration is found or it cannot be used.
-    pub async fn infer() -> Result<Self, ClientError> {
+    pub(crate) async fn infer() -> Result<Self, ClientError> {
         let mut config = Config::infer().await?;
         config.connect_timeout = Some(CONNECT_LIMIT);
         let watch = Client::try_from(config.clone())?;
@@ -39,7 +39,7 @@ impl Clients {
 
 /// Why no client could be made.
 #[derive(Debug, Error)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     /// Neither a kubeconfig nor a ServiceAccount.
     #[error("no way to the API server: set KUBECONFIG, or run in a pod with a ServiceAccount token")]
     Config(#[from] kube::config::InferConfigError),
@@ -50,7 +50,7 @@ pub enum ClientError {
 
 /// Why a call to the API server did not succeed.
 #[derive(Debug, Error)]
-pub enum CallError {
+pub(crate) enum CallError {
     /// The API server did not answer in time: whether it acted is unknown.
     #[error("the API server did not answer within {0:?}; whether it acted is unknown")]
     Timeout(Duration),
@@ -62,19 +62,13 @@ pub enum CallError {
 impl CallError {
     /// True when the object has changed since it was read.
     #[must_use]
-    pub fn is_conflict(&self) -> bool {
+    pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Kube(kube::Error::Api(status)) if status.is_conflict())
-    }
-
-    /// True when there is no such object.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Kube(kube::Error::Api(status)) if status.is_not_found())
     }
 
     /// True when the API server has refused for good: the same call is refused again until somebody changes something.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         /// Changed meanwhile; too many requests; the API server or its etcd took too long or is not there.
         const PASSING: [u16; 4] = [409, 429, 503, 504];
         matches!(self, Self::Kube(kube::Error::Api(status)) if !PASSING.contains(&status.code))
@@ -82,7 +76,7 @@ impl CallError {
 
     /// True when the object exists already.
     #[must_use]
-    pub fn is_already_exists(&self) -> bool {
+    pub(crate) fn is_already_exists(&self) -> bool {
         matches!(self, Self::Kube(kube::Error::Api(status)) if status.is_already_exists())
     }
 }
@@ -91,7 +85,7 @@ impl CallError {
 ///
 /// # Errors
 /// What the call said, or that it took too long.
-pub async fn call<T>(
+pub(crate) async fn call<T>(
     leadership: &Leadership,
     request: impl Future<Output = Result<T, kube::Error>> + Send,
 ) -> Result<T, CallError> {

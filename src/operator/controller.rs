@@ -73,7 +73,7 @@ struct Context {
 }
 
 /// Works as the leader until it is dropped.
-pub async fn run(leading: Leading) {
+pub(crate) async fn run(leading: Leading) {
     let clusters = api::<Guarded>(&leading);
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
     let site = Site {

@@ -12,7 +12,7 @@ use crate::sync::locked;
 
 /// Maps an object with our label to its cluster, and notes there that it changed. Whether it is really ours is looked at
 /// before anything is applied.
-pub fn noting<K, C>(applied: Arc<Mutex<Applied>>) -> impl Fn(K) -> Option<ObjectRef<C>> + Send + Sync + 'static
+pub(crate) fn noting<K, C>(applied: Arc<Mutex<Applied>>) -> impl Fn(K) -> Option<ObjectRef<C>> + Send + Sync + 'static
 where
     K: Resource<DynamicType = ()>,
     C: Resource<DynamicType = ()>,

@@ -25,12 +25,12 @@ const WRITE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Publishes Events about clusters.
 #[derive(Clone)]
-pub struct Events(mpsc::Sender<Told>);
+pub(crate) struct Events(mpsc::Sender<Told>);
 
 impl Events {
     /// Publishes as the process `instance`, in the order in which things happen.
     #[must_use]
-    pub fn new(client: Client, instance: String) -> Self {
+    pub(crate) fn new(client: Client, instance: String) -> Self {
         let (sender, told) = mpsc::channel(WAITING);
         tokio::spawn(write_all(client, Ledger::new(instance), told));
         Self(sender)
@@ -38,12 +38,12 @@ impl Events {
 
     /// Publishes in the background. Events of one reason, term and subject become one that counts, with the newest note
     /// and time.
-    pub fn publish(&self, cluster: &ReplicationCluster, reason: EventReason, about: (Term, &str), note: String) {
+    pub(crate) fn publish(&self, cluster: &ReplicationCluster, reason: EventReason, about: (Term, &str), note: String) {
         self.publish_about(&cluster.metadata, reason, about, note);
     }
 
     /// The same for a ReplicationCluster of which only the metadata can be read.
-    pub fn publish_about(
+    pub(crate) fn publish_about(
         &self,
         cluster: &ObjectMeta,
         reason: EventReason,

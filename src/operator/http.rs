@@ -23,7 +23,7 @@ pub async fn serve_health(listen: SocketAddr) -> io::Result<()> {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve_metrics(listen: SocketAddr, metrics: Arc<Metrics>) -> io::Result<()> {
+pub(crate) async fn serve_metrics(listen: SocketAddr, metrics: Arc<Metrics>) -> io::Result<()> {
     let text = move |path: &str| {
         (path == "/metrics").then(|| Reply {
             status: StatusCode::OK,

@@ -18,12 +18,12 @@ use super::settings::LeaseSettings;
 
 /// Until when this process may act. Cheap to clone; every call to the API server asks it.
 #[derive(Debug, Clone)]
-pub struct Leadership(watch::Receiver<Instant>);
+pub(crate) struct Leadership(watch::Receiver<Instant>);
 
 impl Leadership {
     /// What is left before this process must have stopped acting.
     #[must_use]
-    pub fn remaining(&self) -> Duration {
+    pub(crate) fn remaining(&self) -> Duration {
         self.0.borrow().saturating_duration_since(Instant::now())
     }
 }
@@ -31,7 +31,7 @@ impl Leadership {
 #[cfg(test)]
 impl Leadership {
     /// Longer than any test takes.
-    pub fn of_an_hour() -> Self {
+    pub(crate) fn of_an_hour() -> Self {
         Self(watch::channel(Instant::now() + Duration::from_secs(3_600)).1)
     }
 }
@@ -43,7 +43,7 @@ struct Seen {
 }
 
 /// One process' part in the election.
-pub struct Elector {
+pub(crate) struct Elector {
     api: Api<Lease>,
     settings: LeaseSettings,
     identity: String,
@@ -51,7 +51,7 @@ pub struct Elector {
 }
 
 /// A won election: the Lease as written last, and the promise given to others.
-pub struct HeldLease {
+pub(crate) struct HeldLease {
     lease: Lease,
     until: watch::Sender<Instant>,
 }
@@ -59,7 +59,7 @@ pub struct HeldLease {
 impl HeldLease {
     /// What parts that act hold.
     #[must_use]
-    pub fn leadership(&self) -> Leadership {
+    pub(crate) fn leadership(&self) -> Leadership {
         Leadership(self.until.subscribe())
     }
 
@@ -71,13 +71,13 @@ impl HeldLease {
 impl Elector {
     /// Takes part under `identity`, which no other process may ever use.
     #[must_use]
-    pub fn new(client: kube::Client, settings: LeaseSettings, identity: String) -> Self {
+    pub(crate) fn new(client: kube::Client, settings: LeaseSettings, identity: String) -> Self {
         let api = Api::namespaced(client, &settings.namespace);
         Self { api, settings, identity, seen: None }
     }
 
     /// Waits until this process is the leader.
-    pub async fn acquire(&mut self) -> HeldLease {
+    pub(crate) async fn acquire(&mut self) -> HeldLease {
         loop {
             match self.try_acquire().await {
                 Ok(Some(held)) => {
@@ -131,7 +131,7 @@ impl Elector {
     }
 
     /// Renews until that fails for too long; returns when this process is no longer the leader.
-    pub async fn keep(&mut self, held: &mut HeldLease) {
+    pub(crate) async fn keep(&mut self, held: &mut HeldLease) {
         loop {
             sleep(self.settings.retry_period.min(held.left())).await;
             let left = held.left();
@@ -181,7 +181,7 @@ impl Elector {
     }
 
     /// Gives the Lease back, so that another process need not wait. To be called after all acts have ended.
-    pub async fn release(&self, held: HeldLease) {
+    pub(crate) async fn release(&self, held: HeldLease) {
         let mut lease = held.lease;
         if let Some(spec) = lease.spec.as_mut() {
             spec.holder_identity = None;

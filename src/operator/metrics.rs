@@ -16,79 +16,79 @@ type Number = Gauge<f64, AtomicU64>;
 
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ClusterLabels {
+pub(crate) struct ClusterLabels {
     /// Its namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Its name.
-    pub cluster: String,
+    pub(crate) cluster: String,
 }
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct MemberLabels {
+pub(crate) struct MemberLabels {
     /// Namespace of its cluster.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Its cluster.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// Its name.
-    pub member: String,
+    pub(crate) member: String,
 }
 
 /// One of several words about a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct WordLabels {
+pub(crate) struct WordLabels {
     /// Its namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Its name.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// The word.
-    pub value: String,
+    pub(crate) value: String,
 }
 
 /// One of several words about a member.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RoleLabels {
+pub(crate) struct RoleLabels {
     /// Namespace of its cluster.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Its cluster.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// Its name.
-    pub member: String,
+    pub(crate) member: String,
     /// primary or replica.
-    pub role: String,
+    pub(crate) role: String,
 }
 
 /// Bounds in seconds: a failover takes tenths of a second, a bad one minutes.
 const SECONDS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.5, 3.0, 10.0, 60.0, 600.0];
 
 /// All metrics of this process.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     /// 1 while this process leads.
-    pub lease_held: Gauge,
+    pub(crate) lease_held: Gauge,
     /// 1 for the role a member has.
-    pub role: Family<RoleLabels, Gauge>,
+    pub(crate) role: Family<RoleLabels, Gauge>,
     /// Seconds behind the primary.
-    pub lag: Family<MemberLabels, Number>,
+    pub(crate) lag: Family<MemberLabels, Number>,
     /// 1 while a member answers SQL.
-    pub member_up: Family<MemberLabels, Gauge>,
+    pub(crate) member_up: Family<MemberLabels, Gauge>,
     /// mariadbd ended, for whatever reason.
-    pub mariadbd_exits: Family<MemberLabels, Counter>,
+    pub(crate) mariadbd_exits: Family<MemberLabels, Counter>,
     /// 1 while the death of the primary would be survived.
-    pub failover_ready: Family<ClusterLabels, Gauge>,
+    pub(crate) failover_ready: Family<ClusterLabels, Gauge>,
     /// 1 for what an acknowledgement means.
-    pub durability: Family<WordLabels, Gauge>,
+    pub(crate) durability: Family<WordLabels, Gauge>,
     /// Failovers by how they ended.
-    pub failovers: Family<WordLabels, Counter>,
+    pub(crate) failovers: Family<WordLabels, Counter>,
     /// Seconds from the first sign of trouble to a point of the transition.
-    pub transition_seconds: Family<WordLabels, Histogram, SecondsConstructor>,
+    pub(crate) transition_seconds: Family<WordLabels, Histogram, SecondsConstructor>,
     /// For how long the next step has not been possible.
-    pub blocked_seconds: Family<ClusterLabels, Number>,
+    pub(crate) blocked_seconds: Family<ClusterLabels, Number>,
 }
 
 /// Makes the histograms of [`Metrics::transition_seconds`].
 #[derive(Clone)]
-pub struct SecondsConstructor;
+pub(crate) struct SecondsConstructor;
 
 impl MetricConstructor<Histogram> for SecondsConstructor {
     fn new_metric(&self) -> Histogram {
@@ -135,7 +135,7 @@ impl Metrics {
     }
 
     /// Forgets what only a leader knows: another process tells it now.
-    pub fn step_down(&self) {
+    pub(crate) fn step_down(&self) {
         self.lease_held.set(0);
         self.role.clear();
         self.lag.clear();
@@ -147,7 +147,7 @@ impl Metrics {
 
     /// The text Prometheus reads.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let registry = locked(&self.registry);
         let mut text = String::new();
         // Writing into a String cannot fail.

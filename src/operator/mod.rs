@@ -4,21 +4,21 @@
 //! [`events`], [`metrics`] and [`http`] tell others. What to do next is decided in `topology`; nothing here decides.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a root of the parts that touch the world")]
 
-pub mod applied;
-pub mod apply;
+pub(crate) mod applied;
+pub(crate) mod apply;
 mod apply_outcome;
-pub mod clients;
-pub mod clock;
-pub mod cluster;
-pub mod controller;
+pub(crate) mod clients;
+pub(crate) mod clock;
+pub(crate) mod cluster;
+pub(crate) mod controller;
 mod drift;
-pub mod events;
+pub(crate) mod events;
 pub mod http;
-pub mod lease;
-pub mod metrics;
-pub mod passwords;
-pub mod registry;
-pub mod settings;
+pub(crate) mod lease;
+pub(crate) mod metrics;
+pub(crate) mod passwords;
+pub(crate) mod registry;
+pub(crate) mod settings;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ use settings::Settings;
 
 /// Why the operator ended.
 #[derive(Debug, Error)]
-pub enum OperatorError {
+pub(crate) enum OperatorError {
     /// No way to the API server.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -59,7 +59,7 @@ pub enum OperatorError {
 ///
 /// # Errors
 /// When it cannot begin, or a port is lost.
-pub async fn run(settings: Settings) -> Result<(), OperatorError> {
+pub(crate) async fn run(settings: Settings) -> Result<(), OperatorError> {
     let settings = Arc::new(settings);
     let clients = Clients::infer().await?;
     let metrics = Arc::new(Metrics::default());

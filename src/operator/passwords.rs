@@ -9,12 +9,12 @@ const LENGTH: usize = 32;
 
 /// `length` random letters and digits.
 #[must_use]
-pub fn random(length: usize) -> String {
+pub(crate) fn random(length: usize) -> String {
     Alphanumeric.sample_string(&mut rand::rng(), length)
 }
 
 /// New passwords for all accounts of a cluster.
 #[must_use]
-pub fn accounts() -> AccountPasswords {
+pub(crate) fn accounts() -> AccountPasswords {
     AccountPasswords { probe: random(LENGTH), repl: std::array::from_fn(|_| random(LENGTH)) }
 }

@@ -28,23 +28,23 @@ use crate::orders::Secret;
 
 /// What every cluster task of one leader shares.
 #[derive(Clone)]
-pub struct Leading {
+pub(crate) struct Leading {
     /// Ways to the API server.
-    pub clients: Clients,
+    pub(crate) clients: Clients,
     /// Until when this process may act.
-    pub leadership: Leadership,
+    pub(crate) leadership: Leadership,
     /// What the operator was told.
-    pub settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     /// Numbers.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// News for users.
-    pub events: Events,
+    pub(crate) events: Events,
     /// The clock.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// Namespace and name of a cluster.
-pub type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 struct Running {
     desired: Arc<Desired>,
@@ -61,12 +61,12 @@ impl Drop for Running {
 
 /// The running tasks by cluster.
 #[derive(Default)]
-pub struct Registry(BTreeMap<Key, Running>);
+pub(crate) struct Registry(BTreeMap<Key, Running>);
 
 impl Registry {
     /// What is in force for a cluster, while its task runs.
     #[must_use]
-    pub fn desired(&self, key: &Key) -> Option<Arc<Desired>> {
+    pub(crate) fn desired(&self, key: &Key) -> Option<Arc<Desired>> {
         self.0.get(key).filter(|running| !running.tasks[0].is_finished()).map(|running| Arc::clone(&running.desired))
     }
 
@@ -74,7 +74,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the object's status cannot be continued from.
-    pub fn pass(&mut self, leading: &Leading, desired: Desired, probe: Secret) -> Result<(), RecordError> {
+    pub(crate) fn pass(&mut self, leading: &Leading, desired: Desired, probe: Secret) -> Result<(), RecordError> {
         let key = (desired.cluster.namespace.clone(), desired.cluster.name.clone());
         let desired = Arc::new(desired);
         let probes = probes(leading, &desired, probe);
@@ -91,7 +91,7 @@ impl Registry {
     }
 
     /// Tells a running task that the object was changed into one that cannot be used.
-    pub fn refuse(&mut self, key: &Key, desired: Desired) {
+    pub(crate) fn refuse(&mut self, key: &Key, desired: Desired) {
         if let Some(running) = self.0.get_mut(key) {
             let desired = Arc::new(desired);
             running.desired = Arc::clone(&desired);
@@ -101,19 +101,19 @@ impl Registry {
     }
 
     /// Ends the task of a cluster.
-    pub fn end(&mut self, key: &Key) {
+    pub(crate) fn end(&mut self, key: &Key) {
         self.0.remove(key);
     }
 
     /// Forgets tasks that have ended; true when there was one.
-    pub fn forget_ended(&mut self) -> bool {
+    pub(crate) fn forget_ended(&mut self) -> bool {
         let before = self.0.len();
         self.0.retain(|_, running| !running.tasks[0].is_finished());
         self.0.len() < before
     }
 
     /// Ends the tasks of clusters that no longer exist.
-    pub fn keep(&mut self, exists: impl Fn(&Key) -> bool) {
+    pub(crate) fn keep(&mut self, exists: impl Fn(&Key) -> bool) {
         self.0.retain(|key, _| exists(key));
     }
 }

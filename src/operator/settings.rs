@@ -5,42 +5,42 @@ use std::time::Duration;
 
 /// Everything configurable of one operator process.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The Lease that decides which process acts.
-    pub lease: LeaseSettings,
+    pub(crate) lease: LeaseSettings,
     /// Unique among all processes that ever ran: the holder of the Lease.
-    pub identity: String,
+    pub(crate) identity: String,
     /// Only this namespace is managed; all when none.
-    pub namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     /// DNS domain of the Kubernetes cluster.
-    pub cluster_domain: String,
+    pub(crate) cluster_domain: String,
     /// The operator's image: agents run it.
-    pub agent_image: String,
+    pub(crate) agent_image: String,
     /// Where `/healthz` and `/readyz` listen.
-    pub health_listen: SocketAddr,
+    pub(crate) health_listen: SocketAddr,
     /// Where `/metrics` listens.
-    pub metrics_listen: SocketAddr,
+    pub(crate) metrics_listen: SocketAddr,
 }
 
 /// Name and times of the Lease.
 #[derive(Debug, Clone)]
-pub struct LeaseSettings {
+pub(crate) struct LeaseSettings {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Others may take it this long after they saw its last renewal.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// The holder gives up this long after its last renewal; shorter than `duration` by what clocks and aborts need.
-    pub renew_deadline: Duration,
+    pub(crate) renew_deadline: Duration,
     /// Between two renewals, or two looks of a process that waits.
-    pub retry_period: Duration,
+    pub(crate) retry_period: Duration,
 }
 
 impl LeaseSettings {
     /// `namespace/name`: who manages a cluster (`status.managedBy`).
     #[must_use]
-    pub fn manager(&self) -> String {
+    pub(crate) fn manager(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 }

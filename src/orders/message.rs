@@ -265,7 +265,7 @@ pub struct OrderError {
 
 impl OrderError {
     /// One of this reason.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 }

@@ -23,13 +23,13 @@ pub use upkeep::{EventName, MOST_EVENT_BYTES, MOST_EVENTS, Maintenance, Purge, U
 /// Version of this protocol; an agent answers orders of this version only.
 pub const PROTOCOL_VERSION: u32 = 2;
 /// Longest line either side accepts, in bytes: the largest order is far below 4 KiB, so a longer line is garbage.
-pub const MAX_LINE: usize = 256 * 1024;
+pub(crate) const MAX_LINE: usize = 256 * 1024;
 /// Port of the binlog server an agent opens on `serve-binlog`.
 pub const BINLOG_SERVER_PORT: u16 = 3307;
 
 /// A catching up of more missing transactions is a long one: up to here it is less than about a second of work even when
 /// each is made durable on its own.
-pub const LONG_TAIL: u64 = 1_000;
+pub(crate) const LONG_TAIL: u64 = 1_000;
 
 /// Identity of a cluster's data, made by the one initialisation (a UUID). Not the Kubernetes object's uid, which
 /// changes when the object is created again.
@@ -45,7 +45,7 @@ pub struct Term(pub u64);
 impl Term {
     /// The following term.
     #[must_use]
-    pub fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
@@ -103,7 +103,7 @@ impl Token {
     }
 
     /// Keeps the highest token of each data that a member has told, of the last few.
-    pub fn remember(self, told: &mut Vec<Self>) {
+    pub(crate) fn remember(self, told: &mut Vec<Self>) {
         const MOST: usize = 4;
         match told.iter_mut().find(|known| known.data_uid == self.data_uid) {
             Some(known) if known.rank() >= self.rank() => {}

@@ -98,7 +98,7 @@ pub enum Mariadbd {
 impl Mariadbd {
     /// True when mariadbd is proven not to run.
     #[must_use]
-    pub fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         matches!(self, Self::NotStarted | Self::Exited { .. })
     }
 }
@@ -173,7 +173,7 @@ impl AgentState {
 
     /// True when the agent knows an order of this name that the first release did not.
     #[must_use]
-    pub fn knows(&self, order: &str) -> bool {
+    pub(crate) fn knows(&self, order: &str) -> bool {
         self.upkeep.knows.iter().any(|known| known == order)
     }
 }

@@ -56,7 +56,7 @@ pub struct EventName {
 pub struct Upkeep {
     /// Names of orders it knows that the first release did not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub knows: Vec<String>,
+    pub(crate) knows: Vec<String>,
     /// Events that are disabled here, sorted; none while nobody knows, or when they are more than
     /// [`MOST_EVENTS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ pub struct VolumeUse {
 impl VolumeUse {
     /// How much of the volume is used, 0 to 100, rounded down.
     #[must_use]
-    pub fn percent(self) -> u64 {
+    pub(crate) fn percent(self) -> u64 {
         let used = self.total_bytes.saturating_sub(self.free_bytes);
         let percent = u128::from(used) * 100 / u128::from(self.total_bytes.max(1));
         u64::try_from(percent).unwrap_or(100).min(100)

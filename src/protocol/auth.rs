@@ -47,7 +47,7 @@ impl Scramble {
     /// A challenge from random bytes. NUL would end it early in the greeting and `$` is avoided by servers, so every
     /// byte is mapped into printable ASCII without them.
     #[must_use]
-    pub fn from_random(bytes: [u8; SCRAMBLE_LEN]) -> Self {
+    pub(crate) fn from_random(bytes: [u8; SCRAMBLE_LEN]) -> Self {
         /// `%` to `~`.
         const FIRST: u8 = 0x25;
         const COUNT: u8 = 0x7f - FIRST;

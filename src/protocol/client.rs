@@ -15,21 +15,21 @@ mod result;
 
 use std::fmt;
 
-pub use self::bounds::Bounds;
-pub use self::err_packet::Refusal;
-pub use self::error::ClientError;
-pub use self::login::Credentials;
+pub(crate) use self::bounds::Bounds;
+pub(crate) use self::err_packet::Refusal;
+pub(crate) use self::error::ClientError;
+pub(crate) use self::login::Credentials;
 use self::login::{Greeting, Switch};
-pub use self::result::Row;
+pub(crate) use self::result::Row;
 use self::result::{Collecting, OK};
 use super::command;
 use super::packet::{MAX_LOGIN_PACKET, Packet, PacketReader, PacketWriter, ProtocolError};
 
 /// What came of the login or of a statement: rows, none when there is nothing to tell, or the server's error.
-pub type Answer = Result<Vec<Row>, Refusal>;
+pub(crate) type Answer = Result<Vec<Row>, Refusal>;
 
 /// One connection. It begins with the login, whose outcome is the first [`Self::take_answer`].
-pub struct Client {
+pub(crate) struct Client {
     credentials: Credentials,
     bounds: Bounds,
     input: PacketReader,
@@ -63,24 +63,24 @@ impl fmt::Debug for Client {
 impl Client {
     /// A connection on which nothing has been sent.
     #[must_use]
-    pub fn new(credentials: Credentials, bounds: Bounds) -> Self {
+    pub(crate) fn new(credentials: Credentials, bounds: Bounds) -> Self {
         let (input, output) = (PacketReader::default(), Vec::new());
         Self { credentials, bounds, input, output, phase: Phase::Connected, due: 0, connection_id: 0 }
     }
 
     /// Bytes to send to the server.
-    pub fn take_output(&mut self) -> Vec<u8> {
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
 
     /// The server's number for this connection, for KILL; 0 before the greeting.
     #[must_use]
-    pub fn connection_id(&self) -> u32 {
+    pub(crate) fn connection_id(&self) -> u32 {
         self.connection_id
     }
 
     /// Other bounds for the answers to come.
-    pub fn set_bounds(&mut self, bounds: Bounds) {
+    pub(crate) fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
 
@@ -89,7 +89,7 @@ impl Client {
     ///
     /// # Errors
     /// The server has said something unasked, as when the session was killed: close the connection.
-    pub fn ask(&mut self, statement: &str) -> Result<(), ClientError> {
+    pub(crate) fn ask(&mut self, statement: &str) -> Result<(), ClientError> {
         if let Some(packet) = self.input.next(self.bounds.packet())? {
             return Err(match packet.payload.split_first() {
                 Some((&ERR, rest)) => ClientError::Ended(Refusal::read(rest).map_err(ProtocolError::Field)?),
@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// What came of the login or of the statement, once it is there.
-    pub fn take_answer(&mut self) -> Option<Answer> {
+    pub(crate) fn take_answer(&mut self) -> Option<Answer> {
         if let Phase::Idle(answer) = &mut self.phase { answer.take() } else { None }
     }
 
@@ -112,7 +112,7 @@ impl Client {
     ///
     /// # Errors
     /// Close the connection.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
         self.input.feed(bytes);
         loop {
             let limit = match &self.phase {
@@ -173,7 +173,7 @@ impl Client {
 
     /// The bytes that end a session, so that the server does not log it as aborted; none in the middle of a statement.
     #[must_use]
-    pub fn farewell(&self) -> Option<Vec<u8>> {
+    pub(crate) fn farewell(&self) -> Option<Vec<u8>> {
         matches!(self.phase, Phase::Idle(_)).then(|| {
             let mut out = Vec::new();
             PacketWriter::new(0).payload(&mut out, &[command::QUIT]);

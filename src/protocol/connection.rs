@@ -16,20 +16,20 @@ use crate::gtid::GtidPosition;
 
 /// What a connection is made of.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The logs that are served.
-    pub catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Arc<Catalogue>,
     /// Who may read them.
-    pub login: Login,
+    pub(crate) login: Login,
     /// A challenge of this connection alone.
-    pub scramble: Scramble,
+    pub(crate) scramble: Scramble,
     /// Number of the connection, as KILL names it.
-    pub connection_id: u32,
+    pub(crate) connection_id: u32,
 }
 
 /// What the caller does next, after it has sent [`Connection::take_output`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Wait for bytes of the client. Before the stream begins the caller may lose patience.
     Receive,
     /// Find out the position at an offset of this file and call [`Connection::position`].
@@ -69,7 +69,7 @@ pub enum Step {
 
 /// The server's side of one connection.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     settings: Settings,
     input: PacketReader,
     output: Vec<u8>,
@@ -102,7 +102,7 @@ struct Session {
 impl Connection {
     /// A connection that begins with the greeting in its output.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let version = &settings.catalogue.last_head().format.server_version;
         let greeting = greeting::greeting(version, settings.connection_id, &settings.scramble);
         let mut output = Vec::new();
@@ -111,13 +111,13 @@ impl Connection {
     }
 
     /// Bytes to send to the client.
-    pub fn take_output(&mut self) -> Vec<u8> {
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
 
     /// Takes back what [`Self::take_output`] gave, once it is sent: its memory is used for what comes next, because fresh memory
     /// for each piece of a long tail costs more than the bytes in it.
-    pub fn reuse(&mut self, mut sent: Vec<u8>) {
+    pub(crate) fn reuse(&mut self, mut sent: Vec<u8>) {
         if self.output.is_empty() {
             sent.clear();
             self.output = sent;
@@ -126,21 +126,15 @@ impl Connection {
 
     /// True once the client has logged in, and until the connection is to be closed.
     #[must_use]
-    pub fn is_logged_in(&self) -> bool {
+    pub(crate) fn is_logged_in(&self) -> bool {
         !matches!(self.phase, Phase::Greeted | Phase::Closed)
-    }
-
-    /// True once the client has logged in and asked for the stream.
-    #[must_use]
-    pub fn is_streaming(&self) -> bool {
-        matches!(self.phase, Phase::Streaming(_))
     }
 
     /// Takes bytes of the client; `now` is the time in seconds since 1970.
     ///
     /// # Errors
     /// The client does not speak the protocol: close the connection.
-    pub fn receive(&mut self, bytes: &[u8], now: u64) -> Result<(), ProtocolError> {
+    pub(crate) fn receive(&mut self, bytes: &[u8], now: u64) -> Result<(), ProtocolError> {
         self.input.feed(bytes);
         loop {
             if matches!(self.phase, Phase::Locating(..) | Phase::Starting(_)) {
@@ -154,7 +148,7 @@ impl Connection {
     }
 
     /// What to do next. Send [`Self::take_output`] before doing it.
-    pub fn step(&mut self) -> Step {
+    pub(crate) fn step(&mut self) -> Step {
         let dump = match &mut self.phase {
             Phase::Greeted | Phase::Asking(_) => return Step::Receive,
             Phase::Locating(_, file, offset) => return Step::Position { file: *file, offset: *offset },
@@ -171,7 +165,7 @@ impl Connection {
     }
 
     /// The answer to [`Step::Position`]; `None` when it cannot be told.
-    pub fn position(&mut self, position: Option<&GtidPosition>) {
+    pub(crate) fn position(&mut self, position: Option<&GtidPosition>) {
         if let Phase::Locating(session, ..) = &mut self.phase {
             let session = std::mem::take(session);
             let mut reply = Reply { writer: PacketWriter::new(1), out: &mut self.output };
@@ -181,7 +175,7 @@ impl Connection {
     }
 
     /// The answer to [`Step::Start`]: where, and the head of that file. Refusals have the text a primary sends.
-    pub fn started(&mut self, start: Result<(Start, &Head), NoStart>) {
+    pub(crate) fn started(&mut self, start: Result<(Start, &Head), NoStart>) {
         let Phase::Starting(request) = &mut self.phase else { return };
         match start {
             Ok((start, head)) => {
@@ -197,7 +191,7 @@ impl Connection {
     }
 
     /// The contents of a file that [`Step::Scan`] asked for; `None` when it has no head.
-    pub fn scanned(&mut self, file: usize, contents: Option<(&Head, &Arc<FileScan>)>) {
+    pub(crate) fn scanned(&mut self, file: usize, contents: Option<(&Head, &Arc<FileScan>)>) {
         if let Phase::Streaming(dump) = &mut self.phase
             && let Err(error) = dump.scanned(file, contents, &mut self.output)
         {
@@ -206,7 +200,7 @@ impl Connection {
     }
 
     /// The bytes that [`Step::Read`] asked for, or the first of them.
-    pub fn file_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn file_bytes(&mut self, bytes: &[u8]) {
         if let Phase::Streaming(dump) = &mut self.phase
             && let Err(error) = dump.bytes(bytes, &mut self.output)
         {
@@ -215,14 +209,14 @@ impl Connection {
     }
 
     /// A heartbeat's period has passed.
-    pub fn heartbeat(&mut self) {
+    pub(crate) fn heartbeat(&mut self) {
         if let Phase::Streaming(dump) = &mut self.phase {
             dump.heartbeat(&mut self.output);
         }
     }
 
     /// A file cannot be read: tells the replica and closes.
-    pub fn fail(&mut self, reason: &str) {
+    pub(crate) fn fail(&mut self, reason: &str) {
         self.end_stream(&ServerError::binlog(reason));
     }
 

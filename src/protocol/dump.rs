@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::packet::PacketWriter;
-pub use super::place::Place;
+pub(crate) use super::place::Place;
 use super::reply::ServerError;
 use super::until::Until;
 use crate::binlog::{
@@ -31,10 +31,10 @@ const SEMI_SYNC: [u8; 2] = [0xef, 0];
 /// What the replica asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    pub place: Place,
-    pub until: Option<Until>,
-    pub semi_sync: bool,
-    pub heartbeat: Option<Duration>,
+    pub(crate) place: Place,
+    pub(crate) until: Option<Until>,
+    pub(crate) semi_sync: bool,
+    pub(crate) heartbeat: Option<Duration>,
 }
 
 /// What the stream needs next.
@@ -88,7 +88,7 @@ struct Announced {
 
 impl Dump {
     /// Starts the stream in the file that has this head; its first packet has sequence number 1.
-    pub fn begin(
+    pub(crate) fn begin(
         catalogue: Arc<Catalogue>,
         request: Request,
         (start, head): (Start, &Head),
@@ -124,7 +124,7 @@ impl Dump {
     }
 
     /// What the stream needs next; moves on to the next file where one is done.
-    pub fn need(&mut self, out: &mut Vec<u8>) -> Need {
+    pub(crate) fn need(&mut self, out: &mut Vec<u8>) -> Need {
         if self.ended {
             return Need::Nothing;
         }
@@ -150,7 +150,7 @@ impl Dump {
     }
 
     /// Takes what was found in a file, or that it has no head and so no transactions.
-    pub fn scanned(
+    pub(crate) fn scanned(
         &mut self,
         file: usize,
         contents: Option<(&Head, &Arc<FileScan>)>,
@@ -200,7 +200,7 @@ impl Dump {
     }
 
     /// Takes the file's bytes from the offset that was asked for.
-    pub fn bytes(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ServerError> {
+    pub(crate) fn bytes(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ServerError> {
         let before = self.at;
         while !bytes.is_empty() {
             if self.event_left == 0 {
@@ -295,7 +295,7 @@ impl Dump {
     }
 
     /// Alive, nothing new.
-    pub fn heartbeat(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn heartbeat(&mut self, out: &mut Vec<u8>) {
         let Announced { file, server_id, checksum } = self.announced;
         // While the next file is being looked at, the replica is at the end of the one before.
         let name = self.catalogue.name(file).as_str();
@@ -304,12 +304,12 @@ impl Dump {
     }
 
     /// The period of heartbeats the replica asked for.
-    pub fn heartbeat_period(&self) -> Option<Duration> {
+    pub(crate) fn heartbeat_period(&self) -> Option<Duration> {
         self.heartbeat
     }
 
     /// Tells the replica why the stream ends.
-    pub fn refuse(&mut self, error: &ServerError, out: &mut Vec<u8>) {
+    pub(crate) fn refuse(&mut self, error: &ServerError, out: &mut Vec<u8>) {
         // In the middle of an event the packet's remaining bytes are due: an error cannot be told there.
         if self.event_left == 0 {
             self.writer.payload(out, &error.payload());

@@ -35,8 +35,8 @@ pub(super) fn greeting(server_version: &str, connection_id: u32, scramble: &Scra
 /// Who wants in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer<'a> {
-    pub user: &'a [u8],
-    pub token: &'a [u8],
+    pub(crate) user: &'a [u8],
+    pub(crate) token: &'a [u8],
 }
 
 /// Reads the client's answer (`Protocol::HandshakeResponse41`).

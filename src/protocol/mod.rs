@@ -24,7 +24,7 @@ mod tests;
 mod until;
 
 pub use auth::{Login, SCRAMBLE_LEN, Scramble};
-pub use client::{Answer, Bounds, Client, ClientError, Credentials, Refusal, Row};
-pub use connection::{Connection, Settings, Step};
-pub use dump::Place;
-pub use packet::{MAX_PACKET, ProtocolError};
+pub(crate) use client::{Answer, Bounds, Client, ClientError, Credentials, Refusal, Row};
+pub(crate) use connection::{Connection, Settings, Step};
+pub(crate) use dump::Place;
+pub(crate) use packet::ProtocolError;

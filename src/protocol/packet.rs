@@ -9,13 +9,13 @@ const HEADER: usize = 4;
 /// The longest payload of one packet; a packet of this length is followed by another one.
 const FULL: usize = 0xff_ffff;
 /// The longest packet that the binlog server takes. A replica's longest is its GTID position (30 bytes a domain).
-pub const MAX_PACKET: usize = 1 << 20;
+pub(crate) const MAX_PACKET: usize = 1 << 20;
 /// Before the login less is needed, on either side, and strangers may not make us keep more.
 pub(super) const MAX_LOGIN_PACKET: usize = 4096;
 
 /// Why a connection is dropped: the other side does not speak the protocol as it must.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ProtocolError {
+pub(crate) enum ProtocolError {
     /// More than any honest peer sends: no MariaDB, or a hostile one.
     #[error("a packet of {length} bytes is announced, at most {limit} are taken")]
     TooLong {
@@ -49,13 +49,13 @@ pub enum ProtocolError {
 /// A packet from the other side.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Packet {
-    pub sequence: u8,
-    pub payload: Vec<u8>,
+    pub(crate) sequence: u8,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Packet {
     /// An error unless this is the packet that is due.
-    pub fn expect(&self, sequence: u8) -> Result<(), ProtocolError> {
+    pub(crate) fn expect(&self, sequence: u8) -> Result<(), ProtocolError> {
         if self.sequence == sequence {
             return Ok(());
         }
@@ -70,12 +70,12 @@ pub(super) struct PacketReader {
 }
 
 impl PacketReader {
-    pub fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next packet, when it is there as a whole.
-    pub fn next(&mut self, limit: usize) -> Result<Option<Packet>, ProtocolError> {
+    pub(crate) fn next(&mut self, limit: usize) -> Result<Option<Packet>, ProtocolError> {
         let Some((header, rest)) = self.buffer.split_first_chunk::<HEADER>() else { return Ok(None) };
         let [low, middle, high, sequence] = *header;
         let length = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
@@ -103,24 +103,24 @@ pub(super) struct PacketWriter {
 
 impl PacketWriter {
     /// A writer whose first packet has this sequence number.
-    pub fn new(sequence: u8) -> Self {
+    pub(crate) fn new(sequence: u8) -> Self {
         Self { sequence, payload_left: 0, packet_left: 0, full: false }
     }
 
     /// One whole payload.
-    pub fn payload(&mut self, out: &mut Vec<u8>, payload: &[u8]) {
+    pub(crate) fn payload(&mut self, out: &mut Vec<u8>, payload: &[u8]) {
         self.begin(out, payload.len());
         self.write(out, payload);
     }
 
     /// Begins a payload of `length` bytes.
-    pub fn begin(&mut self, out: &mut Vec<u8>, length: usize) {
+    pub(crate) fn begin(&mut self, out: &mut Vec<u8>, length: usize) {
         self.payload_left = length;
         self.header(out);
     }
 
     /// Writes the next bytes of the payload; bytes beyond its length are ignored.
-    pub fn write(&mut self, out: &mut Vec<u8>, mut bytes: &[u8]) {
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.payload_left > 0 {
             let (now, later) = bytes.split_at_checked(self.packet_left).unwrap_or((bytes, &[]));
             out.extend_from_slice(now);

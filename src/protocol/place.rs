@@ -4,7 +4,7 @@ use crate::gtid::GtidPosition;
 
 /// Where a replica wants the stream to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// GTID mode: behind the transactions it has.
     After(GtidPosition),
     /// Position mode.

@@ -9,32 +9,32 @@ const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
 /// An error as a server sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServerError {
-    pub code: u16,
-    pub state: &'static [u8; 5],
-    pub text: String,
+    pub(crate) code: u16,
+    pub(crate) state: &'static [u8; 5],
+    pub(crate) text: String,
 }
 
 impl ServerError {
     /// `ER_MASTER_FATAL_ERROR_READING_BINLOG`: the replica shows the text as Last_IO_Error and stops.
-    pub fn binlog(text: impl Into<String>) -> Self {
+    pub(crate) fn binlog(text: impl Into<String>) -> Self {
         Self { code: 1236, state: b"HY000", text: text.into() }
     }
 
-    pub fn denied(user: &[u8]) -> Self {
+    pub(crate) fn denied(user: &[u8]) -> Self {
         let text = format!("Access denied for user '{}'", String::from_utf8_lossy(user));
         Self { code: 1045, state: b"28000", text }
     }
 
-    pub fn unknown_command() -> Self {
+    pub(crate) fn unknown_command() -> Self {
         Self { code: 1047, state: b"08S01", text: "Unknown command: this server only serves binary logs".to_owned() }
     }
 
-    pub fn unknown_statement() -> Self {
+    pub(crate) fn unknown_statement() -> Self {
         let text = "This server only serves binary logs and does not know the statement";
         Self { code: 1064, state: b"42000", text: text.to_owned() }
     }
 
-    pub fn payload(&self) -> Vec<u8> {
+    pub(crate) fn payload(&self) -> Vec<u8> {
         let mut out = vec![0xff];
         out.extend(self.code.to_le_bytes());
         out.push(b'#');
@@ -47,23 +47,23 @@ impl ServerError {
 /// A result set of text columns with at most one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ResultSet {
-    pub columns: Vec<&'static str>,
+    pub(crate) columns: Vec<&'static str>,
     /// NULL is `None`.
-    pub row: Option<Vec<Option<String>>>,
+    pub(crate) row: Option<Vec<Option<String>>>,
 }
 
 impl ResultSet {
-    pub fn value(column: &'static str, value: Option<String>) -> Self {
+    pub(crate) fn value(column: &'static str, value: Option<String>) -> Self {
         Self { columns: vec![column], row: Some(vec![value]) }
     }
 
-    pub fn variable(pair: Option<(&str, String)>) -> Self {
+    pub(crate) fn variable(pair: Option<(&str, String)>) -> Self {
         let row = pair.map(|(name, value)| vec![Some(name.to_owned()), Some(value)]);
         Self { columns: vec!["Variable_name", "Value"], row }
     }
 
     /// The payloads of its packets, in order.
-    pub fn payloads(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn payloads(&self) -> Vec<Vec<u8>> {
         let mut out = vec![vec![u8::try_from(self.columns.len()).unwrap_or(u8::MAX)]];
         out.extend(self.columns.iter().map(|name| column(name)));
         out.push(EOF.to_vec());

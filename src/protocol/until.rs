@@ -16,28 +16,28 @@ pub(super) struct Until {
 }
 
 impl Until {
-    pub fn new(position: GtidPosition, before: bool) -> Self {
+    pub(crate) fn new(position: GtidPosition, before: bool) -> Self {
         Self { left: position.clone(), position, before }
     }
 
     /// What the replica asked for.
-    pub fn position(&self) -> &GtidPosition {
+    pub(crate) fn position(&self) -> &GtidPosition {
         &self.position
     }
 
     /// Domains in which a replica at `had` has everything already are reached.
-    pub fn for_replica_at(self, had: &GtidPosition) -> Self {
+    pub(crate) fn for_replica_at(self, had: &GtidPosition) -> Self {
         let is_left = |last: &Gtid| had.get(last.domain).is_none_or(|had| had.sequence < last.sequence);
         Self { left: self.left.iter().filter(is_left).collect(), ..self }
     }
 
     /// True when nothing more is to be sent.
-    pub fn is_reached(&self) -> bool {
+    pub(crate) fn is_reached(&self) -> bool {
         self.left.is_empty()
     }
 
     /// Says whether the next transaction is to be sent.
-    pub fn admits(&mut self, gtid: Gtid) -> bool {
+    pub(crate) fn admits(&mut self, gtid: Gtid) -> bool {
         let Some(last) = self.left.get(gtid.domain) else { return false };
         if gtid.sequence >= last.sequence {
             self.left = self.left.iter().filter(|left| left.domain != gtid.domain).collect();

@@ -10,7 +10,7 @@ use crate::layout;
 /// The ConfigMap with my.cnf: our defaults, then the user's options. What the operator owns stands on mariadbd's command
 /// line, where no file can undo it.
 #[must_use]
-pub fn config_map(cluster: &Cluster) -> ConfigMap {
+pub(crate) fn config_map(cluster: &Cluster) -> ConfigMap {
     ConfigMap {
         metadata: meta::owned(cluster, names::config(&cluster.name)),
         data: Some([(layout::MY_CNF_KEY.to_owned(), my_cnf(&cluster.spec))].into()),

@@ -10,7 +10,7 @@ use crate::api::validate::Cluster;
 /// At most one member may be evicted at a time; a member that is not ready may always be, or a quarantined one would
 /// block every drain. None for a single member: nothing could ever be drained.
 #[must_use]
-pub fn disruption_budget(cluster: &Cluster) -> Option<PodDisruptionBudget> {
+pub(crate) fn disruption_budget(cluster: &Cluster) -> Option<PodDisruptionBudget> {
     (cluster.spec.members > 1).then(|| PodDisruptionBudget {
         metadata: meta::owned(cluster, names::stateful_set(&cluster.name)),
         spec: Some(PodDisruptionBudgetSpec {

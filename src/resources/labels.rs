@@ -3,39 +3,39 @@
 use std::collections::BTreeMap;
 
 /// Cluster of an object. The only selector label of the StatefulSet: claims inherit it for ever.
-pub const CLUSTER: &str = "beachmaster.dev/cluster";
+pub(crate) const CLUSTER: &str = "beachmaster.dev/cluster";
 /// `primary` or `replica`; follows a transition, for people.
-pub const ROLE: &str = "beachmaster.dev/role";
+pub(crate) const ROLE: &str = "beachmaster.dev/role";
 /// `true` on replicas that NAME-replicas leads to.
-pub const READABLE: &str = "beachmaster.dev/readable";
+pub(crate) const READABLE: &str = "beachmaster.dev/readable";
 /// Annotation of NAME-primary: the term in which its selector was written.
 pub const TERM: &str = "beachmaster.dev/term";
 /// Annotation of a ReplicationCluster: members that are given up for one term, `shop-1,shop-2@7`.
-pub const GIVEN_UP: &str = "beachmaster.dev/given-up";
+pub(crate) const GIVEN_UP: &str = "beachmaster.dev/given-up";
 /// Kubernetes' own label by which NAME-primary selects one pod.
 pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 
 /// Value of a label that is set.
-pub const TRUE: &str = "true";
+pub(crate) const TRUE: &str = "true";
 
 /// A map of labels.
-pub type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// Selects every pod of a cluster.
 #[must_use]
-pub fn selector(cluster: &str) -> Labels {
+pub(crate) fn selector(cluster: &str) -> Labels {
     of([(CLUSTER, cluster)])
 }
 
 /// The same as text, for lists, watches and `status.selector`.
 #[must_use]
-pub fn selector_text(cluster: &str) -> String {
+pub(crate) fn selector_text(cluster: &str) -> String {
     format!("{CLUSTER}={cluster}")
 }
 
 /// What NAME-primary selects while `pod` is primary.
 #[must_use]
-pub fn primary_selector(pod: &str) -> Labels {
+pub(crate) fn primary_selector(pod: &str) -> Labels {
     of([(POD_NAME, pod)])
 }
 

@@ -16,57 +16,57 @@ mod stateful_set;
 #[cfg(test)]
 mod tests;
 
-pub use config::config_map;
-pub use disruption::disruption_budget;
-pub use ownership::stranger;
-pub use secret::{AccountPasswords, accounts_secret};
-pub use services::{members_service, primary_service, replicas_service};
-pub use stateful_set::stateful_set;
+pub(crate) use config::config_map;
+pub(crate) use disruption::disruption_budget;
+pub(crate) use ownership::stranger;
+pub(crate) use secret::{AccountPasswords, accounts_secret};
+pub(crate) use services::{members_service, primary_service, replicas_service};
+pub(crate) use stateful_set::stateful_set;
 
 /// What an installation decides for all its clusters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site {
+pub(crate) struct Site {
     /// Image of the init container and the agent: the operator's own.
-    pub operator_image: String,
+    pub(crate) operator_image: String,
     /// DNS domain of the Kubernetes cluster, `cluster.local` nearly everywhere.
-    pub cluster_domain: String,
+    pub(crate) cluster_domain: String,
 }
 
 /// Names of a cluster's objects.
-pub mod names {
+pub(crate) mod names {
     /// The Service that leads to the primary.
     #[must_use]
-    pub fn primary(cluster: &str) -> String {
+    pub(crate) fn primary(cluster: &str) -> String {
         format!("{cluster}-primary")
     }
 
     /// The Service that leads to readable replicas.
     #[must_use]
-    pub fn replicas(cluster: &str) -> String {
+    pub(crate) fn replicas(cluster: &str) -> String {
         format!("{cluster}-replicas")
     }
 
     /// The headless Service that gives members their DNS names.
     #[must_use]
-    pub fn members(cluster: &str) -> String {
+    pub(crate) fn members(cluster: &str) -> String {
         format!("{cluster}-members")
     }
 
     /// The Secret with the passwords of our accounts.
     #[must_use]
-    pub fn accounts(cluster: &str) -> String {
+    pub(crate) fn accounts(cluster: &str) -> String {
         format!("{cluster}-accounts")
     }
 
     /// The ConfigMap with my.cnf.
     #[must_use]
-    pub fn config(cluster: &str) -> String {
+    pub(crate) fn config(cluster: &str) -> String {
         format!("{cluster}-config")
     }
 
     /// The StatefulSet and the PodDisruptionBudget.
     #[must_use]
-    pub fn stateful_set(cluster: &str) -> String {
+    pub(crate) fn stateful_set(cluster: &str) -> String {
         cluster.to_owned()
     }
 }

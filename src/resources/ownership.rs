@@ -10,7 +10,7 @@ use crate::api::validate::Cluster;
 /// Ours is what this very ReplicationCluster controls, and what nobody controls and our label names: an owner goes when
 /// somebody deletes the ReplicationCluster and keeps the rest, a label when somebody edits.
 #[must_use]
-pub fn stranger(cluster: &Cluster, metadata: &ObjectMeta) -> Option<String> {
+pub(crate) fn stranger(cluster: &Cluster, metadata: &ObjectMeta) -> Option<String> {
     let owners = metadata.owner_references.iter().flatten();
     match owners.into_iter().find(|owner| owner.controller == Some(true)) {
         Some(owner) if owner.uid == cluster.uid => None,

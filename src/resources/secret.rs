@@ -10,11 +10,11 @@ use crate::layout::{MAX_MEMBERS, PROBE_KEY, repl_key};
 
 /// The passwords of our accounts. Made once for a cluster; never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AccountPasswords {
+pub(crate) struct AccountPasswords {
     /// Of the probe.
-    pub probe: String,
+    pub(crate) probe: String,
     /// Of the replication accounts, by ordinal: one for every member there could be.
-    pub repl: [String; MAX_MEMBERS as usize],
+    pub(crate) repl: [String; MAX_MEMBERS as usize],
 }
 
 impl fmt::Debug for AccountPasswords {
@@ -25,7 +25,7 @@ impl fmt::Debug for AccountPasswords {
 
 /// The Secret `NAME-accounts`. It has no owner: it shares the fate of the volumes, which know these passwords.
 #[must_use]
-pub fn accounts_secret(cluster: &Cluster, passwords: &AccountPasswords) -> Secret {
+pub(crate) fn accounts_secret(cluster: &Cluster, passwords: &AccountPasswords) -> Secret {
     let repl = (0..MAX_MEMBERS).map(repl_key).zip(passwords.repl.iter().cloned());
     Secret {
         metadata: meta::kept(cluster, names::accounts(&cluster.name)),

@@ -12,14 +12,14 @@ use crate::orders::BINLOG_SERVER_PORT;
 /// NAME-primary, without its selector: only a transition writes that. It leads to a member that is not ready too: a
 /// readiness probe must not take clients from the primary.
 #[must_use]
-pub fn primary_service(cluster: &Cluster) -> Service {
+pub(crate) fn primary_service(cluster: &Cluster) -> Service {
     let spec = ServiceSpec { publish_not_ready_addresses: Some(true), ..client_spec(&cluster.spec.services.primary) };
     service(cluster, names::primary(&cluster.name), &cluster.spec.services.primary, spec)
 }
 
 /// NAME-replicas: replicas that replicate and do not lag.
 #[must_use]
-pub fn replicas_service(cluster: &Cluster) -> Service {
+pub(crate) fn replicas_service(cluster: &Cluster) -> Service {
     let spec = ServiceSpec {
         selector: Some(labels::replicas_selector(&cluster.name)),
         ..client_spec(&cluster.spec.services.replicas)
@@ -29,7 +29,7 @@ pub fn replicas_service(cluster: &Cluster) -> Service {
 
 /// NAME-members: the headless Service that gives each member a DNS name, also before it is ready.
 #[must_use]
-pub fn members_service(cluster: &Cluster) -> Service {
+pub(crate) fn members_service(cluster: &Cluster) -> Service {
     let ports = [("mariadb", MARIADB_PORT), ("binlog", BINLOG_SERVER_PORT), ("agent", AGENT_PORT)];
     let spec = ServiceSpec {
         cluster_ip: Some("None".to_owned()),

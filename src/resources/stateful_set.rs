@@ -14,7 +14,7 @@ use crate::layout;
 /// The StatefulSet of the members. Parallel, because all must answer before the initialisation; OnDelete, because only
 /// the operator knows when a member may stop.
 #[must_use]
-pub fn stateful_set(cluster: &Cluster, site: &Site) -> StatefulSet {
+pub(crate) fn stateful_set(cluster: &Cluster, site: &Site) -> StatefulSet {
     StatefulSet {
         metadata: meta::owned(cluster, names::stateful_set(&cluster.name)),
         spec: Some(StatefulSetSpec {

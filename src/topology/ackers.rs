@@ -12,10 +12,10 @@ use crate::orders::{AgentState, Ended, Incarnation, Ordinal, VolumeRecord};
 use crate::time::Millis;
 
 /// More ackers only make 8(b) harder to fulfil; one alone stops writes whenever it restarts.
-pub const WANTED: usize = 2;
+pub(crate) const WANTED: usize = 2;
 /// An acker that was away this long is evicted by the primary, in milliseconds: long enough for a restart of its agent,
 /// short enough that a lost member does not block failovers for minutes.
-pub const AWAY_BEFORE_EVICTION_MS: u64 = 10_000;
+pub(crate) const AWAY_BEFORE_EVICTION_MS: u64 = 10_000;
 
 /// A mariadbd that answers nothing for this long, in milliseconds, does not acknowledge either, as far as can be told.
 const SILENT_BEFORE_EVICTION_MS: u64 = 3_000;
@@ -25,7 +25,7 @@ const RECONNECT_MS: u64 = 1_500;
 
 /// The entry for what `member` runs now.
 #[must_use]
-pub fn entry_of(member: &MemberView) -> Option<Acker> {
+pub(crate) fn entry_of(member: &MemberView) -> Option<Acker> {
     let state = member.state()?;
     Some(Acker {
         member: member.ordinal,
@@ -37,23 +37,23 @@ pub fn entry_of(member: &MemberView) -> Option<Acker> {
 
 /// The present run of `member`, when it is recorded as an acker and acknowledgements are waited for.
 #[must_use]
-pub fn recorded_run(record: &Record, member: &MemberView) -> Option<Incarnation> {
+pub(crate) fn recorded_run(record: &Record, member: &MemberView) -> Option<Incarnation> {
     member.incarnation().filter(|_| waits(record.durability) && is_recorded(record, member))
 }
 
 /// True when the present run of `member` is recorded as an acker.
 #[must_use]
-pub fn is_recorded(record: &Record, member: &MemberView) -> bool {
+pub(crate) fn is_recorded(record: &Record, member: &MemberView) -> bool {
     record.ackers.iter().any(|acker| matches_acker(member, acker))
 }
 
 /// Members whose present run is recorded.
-pub fn live<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<Item = &'a MemberView> {
+pub(crate) fn live<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<Item = &'a MemberView> {
     seen.members.iter().filter(|member| is_recorded(record, member))
 }
 
 /// Members that acknowledge now: recorded, connected to the primary, with semi-sync active.
-pub fn active<'a>(
+pub(crate) fn active<'a>(
     policy: &'a Policy,
     record: &'a Record,
     seen: &'a Observation,
@@ -72,7 +72,7 @@ fn is_connected(policy: &Policy, record: &Record, view: &ServerView) -> bool {
 
 /// True when at least one recorded acker is connected.
 #[must_use]
-pub fn any_active(policy: &Policy, record: &Record, seen: &Observation) -> bool {
+pub(crate) fn any_active(policy: &Policy, record: &Record, seen: &Observation) -> bool {
     active(policy, record, seen).next().is_some()
         || seen.members.iter().any(|member| is_seen_acknowledging(policy, record, seen, member))
 }
@@ -105,7 +105,7 @@ fn keeps_pace(member: &MemberView, view: &ServerView, primary: Option<&MemberVie
 
 /// Entries for up to [`WANTED`] ackers in all, taken from `fit`, those that may become primary first.
 #[must_use]
-pub fn missing(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Vec<Acker> {
+pub(crate) fn missing(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Vec<Acker> {
     let is_fit = |member: &&MemberView| trouble(record, &policy.cluster, member, Some(primary)).is_none();
     // One that is out of replication stays recorded as long as it runs, and does not take the place of one that is not.
     let have = live(record, seen).filter(is_fit).count();
@@ -122,7 +122,13 @@ pub fn missing(policy: &Policy, record: &Record, seen: &Observation, primary: &M
 
 /// Entries that may leave now.
 #[must_use]
-pub fn leaving(rules: Rules, policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> Vec<Acker> {
+pub(crate) fn leaving(
+    rules: Rules,
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+    primary: &MemberView,
+) -> Vec<Acker> {
     record.ackers.iter().filter(|acker| may_leave(rules, policy, record, seen, primary, acker)).cloned().collect()
 }
 
@@ -187,7 +193,7 @@ fn speaks_for(state: &AgentState, acker: &Acker) -> bool {
 /// or it has ended. An entry that is not over stays in the list across a change of the primary: its IO thread still tries
 /// to reach the host it knew, and that host may be primary again.
 #[must_use]
-pub fn is_over(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
+pub(crate) fn is_over(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
     let Some(member) = seen.member(acker.member) else { return false };
     if matches_acker(member, acker) { member.frozen().is_some() } else { has_ended(rules, member, acker) }
 }
@@ -195,7 +201,7 @@ pub fn is_over(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
 /// Members that might acknowledge to `primary` without being recorded once it is promoted: not known to be harmless, and
 /// not yet shut out by it.
 #[must_use]
-pub fn to_shut_out(record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
+pub(crate) fn to_shut_out(record: &Record, seen: &Observation, primary: &MemberView) -> Option<Ordinal> {
     let recorded = |member: &MemberView| record.ackers.iter().any(|acker| acker.member == member.ordinal);
     let mut strangers = seen.members.iter().filter(|member| member.ordinal != primary.ordinal && !recorded(member));
     strangers
@@ -213,14 +219,14 @@ fn is_harmless(member: &MemberView) -> bool {
 
 /// True when `acker` has received a position of the primary that was read after `moment`.
 #[must_use]
-pub fn has_received_since(acker: &MemberView, primary: &MemberView, moment: Millis) -> bool {
+pub(crate) fn has_received_since(acker: &MemberView, primary: &MemberView, moment: Millis) -> bool {
     let (Some(primary), Some(acker)) = (primary.current_view(), acker.current_view()) else { return false };
     primary.begun > moment && acker.received().covers(&primary.binlog_position)
 }
 
 /// True when writes on `primary` are known to wait for ackers and one of them has all that was written before.
 #[must_use]
-pub fn is_enforced(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> bool {
+pub(crate) fn is_enforced(policy: &Policy, record: &Record, seen: &Observation, primary: &MemberView) -> bool {
     // An order still on its way could switch waiting off after the reading; one of an earlier term could be obeyed as long
     // as the primary has not heard of this one.
     let Some(now) = primary.settled_view().filter(|_| primary.is_free() && has_heard(record, primary)) else {
@@ -234,7 +240,7 @@ pub fn is_enforced(policy: &Policy, record: &Record, seen: &Observation, primary
 
 /// True when the agent of `member` has obeyed an order of this term: it refuses those of all earlier ones.
 #[must_use]
-pub fn has_heard(record: &Record, member: &MemberView) -> bool {
+pub(crate) fn has_heard(record: &Record, member: &MemberView) -> bool {
     let token = member.state().and_then(|state| state.record()).and_then(|volume| volume.token.as_ref());
     token.is_some_and(|token| token.term >= record.term)
 }
@@ -242,13 +248,13 @@ pub fn has_heard(record: &Record, member: &MemberView) -> bool {
 /// Why an acknowledgement no longer means what `Enforced` says, if so: by the last readings, or by an earlier one that came
 /// in while nothing could be decided.
 #[must_use]
-pub fn weakened(primary: &MemberView) -> Option<String> {
+pub(crate) fn weakened(primary: &MemberView) -> Option<String> {
     primary.weakened.clone().or_else(|| weakens(primary.current_view()?, primary.before()))
 }
 
 /// Why an acknowledgement of the server that shows `now`, and `before` one reading ago, does not mean what `Enforced` says.
 #[must_use]
-pub fn weakens(now: &ServerView, before: Option<&ServerView>) -> Option<String> {
+pub(crate) fn weakens(now: &ServerView, before: Option<&ServerView>) -> Option<String> {
     if !now.semi_sync.enabled || !now.semi_sync.wait_no_slave {
         return Some("semi-sync was switched off on the primary".to_owned());
     }
@@ -264,7 +270,7 @@ pub fn weakens(now: &ServerView, before: Option<&ServerView>) -> Option<String> 
 
 /// An acker that has all the primary waits for, while the primary waits all the same: it will never be acknowledged.
 #[must_use]
-pub fn stuck<'a>(
+pub(crate) fn stuck<'a>(
     policy: &'a Policy,
     record: &'a Record,
     seen: &'a Observation,
@@ -283,7 +289,7 @@ pub fn stuck<'a>(
 
 /// A recorded acker whose run cannot be asked and which the primary must therefore shut out.
 #[must_use]
-pub fn to_evict(
+pub(crate) fn to_evict(
     rules: Rules,
     policy: &Policy,
     record: &Record,
@@ -329,13 +335,13 @@ fn is_elsewhere(member: &MemberView, acker: &Acker) -> bool {
 
 /// True when `source` has never let `member` in.
 #[must_use]
-pub fn is_unadmitted(member: &MemberView, source: &MemberView) -> bool {
+pub(crate) fn is_unadmitted(member: &MemberView, source: &MemberView) -> bool {
     source.state().is_some_and(|state| state.sql_notes.unadmitted.contains(&member.ordinal))
 }
 
 /// True when `member` is locked out by `source` and is to be let in. Its IO thread finds out only when it tries again.
 #[must_use]
-pub fn is_readmitted(
+pub(crate) fn is_readmitted(
     policy: &Policy,
     record: &Record,
     seen: &Observation,
@@ -349,14 +355,14 @@ pub fn is_readmitted(
 /// True when `member` may be let in again after an eviction: it answers, its volume is the right one, and its next
 /// connection acknowledges only if it is recorded.
 #[must_use]
-pub fn may_return(policy: &Policy, record: &Record, member: &MemberView) -> bool {
+pub(crate) fn may_return(policy: &Policy, record: &Record, member: &MemberView) -> bool {
     let known = is_recorded(record, member) || member.settled_view().is_some_and(|view| !view.acker_wanted);
     member.is_running() && known && volume_trouble(record, &policy.cluster, member).is_none()
 }
 
 /// True when `durability` lets commits wait.
 #[must_use]
-pub fn waits(durability: Durability) -> bool {
+pub(crate) fn waits(durability: Durability) -> bool {
     matches!(durability, Durability::Enforced | Durability::CatchingUp)
 }
 

@@ -20,14 +20,14 @@ pub enum Blocked {
 impl Blocked {
     /// What is missing, in words.
     #[must_use]
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         let (Self::Adoption(why) | Self::Initialisation(why) | Self::RecordOutdated(why) | Self::Step(why)) = self;
         why
     }
 
     /// The reason of the condition `Stalled`.
     #[must_use]
-    pub fn reason(&self) -> Reason {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Adoption(_) => Reason::AdoptionBlocked,
             Self::Initialisation(_) => Reason::WaitingForMembers,

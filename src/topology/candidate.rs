@@ -16,26 +16,26 @@ const FOLLOW: &str = "follow";
 
 /// Candidates, best first, and why the others are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ranking {
+pub(crate) struct Ranking {
     /// Best first.
-    pub candidates: Vec<Ordinal>,
+    pub(crate) candidates: Vec<Ordinal>,
     /// So many of the first differ only in what they have received and applied.
-    pub alike: usize,
+    pub(crate) alike: usize,
     /// A sentence for each member that is none.
-    pub rejected: Vec<String>,
+    pub(crate) rejected: Vec<String>,
 }
 
 impl Ranking {
     /// The one to promote.
     #[must_use]
-    pub fn best(&self) -> Option<Ordinal> {
+    pub(crate) fn best(&self) -> Option<Ordinal> {
         self.candidates.first().copied()
     }
 }
 
 /// Ranks the members that could replace `from`. `end` is where the old primary's files end, when they were read.
 #[must_use]
-pub fn rank(
+pub(crate) fn rank(
     policy: &Policy,
     record: &Record,
     seen: &Observation,
@@ -108,7 +108,7 @@ fn errant(record: &Record, member: &MemberView, end: Option<&GtidPosition>) -> O
 
 /// What `member` has received: as answered when it was frozen, else as read last.
 #[must_use]
-pub fn received(member: &MemberView) -> GtidPosition {
+pub(crate) fn received(member: &MemberView) -> GtidPosition {
     match member.frozen() {
         Some(frozen) => frozen.received.clone(),
         None => member.view().map(ServerView::received).unwrap_or_default(),

@@ -9,24 +9,24 @@ use crate::time::Millis;
 
 /// A long catching up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CatchUp {
+pub(crate) struct CatchUp {
     /// The member that catches up.
-    pub member: Ordinal,
+    pub(crate) member: Ordinal,
     /// Transactions it lacked when it was frozen, at most.
-    pub total: u64,
+    pub(crate) total: u64,
     /// Of them not yet applied.
-    pub left: u64,
+    pub(crate) left: u64,
     /// About what all of them are in the donor's binary log, in bytes.
-    pub bytes: Option<u64>,
+    pub(crate) bytes: Option<u64>,
     /// What is left to wait at the pace of the last two readings, in seconds.
-    pub seconds_left: Option<u64>,
+    pub(crate) seconds_left: Option<u64>,
 }
 
 impl CatchUp {
     /// Of `candidate` on its way to `target` by logs of so many bytes; `None` when it is a short one, which ends before anybody
     /// could read of it.
     #[must_use]
-    pub fn of(candidate: &MemberView, target: &GtidPosition, bytes: Option<u64>) -> Option<Self> {
+    pub(crate) fn of(candidate: &MemberView, target: &GtidPosition, bytes: Option<u64>) -> Option<Self> {
         let start = &candidate.frozen()?.applied;
         let total = target.distance(start);
         if total <= LONG_TAIL {

@@ -12,7 +12,7 @@ const LONGEST: usize = 500;
 /// What to show of `output`, the last lines of mariadbd or of mariadb-install-db: the last line with `[ERROR]` that says why,
 /// without one the last line.
 #[must_use]
-pub fn shown(output: &str) -> String {
+pub(crate) fn shown(output: &str) -> String {
     let lines = || output.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
     let error = lines().find(|line| line.contains(ERROR) && !line.ends_with(ENDS));
     error.or_else(|| lines().next()).unwrap_or_default().chars().take(LONGEST).collect()
@@ -20,7 +20,7 @@ pub fn shown(output: &str) -> String {
 
 /// How a mariadbd ended that printed `output`. Where the status says it all no line is shown: none of them would be about it.
 #[must_use]
-pub fn of_exit(status: ExitStatus, output: &str) -> String {
+pub(crate) fn of_exit(status: ExitStatus, output: &str) -> String {
     /// SIGKILL: nobody prints anything after it.
     const KILLED: i32 = 9;
     match (status.code, status.signal) {

@@ -12,16 +12,16 @@ use super::safety::Rules;
 use super::transition::Transition;
 use super::{failover, initialise, outdated, promoting, resume, steady, writable_replicas};
 
-/// The next step for a cluster.
+/// The next step for a cluster, under the rules that hold.
+#[cfg(test)]
 #[must_use]
-pub fn decide(policy: &Policy, record: &Record, seen: &Observation) -> Decision {
+pub(crate) fn decide(policy: &Policy, record: &Record, seen: &Observation) -> Decision {
     decide_with(Rules::default(), policy, record, seen)
 }
 
-/// [`decide`] under other rules; only for tests that prove that broken rules are noticed.
-#[doc(hidden)]
+/// The next step for a cluster. The rules are those that hold, but in tests which prove that broken ones are noticed.
 #[must_use]
-pub fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Decision {
+pub(crate) fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Decision {
     let case = Case { rules, policy, record, seen };
     if record.data_uid.is_none() {
         return initialise::begin(&case);

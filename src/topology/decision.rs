@@ -45,9 +45,9 @@ pub struct Decision {
     /// What stands in the way of the next step.
     pub blocked: Option<Blocked>,
     /// Candidates and alternatives that were rejected, and why.
-    pub rejected: Vec<String>,
+    pub(crate) rejected: Vec<String>,
     /// A long catching up that is waited for.
-    pub progress: Option<CatchUp>,
+    pub(crate) progress: Option<CatchUp>,
 }
 
 impl Decision {
@@ -77,10 +77,10 @@ impl Decision {
 /// Everything a decision is made from.
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
-    pub rules: Rules,
-    pub policy: &'a Policy,
-    pub record: &'a Record,
-    pub seen: &'a Observation,
+    pub(crate) rules: Rules,
+    pub(crate) policy: &'a Policy,
+    pub(crate) record: &'a Record,
+    pub(crate) seen: &'a Observation,
 }
 
 impl<'a> Case<'a> {
@@ -127,37 +127,37 @@ impl<'a> Case<'a> {
     }
 
     /// A member's name, as people know it.
-    pub fn name(&self, ordinal: Ordinal) -> String {
+    pub(crate) fn name(&self, ordinal: Ordinal) -> String {
         self.policy.name(ordinal)
     }
 
     /// The recorded primary.
-    pub fn primary(&self) -> Option<&'a MemberView> {
+    pub(crate) fn primary(&self) -> Option<&'a MemberView> {
         self.seen.member(self.record.primary?)
     }
 
     /// All members but `one`.
-    pub fn others(&self, one: Ordinal) -> impl Iterator<Item = &'a MemberView> + use<'a> {
+    pub(crate) fn others(&self, one: Ordinal) -> impl Iterator<Item = &'a MemberView> + use<'a> {
         self.seen.members.iter().filter(move |member| member.ordinal != one)
     }
 
     /// True when the member's volume holds this cluster's data.
-    pub fn is_ours(&self, member: &MemberView) -> bool {
+    pub(crate) fn is_ours(&self, member: &MemberView) -> bool {
         self.record.data_uid.as_ref().is_some_and(|data_uid| member.holds(&self.policy.cluster, data_uid))
     }
 
     /// Absolute name of a member's mariadbd.
-    pub fn host(&self, ordinal: Ordinal) -> String {
+    pub(crate) fn host(&self, ordinal: Ordinal) -> String {
         self.policy.hosts.get(usize::from(ordinal.0)).cloned().unwrap_or_default()
     }
 
     /// True when a failover may be announced: the user allows it, or it is what a transition that has begun needs to end.
-    pub fn may_fail_over(&self) -> bool {
+    pub(crate) fn may_fail_over(&self) -> bool {
         self.policy.failover_enabled && !self.rests_paused()
     }
 
     /// What stands in the way, and that the user may have forbidden what would help.
-    pub fn unless_disabled(&self, why: String) -> String {
+    pub(crate) fn unless_disabled(&self, why: String) -> String {
         if self.policy.failover_enabled {
             return why;
         }
@@ -165,12 +165,12 @@ impl<'a> Case<'a> {
     }
 
     /// True when members are to be left alone: the user paused the cluster, and no transition has begun.
-    pub fn rests_paused(&self) -> bool {
+    pub(crate) fn rests_paused(&self) -> bool {
         self.policy.paused && self.record.transition.is_none()
     }
 
     /// How long `since` has lasted, in milliseconds.
-    pub fn lasted(&self, since: Millis) -> u64 {
+    pub(crate) fn lasted(&self, since: Millis) -> u64 {
         self.seen.now.since(since)
     }
 }

@@ -18,9 +18,9 @@ const PURGE_EVERY_MS: u64 = 60_000;
 /// Between two orders because events differ, in milliseconds: a replica that lags learns of them when it has caught up.
 const EVENTS_EVERY_MS: u64 = 2_000;
 /// A setting that is changed again and again is put back this often at most, in milliseconds. What is found meanwhile is told.
-pub const RESTORE_EVERY_MS: u64 = 60_000;
+pub(crate) const RESTORE_EVERY_MS: u64 = 60_000;
 /// From here on, in percent, a volume is told to be filling, and members that are away hold no binary logs on it any more.
-pub const FULL_PERCENT: u64 = 85;
+pub(crate) const FULL_PERCENT: u64 = 85;
 
 /// A member that restarts, or that a new leader has not read yet, may lag, and nobody knows how far: nothing goes for so long, in
 /// milliseconds, except from a volume that fills.

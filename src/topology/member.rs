@@ -16,7 +16,7 @@ const ER_ACCOUNT_LOCKED: u32 = 4151;
 
 /// Why a member takes no part in replication.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// Its volume has no data, in a cluster that has.
     BlankVolume,
     /// Its volume has other data.
@@ -34,7 +34,7 @@ pub enum Trouble {
 impl Trouble {
     /// The reason shown in status.
     #[must_use]
-    pub fn reason(&self) -> MemberReason {
+    pub(crate) fn reason(&self) -> MemberReason {
         match self {
             Self::BlankVolume => MemberReason::BlankVolume,
             Self::ForeignVolume(_) => MemberReason::ForeignVolume,
@@ -47,7 +47,7 @@ impl Trouble {
 
     /// What is wrong and what to do.
     #[must_use]
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::BlankVolume => {
                 "the volume is empty, but the cluster has data: an empty volume is never taken for data; \
@@ -75,7 +75,12 @@ impl Trouble {
 
 /// What keeps `member` out of replication, if anything. `primary` is the healthy primary's view, when there is one.
 #[must_use]
-pub fn trouble(record: &Record, cluster: &str, member: &MemberView, primary: Option<&MemberView>) -> Option<Trouble> {
+pub(crate) fn trouble(
+    record: &Record,
+    cluster: &str,
+    member: &MemberView,
+    primary: Option<&MemberView>,
+) -> Option<Trouble> {
     volume_trouble(record, cluster, member)
         .or_else(|| errant(record, member, primary).map(Trouble::Errant))
         .or_else(|| refused_position(member))
@@ -84,7 +89,7 @@ pub fn trouble(record: &Record, cluster: &str, member: &MemberView, primary: Opt
 
 /// As [`trouble`], for a member that is to follow the primary at `host`: what another source has refused, that one may have.
 #[must_use]
-pub fn trouble_following(
+pub(crate) fn trouble_following(
     record: &Record,
     cluster: &str,
     member: &MemberView,
@@ -100,13 +105,13 @@ pub fn trouble_following(
 
 /// What keeps `member` from being promoted whatever its position: its volume or a stopped SQL thread.
 #[must_use]
-pub fn sql_or_volume_trouble(record: &Record, cluster: &str, member: &MemberView) -> Option<Trouble> {
+pub(crate) fn sql_or_volume_trouble(record: &Record, cluster: &str, member: &MemberView) -> Option<Trouble> {
     volume_trouble(record, cluster, member).or_else(|| sql_trouble(member))
 }
 
 /// What is wrong with the volume of `member`, if anything.
 #[must_use]
-pub fn volume_trouble(record: &Record, cluster: &str, member: &MemberView) -> Option<Trouble> {
+pub(crate) fn volume_trouble(record: &Record, cluster: &str, member: &MemberView) -> Option<Trouble> {
     let state = member.state()?;
     let data_uid = record.data_uid.as_ref()?;
     match &state.volume {
@@ -149,7 +154,7 @@ fn refused_position(member: &MemberView) -> Option<Trouble> {
 
 /// True when its source does not have the position it asked for.
 #[must_use]
-pub fn is_refused(slave: &SlaveStatus) -> bool {
+pub(crate) fn is_refused(slave: &SlaveStatus) -> bool {
     slave.io_errno == ER_POSITION_REFUSED && slave.io == IoThread::No
 }
 
@@ -160,20 +165,20 @@ fn sql_trouble(member: &MemberView) -> Option<Trouble> {
 
 /// Replica status at the last reading.
 #[must_use]
-pub fn slave(member: &MemberView) -> Option<&SlaveStatus> {
+pub(crate) fn slave(member: &MemberView) -> Option<&SlaveStatus> {
     member.view().and_then(|view| view.slave.as_ref())
 }
 
 /// True when its replication account is locked on its source.
 #[must_use]
-pub fn is_locked_out(member: &MemberView) -> bool {
+pub(crate) fn is_locked_out(member: &MemberView) -> bool {
     slave(member).is_some_and(|slave| slave.io_errno == ER_ACCOUNT_LOCKED)
 }
 
 /// True when its source refuses the password it replicates with, and its agent has another one. While the source takes the
 /// old one nothing is done: the new one may not have reached the source yet.
 #[must_use]
-pub fn has_old_password(member: &MemberView) -> bool {
+pub(crate) fn has_old_password(member: &MemberView) -> bool {
     let refused =
         |slave: &SlaveStatus| slave.io != IoThread::Yes && [ER_ACCESS_DENIED, ER_BLOCKED].contains(&slave.io_errno);
     slave(member).is_some_and(refused) && member.state().is_some_and(|state| state.sql_notes.password_changed)
@@ -181,14 +186,14 @@ pub fn has_old_password(member: &MemberView) -> bool {
 
 /// True when `view` replicates from `host` by GTID with both threads alive.
 #[must_use]
-pub fn follows(view: &ServerView, host: &str) -> bool {
+pub(crate) fn follows(view: &ServerView, host: &str) -> bool {
     view.slave
         .as_ref()
         .is_some_and(|slave| slave.host == host && slave.by_gtid && slave.sql && slave.io != IoThread::No)
 }
 
 #[cfg(test)]
-pub mod samples {
+pub(crate) mod samples {
     //! Members in typical states, for tests.
 
     use super::super::observation::{AgentSight, Observation, PodView, SemiSyncSource, ServerSight};
@@ -201,10 +206,10 @@ pub mod samples {
     };
     use crate::time::Millis;
 
-    pub const CLUSTER: &str = "ns/c";
-    pub const DATA: &str = "data-1";
+    pub(crate) const CLUSTER: &str = "ns/c";
+    pub(crate) const DATA: &str = "data-1";
 
-    pub fn state(ordinal: u8, mariadbd: Mariadbd) -> AgentState {
+    pub(crate) fn state(ordinal: u8, mariadbd: Mariadbd) -> AgentState {
         AgentState {
             version: "0.1.0".to_owned(),
             pod_uid: format!("pod-{ordinal}"),
@@ -235,7 +240,7 @@ pub mod samples {
         }
     }
 
-    pub fn view(position: &str) -> ServerView {
+    pub(crate) fn view(position: &str) -> ServerView {
         ServerView {
             begun: Millis(10),
             server_id: boot_server_id(Ordinal(0)),
@@ -251,7 +256,7 @@ pub mod samples {
         }
     }
 
-    pub fn running(ordinal: u8) -> MemberView {
+    pub(crate) fn running(ordinal: u8) -> MemberView {
         let view = view("0-17-10");
         MemberView {
             ordinal: Ordinal(ordinal),
@@ -274,7 +279,7 @@ pub mod samples {
         }
     }
 
-    pub fn replica(ordinal: u8, host: &str) -> MemberView {
+    pub(crate) fn replica(ordinal: u8, host: &str) -> MemberView {
         let mut member = running(ordinal);
         edit(&mut member, |view| {
             view.slave = Some(SlaveStatus {
@@ -295,7 +300,7 @@ pub mod samples {
     }
 
     /// Member 0, which takes writes and waits for acknowledgements.
-    pub fn primary() -> MemberView {
+    pub(crate) fn primary() -> MemberView {
         let mut primary = running(0);
         edit(&mut primary, |view| {
             (view.read_only, view.semi_sync.enabled, view.semi_sync.wait_no_slave) = (false, true, true);
@@ -304,13 +309,13 @@ pub mod samples {
     }
 
     /// A replica of member 0 that acknowledges.
-    pub fn acking(ordinal: u8) -> MemberView {
+    pub(crate) fn acking(ordinal: u8) -> MemberView {
         let mut member = replica(ordinal, "p0");
         edit(&mut member, |view| (view.acker_wanted, view.acker_active) = (true, true));
         member
     }
 
-    pub fn policy(members: usize) -> Policy {
+    pub(crate) fn policy(members: usize) -> Policy {
         Policy {
             members: vec![MemberPolicy::default(); members],
             mode: Mode::SemiSync,
@@ -326,7 +331,7 @@ pub mod samples {
     }
 
     /// A cluster at rest whose primary, member 0, was promoted in term 1 and so has the server id 17.
-    pub fn record() -> Record {
+    pub(crate) fn record() -> Record {
         Record {
             data_uid: Some(DataUid(DATA.to_owned())),
             term: Term(3),
@@ -339,7 +344,7 @@ pub mod samples {
         }
     }
 
-    pub fn acker(ordinal: u8, incarnation: u64) -> Acker {
+    pub(crate) fn acker(ordinal: u8, incarnation: u64) -> Acker {
         Acker {
             member: Ordinal(ordinal),
             pod_uid: format!("pod-{ordinal}"),
@@ -348,7 +353,7 @@ pub mod samples {
         }
     }
 
-    pub fn cluster(members: Vec<MemberView>) -> Observation {
+    pub(crate) fn cluster(members: Vec<MemberView>) -> Observation {
         Observation {
             members,
             routed: Some(Ordinal(0)),
@@ -362,14 +367,14 @@ pub mod samples {
         }
     }
 
-    pub fn edit(member: &mut MemberView, change: impl Fn(&mut ServerView)) {
+    pub(crate) fn edit(member: &mut MemberView, change: impl Fn(&mut ServerView)) {
         if let ServerSight::Answers { view, before } = &mut member.server {
             change(view);
             before.iter_mut().for_each(|before| change(before));
         }
     }
 
-    pub fn dead(ordinal: u8) -> MemberView {
+    pub(crate) fn dead(ordinal: u8) -> MemberView {
         let exited = Mariadbd::Exited {
             incarnation: Incarnation(1),
             status: ExitStatus { code: None, signal: Some(9) },

@@ -5,12 +5,12 @@
 //! should be promoted, [`ackers`] who may acknowledge and what that means, [`decide`](fn@decide::decide) the one next
 //! step, [`report`] what people are told. No I/O, no clock, no randomness: time and fresh identifiers come in as values.
 
-pub mod ackers;
+pub(crate) mod ackers;
 mod announce;
-pub mod blocked;
-pub mod candidate;
-pub mod catch_up;
-pub mod complaint;
+pub(crate) mod blocked;
+pub(crate) mod candidate;
+pub(crate) mod catch_up;
+pub(crate) mod complaint;
 pub mod decide;
 mod decision;
 mod failover;
@@ -18,16 +18,16 @@ mod held;
 mod initialise;
 #[cfg(test)]
 mod logins;
-pub mod maintain;
-pub mod member;
-pub mod member_progress;
+pub(crate) mod maintain;
+pub(crate) mod member;
+pub(crate) mod member_progress;
 pub mod observation;
-pub mod outdated;
+pub(crate) mod outdated;
 pub mod policy;
 mod promoting;
 pub mod reasons;
 pub mod record;
-pub mod report;
+pub(crate) mod report;
 mod resume;
 pub mod safety;
 mod steady;

@@ -3,7 +3,7 @@
 mod maintained;
 mod server;
 
-pub use self::maintained::{Drift, Maintained};
+pub(crate) use self::maintained::{Drift, Maintained};
 pub use self::server::{IoThread, SemiSyncSource, ServerView, SlaveStatus};
 use super::member_progress::MemberProgress;
 use crate::api::owned::boot_server_id;
@@ -49,7 +49,7 @@ pub enum ServerSight {
 /// What the last try to open a new connection showed. Clients need new ones, and a server may answer a held session while it
 /// accepts none: it is wedged then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum NewConnection {
+pub(crate) enum NewConnection {
     /// Not tried in this run of mariadbd.
     #[default]
     Unknown,
@@ -71,7 +71,7 @@ pub enum NewConnection {
 
 /// What is known of a member's agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum AgentSight {
+pub(crate) enum AgentSight {
     /// Not tried yet since this leader began.
     #[default]
     Unknown,
@@ -86,58 +86,58 @@ pub enum AgentSight {
 
 /// A member's pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodView {
+pub(crate) struct PodView {
     /// metadata.uid.
-    pub uid: String,
+    pub(crate) uid: String,
     /// status.podIP, once it has one.
-    pub ip: Option<String>,
+    pub(crate) ip: Option<String>,
     /// It has a deletionTimestamp.
-    pub deleting: bool,
+    pub(crate) deleting: bool,
     /// Name of its node, once it has one.
-    pub node: Option<String>,
+    pub(crate) node: Option<String>,
 }
 
 /// One member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemberView {
     /// Its number.
-    pub ordinal: Ordinal,
+    pub(crate) ordinal: Ordinal,
     /// Its pod, when there is one.
-    pub pod: Option<PodView>,
+    pub(crate) pod: Option<PodView>,
     /// Its agent.
-    pub agent: AgentSight,
+    pub(crate) agent: AgentSight,
     /// Its mariadbd over SQL, on a held session.
     pub server: ServerSight,
     /// Whether its mariadbd takes new connections.
-    pub new_connection: NewConnection,
+    pub(crate) new_connection: NewConnection,
     /// When this observer first heard that the present incarnation runs (from the agent).
     pub running_since: Option<Millis>,
     /// When this observer first heard that mariadbd does not run (from the agent), while it does not.
-    pub dead_since: Option<Millis>,
+    pub(crate) dead_since: Option<Millis>,
     /// Why its acknowledgements did not mean what `Enforced` says in some reading since that was recorded.
-    pub weakened: Option<String>,
+    pub(crate) weakened: Option<String>,
     /// When its agent told its state last.
-    pub heard_at: Option<Millis>,
+    pub(crate) heard_at: Option<Millis>,
     /// When the last answer to an order of it came in: readings begun before say nothing about what that order did.
-    pub answered_at: Option<Millis>,
+    pub(crate) answered_at: Option<Millis>,
     /// An order is in flight, or a failed one waits for its next try.
-    pub busy: Option<&'static str>,
+    pub(crate) busy: Option<&'static str>,
     /// It is the latter.
-    pub resting: bool,
+    pub(crate) resting: bool,
     /// It was passed over in an earlier term because its orders failed, and has not applied what it was asked to since.
-    pub stumbled: bool,
+    pub(crate) stumbled: bool,
     /// What was reached in this term.
-    pub progress: MemberProgress,
+    pub(crate) progress: MemberProgress,
     /// When its upkeep was ordered last.
-    pub maintained: Maintained,
+    pub(crate) maintained: Maintained,
     /// The highest tokens its volumes have told, one for each data, also while its agent is away or after the volume is gone.
-    pub obeyed: Vec<Token>,
+    pub(crate) obeyed: Vec<Token>,
 }
 
 impl MemberView {
     /// The agent's state, while a stream is open.
     #[must_use]
-    pub fn state(&self) -> Option<&AgentState> {
+    pub(crate) fn state(&self) -> Option<&AgentState> {
         match &self.agent {
             AgentSight::Present(state) => Some(state),
             AgentSight::Unknown | AgentSight::Away { .. } => None,
@@ -146,7 +146,7 @@ impl MemberView {
 
     /// The reading before the last one: finished before the last one began.
     #[must_use]
-    pub fn before(&self) -> Option<&ServerView> {
+    pub(crate) fn before(&self) -> Option<&ServerView> {
         match &self.server {
             ServerSight::Answers { before, .. } => before.as_deref(),
             _ => None,
@@ -155,32 +155,32 @@ impl MemberView {
 
     /// The last reading, when it certainly shows the incarnation the agent speaks of.
     #[must_use]
-    pub fn current_view(&self) -> Option<&ServerView> {
+    pub(crate) fn current_view(&self) -> Option<&ServerView> {
         let since = self.running_since?;
         self.view().filter(|view| self.is_running() && view.begun > since)
     }
 
     /// The last reading, when it also shows what the last order did: what new orders are derived from.
     #[must_use]
-    pub fn settled_view(&self) -> Option<&ServerView> {
+    pub(crate) fn settled_view(&self) -> Option<&ServerView> {
         self.current_view().filter(|view| self.answered_at.is_none_or(|answered| view.begun > answered))
     }
 
     /// True when no order is in flight and none waits for its next try.
     #[must_use]
-    pub fn is_free(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
         self.busy.is_none()
     }
 
     /// True while an order of this name is in flight.
     #[must_use]
-    pub fn is_doing(&self, order: &str) -> bool {
+    pub(crate) fn is_doing(&self, order: &str) -> bool {
         self.busy == Some(order) && !self.resting
     }
 
     /// The freeze of this term, while the frozen incarnation still runs.
     #[must_use]
-    pub fn frozen(&self) -> Option<&Frozen> {
+    pub(crate) fn frozen(&self) -> Option<&Frozen> {
         let frozen = self.progress.frozen.as_ref()?;
         let same = self.incarnation() == Some(frozen.incarnation);
         (same || frozen.killed).then_some(frozen)
@@ -188,13 +188,13 @@ impl MemberView {
 
     /// About how many bytes of binary log it serves that the candidate lacked.
     #[must_use]
-    pub fn tail_bytes(&self) -> Option<u64> {
+    pub(crate) fn tail_bytes(&self) -> Option<u64> {
         self.progress.serving.as_ref()?.bytes
     }
 
     /// True when it has everything up to `target`, durably, and nothing is left to be mended: fit to be promoted.
     #[must_use]
-    pub fn is_settled_at(&self, target: &GtidPosition) -> bool {
+    pub(crate) fn is_settled_at(&self, target: &GtidPosition) -> bool {
         let Some(frozen) = self.frozen() else { return false };
         match &self.progress.applied {
             Some(applied) => self.progress.settled && applied.covers(target),
@@ -205,20 +205,20 @@ impl MemberView {
     /// True when its last reading certainly shows a run in which it was not promoted: a promotion gives it another id than the
     /// one it booted with.
     #[must_use]
-    pub fn was_only_started(&self) -> bool {
+    pub(crate) fn was_only_started(&self) -> bool {
         self.settled_view().is_some_and(|view| view.read_only && view.server_id == boot_server_id(self.ordinal))
     }
 
     /// True when all that is known of it was told, or asked for, after `since`.
     #[must_use]
-    pub fn is_newer_than(&self, since: Millis) -> bool {
+    pub(crate) fn is_newer_than(&self, since: Millis) -> bool {
         let told = self.state().is_none() || self.heard_at.is_some_and(|at| at > since);
         told && self.view().is_none_or(|view| view.begun > since)
     }
 
     /// The last reading over SQL, while it answers.
     #[must_use]
-    pub fn view(&self) -> Option<&ServerView> {
+    pub(crate) fn view(&self) -> Option<&ServerView> {
         match &self.server {
             ServerSight::Answers { view, .. } => Some(view),
             _ => None,
@@ -227,7 +227,7 @@ impl MemberView {
 
     /// The run of its mariadbd, while it runs.
     #[must_use]
-    pub fn incarnation(&self) -> Option<Incarnation> {
+    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
         match self.state()?.mariadbd {
             Mariadbd::Running { incarnation, .. } => Some(incarnation),
             _ => None,
@@ -236,27 +236,27 @@ impl MemberView {
 
     /// True when both roads to it were tried at least once.
     #[must_use]
-    pub fn is_sighted(&self) -> bool {
+    pub(crate) fn is_sighted(&self) -> bool {
         self.agent != AgentSight::Unknown && self.server != ServerSight::Unknown
     }
 
     /// Since when it takes no new connections, while it answers the held session: the way to it is good, the server is not.
     /// Where the member's own agent gets in, something between here and there drops new connections.
     #[must_use]
-    pub fn wedged_since(&self) -> Option<Millis> {
+    pub(crate) fn wedged_since(&self) -> Option<Millis> {
         self.new_connections_hang().filter(|_| !self.takes_local_connections())
     }
 
     /// Since when the operator's new connections hang, while the held session answers.
     #[must_use]
-    pub fn new_connections_hang(&self) -> Option<Millis> {
+    pub(crate) fn new_connections_hang(&self) -> Option<Millis> {
         let NewConnection::Hangs { since, .. } = self.new_connection else { return None };
         self.view().filter(|view| view.begun >= since).map(|_| since)
     }
 
     /// What keeps its writes waiting for a lock, while something does: clients on a primary, the SQL thread on a replica.
     #[must_use]
-    pub fn writes_locked(&self) -> Option<&str> {
+    pub(crate) fn writes_locked(&self) -> Option<&str> {
         self.state().and_then(|state| state.sql_notes.writes_locked.as_deref())
     }
 
@@ -266,19 +266,19 @@ impl MemberView {
 
     /// True when its agent proves that mariadbd does not run, and nothing else answers in its name.
     #[must_use]
-    pub fn is_proven_dead(&self) -> bool {
+    pub(crate) fn is_proven_dead(&self) -> bool {
         self.state().is_some_and(|state| state.mariadbd.is_dead()) && self.view().is_none()
     }
 
     /// True when its agent answers and its mariadbd runs and answers SQL to the agent.
     #[must_use]
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         matches!(self.state().map(|state| &state.mariadbd), Some(Mariadbd::Running { sql: true, .. }))
     }
 
     /// True when the volume is that of this member of this data.
     #[must_use]
-    pub fn holds(&self, cluster: &str, data_uid: &DataUid) -> bool {
+    pub(crate) fn holds(&self, cluster: &str, data_uid: &DataUid) -> bool {
         match self.state().map(|state| &state.volume) {
             Some(Volume::Recorded { record }) => {
                 record.identity.cluster == cluster
@@ -292,39 +292,39 @@ impl MemberView {
 
 /// What was seen of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
+pub(crate) struct Observation {
     /// Every member of the spec, index = ordinal.
-    pub members: Vec<MemberView>,
+    pub(crate) members: Vec<MemberView>,
     /// The member NAME-primary selects.
-    pub routed: Option<Ordinal>,
+    pub(crate) routed: Option<Ordinal>,
     /// The term in which NAME-primary was written last, as it says itself.
-    pub routed_in: Option<Term>,
+    pub(crate) routed_in: Option<Term>,
     /// Now.
-    pub now: Millis,
+    pub(crate) now: Millis,
     /// Since when no live acker has been connected ([`super::ackers::any_active`]), tracked by the observer.
-    pub no_acker_since: Option<Millis>,
+    pub(crate) no_acker_since: Option<Millis>,
     /// When the status was read first after somebody else may have written it; none before that. What was known before may be
     /// from before that somebody's time.
-    pub status_since: Option<Millis>,
+    pub(crate) status_since: Option<Millis>,
     /// The term this leader has written; none before its first write.
-    pub my_term: Option<Term>,
+    pub(crate) my_term: Option<Term>,
     /// An unused identity for the data, should it be needed.
-    pub fresh_uid: DataUid,
+    pub(crate) fresh_uid: DataUid,
     /// The one-time login for binlog servers of this term: random, and the same until the term changes.
-    pub fresh_login: (String, Secret),
+    pub(crate) fresh_login: (String, Secret),
 }
 
 impl Observation {
     /// True when NAME-primary leads to `member` and says since which term: without one it does not fence late writes, and is
     /// written once more.
     #[must_use]
-    pub fn leads_to(&self, member: Ordinal) -> bool {
+    pub(crate) fn leads_to(&self, member: Ordinal) -> bool {
         self.routed == Some(member) && self.routed_in.is_some()
     }
 
     /// One member.
     #[must_use]
-    pub fn member(&self, ordinal: Ordinal) -> Option<&MemberView> {
+    pub(crate) fn member(&self, ordinal: Ordinal) -> Option<&MemberView> {
         self.members.iter().find(|member| member.ordinal == ordinal)
     }
 }

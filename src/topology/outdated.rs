@@ -20,20 +20,20 @@ const UNKNOWN: &str = "unknown";
 
 /// A term that the record should know and does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proof {
+pub(crate) struct Proof {
     /// The latest such term; the record's own where only a promotion is missing in it.
-    pub term: Term,
+    pub(crate) term: Term,
     /// The member that obeyed it, or was promoted in it; none when NAME-primary was written in it.
-    pub by: Option<Ordinal>,
+    pub(crate) by: Option<Ordinal>,
     /// The term in which that member was promoted, when the record's term is as late.
-    pub promoted: Option<Term>,
+    pub(crate) promoted: Option<Term>,
 }
 
 /// The latest term above the record's that a volume has obeyed, that a server takes writes of, or that NAME-primary was written
 /// in; or a promotion that the record does not know. Each is recorded before it is ordered, but an order that was on its way
 /// when the status was put back arrives after the record was put together from the volumes.
 #[must_use]
-pub fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
+pub(crate) fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
     // A record that this leader has written itself is newer than any Service.
     let certain = seen.my_term == Some(record.term);
     let obeyed = |member: &MemberView| {
@@ -77,7 +77,7 @@ fn promotions<'a>(record: &'a Record, seen: &'a Observation) -> impl Iterator<It
 
 /// What is said about it.
 #[must_use]
-pub fn words(policy: &Policy, record: &Record, proof: Proof) -> String {
+pub(crate) fn words(policy: &Policy, record: &Record, proof: Proof) -> String {
     let Proof { term, by, promoted } = proof;
     let newer = match by {
         Some(member) if let Some(term) = promoted => {

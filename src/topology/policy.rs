@@ -42,9 +42,9 @@ pub struct Retention {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
     /// The members.
-    pub members: Vec<Ordinal>,
+    pub(crate) members: Vec<Ordinal>,
     /// The term that the others prove: the wish holds for this one time.
-    pub term: Term,
+    pub(crate) term: Term,
 }
 
 /// Wishes for one cluster.
@@ -81,18 +81,18 @@ impl Policy {
 
     /// The member's name as people know it, `shop-0`.
     #[must_use]
-    pub fn name(&self, ordinal: Ordinal) -> String {
+    pub(crate) fn name(&self, ordinal: Ordinal) -> String {
         format!("{}-{ordinal}", self.short_name())
     }
 
     /// The cluster's name without its namespace.
     #[must_use]
-    pub fn short_name(&self) -> &str {
+    pub(crate) fn short_name(&self) -> &str {
         self.cluster.rsplit('/').next().unwrap_or_default()
     }
 
     /// All ordinals of the cluster.
-    pub fn ordinals(&self) -> impl Iterator<Item = Ordinal> + use<> {
+    pub(crate) fn ordinals(&self) -> impl Iterator<Item = Ordinal> + use<> {
         (0..u8::try_from(self.members.len()).unwrap_or(u8::MAX)).map(Ordinal)
     }
 }

@@ -16,7 +16,7 @@ macro_rules! closed_words {
 
             /// The word itself.
             #[must_use]
-            pub fn as_str(self) -> &'static str {
+            pub(crate) fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$word => stringify!($word),)*
                 }

@@ -57,7 +57,7 @@ pub struct Record {
     pub promoted_in: Term,
     /// What that primary had when its term began: nothing that was acknowledged in an earlier term lies beyond. None in a
     /// status that an earlier release wrote.
-    pub began: Option<GtidPosition>,
+    pub(crate) began: Option<GtidPosition>,
     /// What an acknowledgement means.
     pub durability: Durability,
     /// Every run that could have acknowledged a commit which no other acker has received yet.
@@ -69,14 +69,14 @@ pub struct Record {
 impl Record {
     /// `server_id` of the primary of this record.
     #[must_use]
-    pub fn primary_server_id(&self) -> Option<u32> {
+    pub(crate) fn primary_server_id(&self) -> Option<u32> {
         self.primary.map(|primary| server_id(self.promoted_in, primary))
     }
 
     /// The first transaction in `position` that an earlier term wrote beyond the beginning of the present one: nobody
     /// acknowledged it, and it was given up. Only ids of earlier terms count: a session may write under any other.
     #[must_use]
-    pub fn given_up(&self, position: &GtidPosition) -> Option<Gtid> {
+    pub(crate) fn given_up(&self, position: &GtidPosition) -> Option<Gtid> {
         let began = self.began.as_ref()?;
         let earlier = |gtid: &Gtid| term_of(gtid.server).is_some_and(|term| term < self.promoted_in);
         let kept =
@@ -88,14 +88,14 @@ impl Record {
 /// `server_id` of a member promoted in `term`: new at every promotion, so that a GTID tells its term and no member meets
 /// its own id in a stream. The upper bit is left to the ids members boot with; a term beyond 2^27 wraps.
 #[must_use]
-pub fn server_id(term: Term, ordinal: Ordinal) -> u32 {
+pub(crate) fn server_id(term: Term, ordinal: Ordinal) -> u32 {
     let bits = u32::try_from(term.0 & LAST_TERM.0).unwrap_or_default();
     bits << MEMBER_BITS | u32::from(ordinal.0 + 1)
 }
 
 /// The term that a `server_id` tells; none of one that members boot with, or that a session chose.
 #[must_use]
-pub fn term_of(server_id: u32) -> Option<Term> {
+pub(crate) fn term_of(server_id: u32) -> Option<Term> {
     let term = u64::from(server_id >> MEMBER_BITS);
     (server_id & BOOT_ID_BIT == 0 && term > 0).then_some(Term(term))
 }

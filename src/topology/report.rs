@@ -7,7 +7,7 @@ mod nodes;
 mod primary;
 mod shown;
 
-pub use self::shown::{Condition, MemberReport, Report, Role};
+pub(crate) use self::shown::{Condition, MemberReport, Report, Role};
 
 use self::locks::unlock;
 use self::primary::{judge, unhealthy};
@@ -24,6 +24,7 @@ use super::record::{Record, boot_server_id};
 use super::transition::TransitionKind;
 use super::verdict::Verdict;
 use super::wedged;
+use crate::api::status::ConditionType;
 use crate::orders::{Mariadbd, Order, SqlNotes, Volume};
 use crate::time::Millis;
 
@@ -32,7 +33,7 @@ const AGENT_KNOWS_MS: u64 = 5_000;
 
 /// Puts the report together. `stalled` is a reason outside this module (a spec that does not validate).
 #[must_use]
-pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &Decision) -> Report {
+pub(crate) fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &Decision) -> Report {
     let members: Vec<MemberReport> =
         seen.members.iter().map(|member| of_member(policy, record, seen, member)).collect();
     let conditions = vec![
@@ -47,7 +48,7 @@ pub fn report(policy: &Policy, record: &Record, seen: &Observation, decision: &D
 }
 
 fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decision) -> Condition {
-    let not = |reason, message: String| condition("Ready", false, reason, message);
+    let not = |reason, message: String| condition(ConditionType::Ready, false, reason, message);
     if let Some(proof) = outdated::proof(record, seen) {
         return not(Reason::RecordOutdated, outdated::words(policy, record, proof));
     }
@@ -120,7 +121,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     } else {
         ""
     };
-    condition("Ready", true, Reason::PrimaryAcceptsWrites, format!("{name} accepts writes{way}"))
+    condition(ConditionType::Ready, true, Reason::PrimaryAcceptsWrites, format!("{name} accepts writes{way}"))
 }
 
 /// True when the primary counts connected ackers, none of its commits waits for long, and a recorded acker refuses the
@@ -157,18 +158,18 @@ fn reconciling(policy: &Policy, record: &Record, decision: &Decision) -> Conditi
                 TransitionKind::Failover => Reason::Failover,
                 TransitionKind::Resume => Reason::Resume,
             };
-            condition("Reconciling", true, reason, message)
+            condition(ConditionType::Reconciling, true, reason, message)
         }
-        None => condition("Reconciling", false, Reason::AtRest, ""),
+        None => condition(ConditionType::Reconciling, false, Reason::AtRest, ""),
     }
 }
 
 fn stalled(seen: &Observation, decision: &Decision) -> Condition {
     match &decision.blocked {
         Some(blocked) if decision.acts.iter().all(|act| is_retry(seen, act)) => {
-            condition("Stalled", true, blocked.reason(), blocked.message())
+            condition(ConditionType::Stalled, true, blocked.reason(), blocked.message())
         }
-        _ => condition("Stalled", false, Reason::Progressing, ""),
+        _ => condition(ConditionType::Stalled, false, Reason::Progressing, ""),
     }
 }
 
@@ -181,7 +182,12 @@ fn is_retry(seen: &Observation, act: &Act) -> bool {
 
 fn paused(policy: &Policy) -> Condition {
     let message = if policy.paused { "spec.paused is true: members are watched and left alone" } else { "" };
-    condition("Paused", policy.paused, if policy.paused { Reason::SpecPaused } else { Reason::NotPaused }, message)
+    condition(
+        ConditionType::Paused,
+        policy.paused,
+        if policy.paused { Reason::SpecPaused } else { Reason::NotPaused },
+        message,
+    )
 }
 
 fn of_member(policy: &Policy, record: &Record, seen: &Observation, member: &MemberView) -> MemberReport {

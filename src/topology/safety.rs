@@ -43,7 +43,7 @@ pub struct Rules {
 
 /// Why a promotion is safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Basis {
+pub(crate) enum Basis {
     /// 8(a): the old primary is proven dead and its binary logs were read to this position.
     Salvage {
         /// Last complete group of its files.
@@ -63,7 +63,7 @@ pub enum Basis {
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn basis(
+pub(crate) fn basis(
     rules: Rules,
     policy: &Policy,
     record: &Record,
@@ -98,14 +98,18 @@ fn received_whole<'a>(record: &'a Record, seen: &Observation, from: Ordinal) -> 
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Result<(), String> {
+pub(crate) fn by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Result<(), String> {
     all_ackers(policy, record, |acker| accounted_for(rules, seen, acker))
 }
 
 /// Ackers that by themselves are no evidence, but whose kept relay logs can be applied to become one; empty when others
 /// would still be missing.
 #[must_use]
-pub fn recoverable<'a>(rules: Rules, record: &'a Record, seen: &'a Observation) -> Vec<(&'a MemberView, &'a Acker)> {
+pub(crate) fn recoverable<'a>(
+    rules: Rules,
+    record: &'a Record,
+    seen: &'a Observation,
+) -> Vec<(&'a MemberView, &'a Acker)> {
     let missing = || record.ackers.iter().filter(|acker| !accounted_for(rules, seen, acker));
     let found: Vec<_> = missing().filter_map(|acker| Some((recovers(seen, acker)?, acker))).collect();
     let all = record.durability == Durability::Enforced && found.len() == missing().count();
@@ -114,7 +118,12 @@ pub fn recoverable<'a>(rules: Rules, record: &'a Record, seen: &'a Observation) 
 
 /// What all ackers together have received, when 8(b) holds.
 #[must_use]
-pub fn received_by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Option<GtidPosition> {
+pub(crate) fn received_by_ackers(
+    rules: Rules,
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+) -> Option<GtidPosition> {
     by_ackers(rules, policy, record, seen).ok()?;
     let frozen = record.ackers.iter().filter_map(|acker| seen.member(acker.member)?.frozen());
     Some(frozen.fold(GtidPosition::empty(), |all, frozen| all.union(&frozen.received)))
@@ -124,7 +133,7 @@ pub fn received_by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: 
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn feasible(
+pub(crate) fn feasible(
     rules: Rules,
     policy: &Policy,
     record: &Record,
@@ -144,7 +153,12 @@ pub fn feasible(
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub fn feasible_by_ackers(rules: Rules, policy: &Policy, record: &Record, seen: &Observation) -> Result<(), String> {
+pub(crate) fn feasible_by_ackers(
+    rules: Rules,
+    policy: &Policy,
+    record: &Record,
+    seen: &Observation,
+) -> Result<(), String> {
     all_ackers(policy, record, |acker| can_account_for(rules, seen, acker))
 }
 
@@ -170,7 +184,7 @@ fn salvage(policy: &Policy, record: &Record, from: Option<&MemberView>) -> Resul
 ///
 /// # Errors
 /// Why that is not known.
-pub fn logs_end(record: &Record, evidence: &LogEvidence) -> Result<GtidPosition, String> {
+pub(crate) fn logs_end(record: &Record, evidence: &LogEvidence) -> Result<GtidPosition, String> {
     let end = match evidence {
         LogEvidence::Readable { end, .. } => end,
         LogEvidence::Unreadable { message } => return Err(message.clone()),
@@ -265,13 +279,13 @@ fn is_incarnation(rules: Rules, member: &MemberView, acker: &Acker) -> bool {
 
 /// True when `member` is now the very run that `acker` records: same pod, same boot of its node, same incarnation.
 #[must_use]
-pub fn matches_acker(member: &MemberView, acker: &Acker) -> bool {
+pub(crate) fn matches_acker(member: &MemberView, acker: &Acker) -> bool {
     member.ordinal == acker.member && member.incarnation() == Some(acker.incarnation) && is_same_place(member, acker)
 }
 
 /// What the promoted member must have: the basis united with everything that was received by members frozen now.
 #[must_use]
-pub fn target(basis: &Basis, frozen: &[&MemberView]) -> GtidPosition {
+pub(crate) fn target(basis: &Basis, frozen: &[&MemberView]) -> GtidPosition {
     let start = match basis {
         Basis::Salvage { end } | Basis::Received { end } => end.clone(),
         Basis::Ackers => GtidPosition::empty(),

@@ -75,7 +75,7 @@ impl Verdict {
 
 /// Judges `primary`; `host` is the name replicas know it by.
 #[must_use]
-pub fn verdict(primary: &MemberView, host: &str, others: &[&MemberView]) -> Verdict {
+pub(crate) fn verdict(primary: &MemberView, host: &str, others: &[&MemberView]) -> Verdict {
     if primary.was_only_started() {
         return Verdict::Unpromoted;
     }

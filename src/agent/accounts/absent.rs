@@ -10,7 +10,7 @@ use crate::layout::{AGENT_USER, MAX_MEMBERS, PROBE_USER, repl_user};
 
 /// Our accounts that were missing when looked at last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Absent(BTreeSet<String>);
+pub(crate) struct Absent(BTreeSet<String>);
 
 impl Absent {
     /// Takes note of what is missing now, and returns what was missing before.

@@ -17,17 +17,17 @@ pub(super) type Present = BTreeMap<(String, String), Stored>;
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     /// None where there is no row, or one that holds no account.
-    pub stored: Option<&'a Stored>,
+    pub(crate) stored: Option<&'a Stored>,
     /// It was so at the last look, too. In the middle of a restore of mysql.* it may be for a moment.
-    pub twice: bool,
+    pub(crate) twice: bool,
 }
 
 /// An account over the network that belongs to us.
 pub(super) struct Wanted {
-    pub user: String,
-    pub rights: Rights,
-    pub hash: String,
-    pub whose: Whose,
+    pub(crate) user: String,
+    pub(crate) rights: Rights,
+    pub(crate) hash: String,
+    pub(crate) whose: Whose,
 }
 
 /// Who logs in with an account.

@@ -9,7 +9,7 @@ use crate::mariadb::SqlError;
 
 /// Accounts could not be set.
 #[derive(Debug, Error)]
-pub enum AccountError {
+pub(crate) enum AccountError {
     /// A password is missing.
     #[error("{0}")]
     Password(String),

@@ -17,20 +17,20 @@ const ON: &str = "SET GLOBAL strict_password_validation=1";
 const OFF: &str = "SET GLOBAL strict_password_validation=0";
 
 /// The password policy of a member.
-pub struct Policy {
+pub(crate) struct Policy {
     /// There while it may be off because of us: whoever is killed in the middle leaves it behind.
     note: PathBuf,
 }
 
 impl Policy {
     /// Of the member whose configuration this is.
-    pub fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         Self { note: config.run_dir.join("strict_password_validation.off") }
     }
 
     /// Runs a statement that gives an account a hash. One statement of several, so that the end of this agent in the middle of
     /// it leaves nothing switched off; only KILL does, which runs no handler.
-    pub async fn set_hash(&self, session: &mut Session, statement: &str) -> Result<(), AccountError> {
+    pub(crate) async fn set_hash(&self, session: &mut Session, statement: &str) -> Result<(), AccountError> {
         match session.execute(statement).await {
             Err(error) if error.code() == Some(errno::OPTION_PREVENTS_STATEMENT) => {}
             done => return Ok(done?),
@@ -47,7 +47,7 @@ impl Policy {
     }
 
     /// Puts back what somebody who was killed has left off.
-    pub async fn restore(&self, session: &mut Session) -> Result<(), AccountError> {
+    pub(crate) async fn restore(&self, session: &mut Session) -> Result<(), AccountError> {
         if block_in_place(|| self.note.exists()) {
             session.execute(ON).await?;
             block_in_place(|| fs::remove_file(&self.note)).map_err(|error| self.failed(error))?;

@@ -40,7 +40,7 @@ pub(super) async fn keep_shut(
 ///
 /// # Errors
 /// As the statements fail; the first one does where there is no such account, which GRANT might make without a password.
-pub async fn admit(session: &mut Session, ordinal: Ordinal) -> Result<(), SqlError> {
+pub(crate) async fn admit(session: &mut Session, ordinal: Ordinal) -> Result<(), SqlError> {
     let user = repl_user(ordinal.0);
     let account = account(&user, "%");
     let query = format!("SELECT Priv FROM mysql.global_priv WHERE User = '{user}' AND Host = '%'");

@@ -6,9 +6,9 @@ use serde::Deserialize;
 /// Rights on `*.*`, as they are granted and as they are stored (`privilege_t` in sql/privilege.h). The numbers are those of
 /// the disk format: they stay the same in every version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rights {
+pub(crate) struct Rights {
     /// As GRANT takes them.
-    pub names: &'static str,
+    pub(crate) names: &'static str,
     bits: u64,
 }
 
@@ -42,22 +42,22 @@ const OWN: u64 = RELOAD
 
 /// What the probe reads: positions, replication state, owned settings, sessions. CONNECTION ADMIN frees it from
 /// `init_connect` and `max_user_connections` (docs/decisions/28-connection-admin.md).
-pub const PROBE: Rights = Rights {
+pub(crate) const PROBE: Rights = Rights {
     names: "BINLOG MONITOR, SLAVE MONITOR, PROCESS, CONNECTION ADMIN",
     bits: BINLOG_MONITOR | SLAVE_MONITOR | PROCESS | CONNECTION_ADMIN,
 };
 
 /// None: of an account that was never opened.
-pub const NOTHING: Rights = Rights { names: "USAGE", bits: 0 };
+pub(crate) const NOTHING: Rights = Rights { names: "USAGE", bits: 0 };
 
 /// What a replica needs at its source.
-pub const REPLICATION: Rights =
+pub(crate) const REPLICATION: Rights =
     Rights { names: "REPLICATION SLAVE, CONNECTION ADMIN", bits: REPLICATION_SLAVE | CONNECTION_ADMIN };
 
 /// One row, as far as it decides whether a login succeeds and stays.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Stored {
+pub(crate) struct Stored {
     access: u64,
     plugin: String,
     authentication_string: String,
@@ -79,7 +79,7 @@ impl Stored {
     /// Reads a row. None when it holds no account, which no statement but CREATE OR REPLACE USER and DROP USER takes; in one of
     /// an unknown form everything is wrong.
     #[must_use]
-    pub fn of_row(privileges: &str) -> Option<Self> {
+    pub(crate) fn of_row(privileges: &str) -> Option<Self> {
         let row: serde_json::Value = serde_json::from_str(privileges).ok()?;
         row.is_object().then(|| serde_json::from_value(row).unwrap_or_default())
     }
@@ -91,7 +91,7 @@ impl Stored {
 
     /// True when it logs in by this hash alone, has at least these rights, and nothing limits it.
     #[must_use]
-    pub fn is_whole(&self, rights: Rights, hash: &str) -> bool {
+    pub(crate) fn is_whole(&self, rights: Rights, hash: &str) -> bool {
         let by_hash = self.plugin == NATIVE && self.authentication_string == hash && self.is_alone();
         let limits = [self.max_questions, self.max_updates, self.max_connections, self.max_user_connections];
         let limited = limits != [0; 4] || self.max_statement_time != 0.0 || self.ssl_type > 0;
@@ -100,13 +100,13 @@ impl Stored {
 
     /// True when it has at least these rights.
     #[must_use]
-    pub fn has(&self, rights: Rights) -> bool {
+    pub(crate) fn has(&self, rights: Rights) -> bool {
         self.access & rights.bits == rights.bits
     }
 
     /// True when it has what the agent itself cannot do without.
     #[must_use]
-    pub fn has_own_rights(&self) -> bool {
+    pub(crate) fn has_own_rights(&self) -> bool {
         self.access & OWN == OWN
     }
 
@@ -117,47 +117,47 @@ impl Stored {
 
     /// True when it logs in with this hash, among others.
     #[must_use]
-    pub fn takes(&self, hash: &str) -> bool {
+    pub(crate) fn takes(&self, hash: &str) -> bool {
         let or = |auth: &serde_json::Value| auth.get("authentication_string").is_some_and(|text| text == hash);
         self.authentication_string == hash || self.auth_or.iter().any(or)
     }
 
     /// True when it logs in by the name of the client's process, among others.
     #[must_use]
-    pub fn takes_socket(&self) -> bool {
+    pub(crate) fn takes_socket(&self) -> bool {
         let or = |auth: &serde_json::Value| auth.get("plugin").is_some_and(|plugin| plugin == SOCKET);
         self.plugin == SOCKET || self.auth_or.iter().any(or)
     }
 
     /// True when its password has expired; it needs to be set again.
     #[must_use]
-    pub fn is_expired(&self) -> bool {
+    pub(crate) fn is_expired(&self) -> bool {
         self.password_last_changed == Some(0)
     }
 
     /// True when its password may expire one day.
     #[must_use]
-    pub fn may_expire(&self) -> bool {
+    pub(crate) fn may_expire(&self) -> bool {
         self.password_lifetime != Some(0)
     }
 
     /// True for the account of a member that was never let in. One that was shut out later keeps its rights.
     #[must_use]
-    pub fn is_unadmitted(&self) -> bool {
+    pub(crate) fn is_unadmitted(&self) -> bool {
         self.account_locked && self.access & REPLICATION_SLAVE == 0
     }
 
     /// True when it is locked.
     #[must_use]
-    pub fn is_locked(&self) -> bool {
+    pub(crate) fn is_locked(&self) -> bool {
         self.account_locked
     }
 }
 
 /// Plugin of accounts with a password.
-pub const NATIVE: &str = "mysql_native_password";
+pub(crate) const NATIVE: &str = "mysql_native_password";
 /// Plugin of accounts that log in by the client's process.
-pub const SOCKET: &str = "unix_socket";
+pub(crate) const SOCKET: &str = "unix_socket";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

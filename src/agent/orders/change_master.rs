@@ -12,8 +12,8 @@ pub(super) const HEARTBEAT: &str = "0.5";
 
 /// Where to connect, and as whom.
 pub(super) struct Login {
-    pub host: String,
-    pub port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     pub user: String,
     pub password: Secret,
 }

@@ -24,7 +24,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(4);
 pub(super) const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 /// One order being carried out.
-pub struct OrderContext<'a> {
+pub(crate) struct OrderContext<'a> {
     agent: &'a Agent,
     case: &'a AcceptedOrder,
     session: Option<OrderSession>,
@@ -35,47 +35,47 @@ pub struct OrderContext<'a> {
 impl<'a> OrderContext<'a> {
     /// Nothing done yet.
     #[must_use]
-    pub fn new(agent: &'a Agent, case: &'a AcceptedOrder) -> Self {
+    pub(crate) fn new(agent: &'a Agent, case: &'a AcceptedOrder) -> Self {
         Self { agent, case, session: None, persisted: false, doing: None }
     }
 
     /// The agent.
     #[must_use]
-    pub fn agent(&self) -> &'a Agent {
+    pub(crate) fn agent(&self) -> &'a Agent {
         self.agent
     }
 
     /// The order.
     #[must_use]
-    pub fn order(&self) -> &'a OrderEnvelope {
+    pub(crate) fn order(&self) -> &'a OrderEnvelope {
         &self.case.order
     }
 
     /// Time left until the deadline.
     #[must_use]
-    pub fn remaining(&self) -> Duration {
+    pub(crate) fn remaining(&self) -> Duration {
         clock::until(self.case.order.deadline)
     }
 
     /// True once this order's token is on the volume.
     #[must_use]
-    pub fn is_persisted(&self) -> bool {
+    pub(crate) fn is_persisted(&self) -> bool {
         self.persisted
     }
 
     /// What takes its time now, for people who wait.
-    pub fn doing(&mut self, what: &'static str) {
+    pub(crate) fn doing(&mut self, what: &'static str) {
         self.doing = Some(what);
     }
 
     /// What took its time.
     #[must_use]
-    pub fn was_doing(&self) -> Option<&'static str> {
+    pub(crate) fn was_doing(&self) -> Option<&'static str> {
         self.doing
     }
 
     /// The token is on the volume already.
-    pub fn note_persisted(&mut self) {
+    pub(crate) fn note_persisted(&mut self) {
         self.persisted = true;
     }
 
@@ -83,7 +83,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// [`Reason::Superseded`].
-    pub fn check(&self) -> Result<(), OrderError> {
+    pub(crate) fn check(&self) -> Result<(), OrderError> {
         if self.case.is_overtaken() { Err(superseded()) } else { Ok(()) }
     }
 
@@ -91,7 +91,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// [`Reason::Volume`].
-    pub fn check_identity(&self) -> Result<(), OrderError> {
+    pub(crate) fn check_identity(&self) -> Result<(), OrderError> {
         let config = &self.agent.config;
         let Volume::Recorded { record } = self.agent.volume.view() else { return Ok(()) };
         let identity = record.identity;
@@ -109,7 +109,10 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// As [`crate::agent::volume::Volume::update`].
-    pub async fn persist(&mut self, change: impl FnOnce(&mut Stored) + Send + 'static) -> Result<Stored, OrderError> {
+    pub(crate) async fn persist(
+        &mut self,
+        change: impl FnOnce(&mut Stored) + Send + 'static,
+    ) -> Result<Stored, OrderError> {
         self.check()?;
         let (volume, order) = (Arc::clone(&self.agent.volume), self.order());
         let (token, id) = (order.token.clone(), order.id.clone());
@@ -131,7 +134,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// [`Reason::Superseded`], [`Reason::NotRunning`] or [`Reason::Sql`].
-    pub async fn sql(&mut self) -> Result<&mut Session, OrderError> {
+    pub(crate) async fn sql(&mut self) -> Result<&mut Session, OrderError> {
         self.check()?;
         let session = match self.session.take() {
             Some(session) => session,
@@ -144,7 +147,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// As [`Self::sql`], and as the statement fails.
-    pub async fn execute(&mut self, statement: &str) -> Result<(), OrderError> {
+    pub(crate) async fn execute(&mut self, statement: &str) -> Result<(), OrderError> {
         self.sql().await?.execute(statement).await.map_err(sql_error)
     }
 
@@ -152,7 +155,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// The outer as [`Self::sql`]; the inner one as the statement fails.
-    pub async fn stop(&mut self, statement: &str) -> Result<Result<(), SqlError>, OrderError> {
+    pub(crate) async fn stop(&mut self, statement: &str) -> Result<Result<(), SqlError>, OrderError> {
         Ok(self.sql().await?.execute_within(statement, STOP_LIMIT).await)
     }
 
@@ -160,7 +163,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// As [`Self::execute`].
-    pub async fn globals(&mut self) -> Result<Globals, OrderError> {
+    pub(crate) async fn globals(&mut self) -> Result<Globals, OrderError> {
         read::globals(self.sql().await?).await.map_err(sql_error)
     }
 
@@ -168,7 +171,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// As [`Self::execute`].
-    pub async fn variables(&mut self, names: &[&str]) -> Result<BTreeMap<String, String>, OrderError> {
+    pub(crate) async fn variables(&mut self, names: &[&str]) -> Result<BTreeMap<String, String>, OrderError> {
         read::variables(self.sql().await?, names).await.map_err(sql_error)
     }
 
@@ -176,7 +179,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// As [`Self::execute`].
-    pub async fn slave(&mut self) -> Result<Option<Slave>, OrderError> {
+    pub(crate) async fn slave(&mut self) -> Result<Option<Slave>, OrderError> {
         read::slave(self.sql().await?).await.map_err(sql_error)
     }
 
@@ -184,7 +187,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// As [`Self::execute`].
-    pub async fn is_acknowledging(&mut self) -> Result<bool, OrderError> {
+    pub(crate) async fn is_acknowledging(&mut self) -> Result<bool, OrderError> {
         read::is_acknowledging(self.sql().await?).await.map_err(sql_error)
     }
 
@@ -192,7 +195,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// [`Reason::NotRunning`].
-    pub fn incarnation(&self) -> Result<Incarnation, OrderError> {
+    pub(crate) fn incarnation(&self) -> Result<Incarnation, OrderError> {
         self.agent
             .supervisor
             .incarnation()
@@ -204,7 +207,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// [`Reason::NotRunning`].
-    pub fn check_run(&self, acker: Option<Incarnation>) -> Result<(), OrderError> {
+    pub(crate) fn check_run(&self, acker: Option<Incarnation>) -> Result<(), OrderError> {
         let run = self.incarnation()?;
         if acker.is_none_or(|acker| acker == run) {
             return Ok(());
@@ -219,7 +222,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// [`Reason::Volume`]: then nothing that drops them may follow.
-    pub fn keep_relay_logs(&self, received: Option<&GtidPosition>) -> Result<(), OrderError> {
+    pub(crate) fn keep_relay_logs(&self, received: Option<&GtidPosition>) -> Result<(), OrderError> {
         let run = self.incarnation()?;
         let received = received.filter(|position| !position.is_empty());
         tokio::task::block_in_place(|| self.agent.supervisor.relay_logs().keep(run, received)).map_err(unkept)
@@ -229,7 +232,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// As [`Self::execute`] and [`Self::keep_relay_logs`].
-    pub async fn stop_replication(&mut self) -> Result<(), OrderError> {
+    pub(crate) async fn stop_replication(&mut self) -> Result<(), OrderError> {
         self.keep_relay_logs(None)?;
         self.stop("STOP SLAVE").await?.map_err(sql_error)?;
         let received = self.received().await?;
@@ -241,7 +244,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// As [`Self::execute`].
-    pub async fn received(&mut self) -> Result<Option<GtidPosition>, OrderError> {
+    pub(crate) async fn received(&mut self) -> Result<Option<GtidPosition>, OrderError> {
         let slave = self.slave().await?.filter(|slave| slave.status.by_gtid && !slave.read.0.is_empty());
         Ok(slave.map(|slave| slave.status.io_position))
     }
@@ -250,7 +253,7 @@ impl<'a> OrderContext<'a> {
     ///
     /// # Errors
     /// [`Reason::Volume`].
-    pub fn has_dropped(&self, received: &GtidPosition) -> Result<bool, OrderError> {
+    pub(crate) fn has_dropped(&self, received: &GtidPosition) -> Result<bool, OrderError> {
         let run = self.incarnation()?;
         let logs = self.agent.supervisor.relay_logs();
         tokio::task::block_in_place(|| logs.hold_more(run, received)).map_err(|error| {
@@ -263,17 +266,17 @@ impl<'a> OrderContext<'a> {
 
     /// True when the last statement got no answer, or was cut off.
     #[must_use]
-    pub fn has_broken_session(&self) -> bool {
+    pub(crate) fn has_broken_session(&self) -> bool {
         self.session.as_ref().is_some_and(|lent| lent.session.is_broken())
     }
 
     /// Forgets the session: its mariadbd is about to end, or it is to be killed before the next order.
-    pub fn drop_session(&mut self) {
+    pub(crate) fn drop_session(&mut self) {
         self.session = None;
     }
 
     /// Gives the session back.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let Some(session) = self.session.take() {
             self.agent.sessions.give_back(session);
         }

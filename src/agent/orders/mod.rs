@@ -20,7 +20,7 @@ mod start;
 mod wait;
 mod wake;
 
-pub use context::OrderContext;
+pub(crate) use context::OrderContext;
 pub(in crate::agent) use durable::settle;
 
 use super::clock;
@@ -30,7 +30,7 @@ use super::volume::superseded;
 use crate::orders::{Answer, Order, OrderError, Outcome, Reason};
 
 /// Carries out an admitted order. Ends early when a newer one is admitted or its deadline has passed.
-pub async fn carry_out(agent: &Agent, case: &AcceptedOrder) -> Outcome {
+pub(crate) async fn carry_out(agent: &Agent, case: &AcceptedOrder) -> Outcome {
     let mut work = OrderContext::new(agent, case);
     let limit = clock::until(case.order.deadline);
     let ended = tokio::select! {

@@ -13,9 +13,9 @@ use crate::layout::{PROBE_USER, repl_user};
 use crate::orders::{Answer, MemberRole, OrderError, Reason};
 
 pub(super) struct Promotion {
-    pub required: GtidPosition,
-    pub server_id: u32,
-    pub semi_sync: bool,
+    pub(crate) required: GtidPosition,
+    pub(crate) server_id: u32,
+    pub(crate) semi_sync: bool,
 }
 
 pub(super) async fn promote(work: &mut OrderContext<'_>, promotion: &Promotion) -> Result<Answer, OrderError> {

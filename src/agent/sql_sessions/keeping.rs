@@ -5,7 +5,7 @@ use super::*;
 /// The watch.
 impl SqlSessions {
     /// For ever: connects to each run of mariadbd, prepares it, and notes whether it answers.
-    pub async fn keep(&self) {
+    pub(crate) async fn keep(&self) {
         let mut view = self.supervisor.subscribe();
         loop {
             let run = self.supervisor.incarnation();

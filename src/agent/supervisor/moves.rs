@@ -8,7 +8,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// When it may not start, the start cannot be recorded, or launch does not start it.
-    pub async fn start(&self, token: Option<&Token>) -> Result<Incarnation, OrderError> {
+    pub(crate) async fn start(&self, token: Option<&Token>) -> Result<Incarnation, OrderError> {
         let _turn = self.starting.lock().await;
         self.start_in_turn(token, &[]).await
     }
@@ -18,7 +18,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// As [`Self::start`]; [`Reason::StillRunning`] when it does not end in time.
-    pub async fn restart(&self, token: &Token, options: &[&str]) -> Result<Incarnation, OrderError> {
+    pub(crate) async fn restart(&self, token: &Token, options: &[&str]) -> Result<Incarnation, OrderError> {
         let _turn = self.starting.lock().await;
         timeout(RESTART_KILL, self.kill_until_dead()).await.map_err(|_| self.undead(RESTART_KILL))?;
         self.start_in_turn(Some(token), options).await
@@ -89,12 +89,12 @@ impl Supervisor {
     }
 
     /// Lets mariadbd start again after a fence.
-    pub fn lift_fence(&self) {
+    pub(crate) fn lift_fence(&self) {
         self.fenced.store(false, Ordering::SeqCst);
     }
 
     /// From now on nothing starts mariadbd, whatever the record says.
-    pub fn fence(&self) {
+    pub(crate) fn fence(&self) {
         self.fenced.store(true, Ordering::SeqCst);
     }
 
@@ -102,7 +102,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`Reason::StillRunning`] when that is not proven in time.
-    pub async fn kill(&self, limit: Duration) -> Result<(), OrderError> {
+    pub(crate) async fn kill(&self, limit: Duration) -> Result<(), OrderError> {
         // A start under way either has spawned mariadbd by the end of this, or looks at the fence before it does.
         let turn = timeout(START_TURN, self.starting.lock()).await;
         let killed = timeout(limit, self.kill_until_dead()).await;

@@ -22,16 +22,16 @@ pub struct Storage {
     /// Size of each member's volume, for example 100Gi. Cannot be changed later in this version.
     #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
         .message("size must be a quantity above zero, for example 100Gi"))]
-    pub size: Quantity,
+    pub(crate) size: Quantity,
 
     /// StorageClass of the volumes. Default: the default class of the Kubernetes cluster. Cannot be changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    pub storage_class_name: Option<String>,
+    pub(crate) storage_class_name: Option<String>,
 
     /// What happens to the volumes when the cluster is deleted or scaled down.
     #[serde(default)]
-    pub pvc_retention_policy: RetentionPolicy,
+    pub(crate) pvc_retention_policy: RetentionPolicy,
 }
 
 /// What happens to the volumes when the cluster is deleted or scaled down.
@@ -40,10 +40,10 @@ pub struct Storage {
 pub struct RetentionPolicy {
     /// When the cluster is deleted: Retain or Delete its volumes.
     #[serde(default)]
-    pub when_deleted: Retention,
+    pub(crate) when_deleted: Retention,
     /// When a member is removed: Retain or Delete its volume.
     #[serde(default)]
-    pub when_scaled: Retention,
+    pub(crate) when_scaled: Retention,
 }
 
 /// Whether a volume stays.
@@ -60,14 +60,14 @@ pub enum Retention {
 pub struct Bootstrap {
     /// Name of the database.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[0-9A-Za-z_$-]+$"))]
-    pub database: String,
+    pub(crate) database: String,
     /// User with all privileges on that database, from any host.
     #[schemars(length(min = 1, max = 80), regex(pattern = "^[0-9A-Za-z_$-]+$"))]
     #[x_kube(validation = Rule::new("!(self in ['root', 'mysql', 'mariadb.sys', 'PUBLIC']) && !self.startsWith('beachmaster_')")
         .message("this name belongs to MariaDB or the operator: choose another"))]
-    pub username: String,
+    pub(crate) username: String,
     /// Password of the user.
-    pub password_secret_key_ref: SecretKeyRef,
+    pub(crate) password_secret_key_ref: SecretKeyRef,
 }
 
 /// A key of a Secret in the cluster's namespace.
@@ -76,11 +76,11 @@ pub struct Bootstrap {
 pub struct SecretKeyRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
-    pub name: String,
+    pub(crate) name: String,
     /// Key in the Secret.
     #[serde(default = "default_key")]
     #[schemars(length(min = 1, max = 253))]
-    pub key: String,
+    pub(crate) key: String,
 }
 
 fn default_key() -> String {
@@ -93,10 +93,10 @@ fn default_key() -> String {
 pub struct Encryption {
     /// Key file of MariaDB's plugin file_key_management: lines of `1;` and 64 hexadecimal digits. Key 1 encrypts
     /// binary logs. Keys can be added to the Secret; a key in use must not change.
-    pub keys_secret_key_ref: KeyFileRef,
+    pub(crate) keys_secret_key_ref: KeyFileRef,
     /// The plugin's file_key_management_encryption_algorithm.
     #[serde(default)]
-    pub algorithm: EncryptionAlgorithm,
+    pub(crate) algorithm: EncryptionAlgorithm,
 }
 
 /// The key of a Secret in the cluster's namespace that holds a key file.
@@ -105,11 +105,11 @@ pub struct Encryption {
 pub struct KeyFileRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
-    pub name: String,
+    pub(crate) name: String,
     /// Key in the Secret.
     #[serde(default = "default_key_file_key")]
     #[schemars(length(min = 1, max = 253))]
-    pub key: String,
+    pub(crate) key: String,
 }
 
 fn default_key_file_key() -> String {
@@ -147,30 +147,30 @@ pub struct Replication {
     /// SemiSync: COMMIT returns once a replica has written the transaction to its relay log. Async: COMMIT does not
     /// wait.
     #[serde(default)]
-    pub mode: ReplicationMode,
+    pub(crate) mode: ReplicationMode,
     /// No replica connected: Wait blocks commits until one returns; Degrade commits without semi-sync after
     /// degradeAfter.
     #[serde(default)]
-    pub when_no_acker: WhenNoAcker,
+    pub(crate) when_no_acker: WhenNoAcker,
     /// With Degrade: how long commits wait for a replica before semi-sync is switched off; at most 8760h.
     #[serde(default = "default_degrade_after")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')")
         .message("degradeAfter must be at most 8760h, a year: whenNoAcker: Wait waits for ever"))]
-    pub degrade_after: DurationText,
+    pub(crate) degrade_after: DurationText,
     /// Replicas further behind than this leave the Service NAME-replicas; at most 8760h.
     #[serde(default = "default_max_lag")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')").message("maxLag must be at most 8760h"))]
-    pub max_lag: DurationText,
+    pub(crate) max_lag: DurationText,
     /// gtid_domain_id of the members. Cannot be changed later.
     #[serde(default)]
     #[schemars(range(min = 0, max = 4_294_967_295_i64))]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("gtidDomainId cannot change: GTIDs that were written carry it"))]
-    pub gtid_domain_id: i64,
+    pub(crate) gtid_domain_id: i64,
     /// How long binary logs are kept that every member has received. What an absent member still needs is kept
     /// longer than time says, up to size.
     #[serde(default)]
-    pub binlog_retention: BinlogRetention,
+    pub(crate) binlog_retention: BinlogRetention,
 }
 
 /// How much binary log members keep that every member has already.
@@ -179,13 +179,13 @@ pub struct Replication {
 pub struct BinlogRetention {
     /// Files last written longer ago than this are deleted, for example 7d or 12h; 1m to 3650d.
     #[serde(default = "default_retention")]
-    pub time: PeriodText,
+    pub(crate) time: PeriodText,
     /// The oldest files are deleted while a member's binary logs exceed this, for example 20Gi; at least 64Mi.
     /// Default: a third of storage.size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('64Mi')) >= 0")
         .message("size must be a quantity of at least 64Mi, for example 20Gi"))]
-    pub size: Option<Quantity>,
+    pub(crate) size: Option<Quantity>,
 }
 
 fn default_retention() -> PeriodText {
@@ -241,7 +241,7 @@ pub enum WhenNoAcker {
 pub struct MemberPolicy {
     /// Number at the end of the member's name.
     #[schemars(range(min = 0, max = 8))]
-    pub ordinal: i32,
+    pub(crate) ordinal: i32,
     /// Among members with equally recent data, the one of highest priority is promoted.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
@@ -257,15 +257,15 @@ pub struct MemberPolicy {
 pub struct FailoverPolicy {
     /// False: a failover is reported, not carried out.
     #[serde(default = "default_true")]
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// How often members are probed. An exited mariadbd is noticed at once, whatever these say.
     #[serde(default)]
-    pub detection: Detection,
+    pub(crate) detection: Detection,
     /// Prefer the member of highest priority if it is at most this far behind the most recent replica; at most
     /// 8760h.
     #[serde(default = "default_max_candidate_lag")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')").message("maxCandidateLag must be at most 8760h"))]
-    pub max_candidate_lag: DurationText,
+    pub(crate) max_candidate_lag: DurationText,
 }
 
 fn default_true() -> bool {
@@ -300,10 +300,10 @@ impl Default for FailoverPolicy {
 pub struct Detection {
     /// Time between two probes of a member, 100ms to 60s.
     #[serde(default = "default_interval")]
-    pub interval: DurationText,
+    pub(crate) interval: DurationText,
     /// A probe that takes longer has failed; at least interval, at most 60s.
     #[serde(default = "default_timeout")]
-    pub timeout: DurationText,
+    pub(crate) timeout: DurationText,
 }
 
 fn default_interval() -> DurationText {
@@ -326,10 +326,10 @@ impl Default for Detection {
 pub struct Services {
     /// Service NAME-primary, which selects the primary.
     #[serde(default)]
-    pub primary: ServicePolicy,
+    pub(crate) primary: ServicePolicy,
     /// Service NAME-replicas, which selects the replicas that lag less than replication.maxLag.
     #[serde(default)]
-    pub replicas: ServicePolicy,
+    pub(crate) replicas: ServicePolicy,
 }
 
 /// One of the Services clients use.
@@ -338,10 +338,10 @@ pub struct Services {
 pub struct ServicePolicy {
     /// Type of the Service.
     #[serde(rename = "type", default)]
-    pub type_: ServiceType,
+    pub(crate) type_: ServiceType,
     /// Annotations of the Service.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// Type of a Service.

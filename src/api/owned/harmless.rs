@@ -5,7 +5,7 @@ use super::{Owned, find};
 
 /// What becomes of a line that passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It stays in my.cnf.
     Kept,
     /// It equals what the operator sets, and is left out.
@@ -16,13 +16,13 @@ pub enum Fate {
 
 /// An owned option with values that pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Harmless {
+pub(crate) struct Harmless {
     /// Its whole name: a beginning, or a modifier in front of it, is refused.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Values that pass, in lower case; `""` is the option without a value. None: every value.
-    pub values: Option<&'static [&'static str]>,
+    pub(crate) values: Option<&'static [&'static str]>,
     /// What becomes of the line.
-    pub fate: Fate,
+    pub(crate) fate: Fate,
 }
 
 const ON: &[&str] = &["", "on", "1", "true"];
@@ -43,7 +43,7 @@ const fn ignored(name: &'static str, why: &'static str) -> Harmless {
 const RETENTION: &str = "spec.replication.binlogRetention says how long binary logs are kept";
 
 /// The table. No name of it may be the beginning of another owned name.
-pub const HARMLESS: &[Harmless] = &[
+pub(crate) const HARMLESS: &[Harmless] = &[
     equal("skip_name_resolve", ON),
     equal("log_slave_updates", ON),
     equal("gtid_strict_mode", ON),
@@ -69,7 +69,7 @@ pub const HARMLESS: &[Harmless] = &[
 
 /// What a line of an option file means here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
+pub(crate) enum Line {
     /// It sets nothing that is owned.
     Free,
     /// It sets something owned, and passes.
@@ -80,7 +80,7 @@ pub enum Line {
 
 /// Judges a line that is an option, without white space around it.
 #[must_use]
-pub fn judge(line: &str) -> Line {
+pub(crate) fn judge(line: &str) -> Line {
     let (key, value) = split(line);
     let name = key.to_ascii_lowercase().replace('-', "_");
     let value = value.map(str::to_ascii_lowercase);
@@ -94,7 +94,7 @@ pub fn judge(line: &str) -> Line {
 
 /// Key and value, without white space and without a comment behind them.
 #[must_use]
-pub fn split(line: &str) -> (&str, Option<&str>) {
+pub(crate) fn split(line: &str) -> (&str, Option<&str>) {
     let line = line.split('#').next().unwrap_or_default();
     match line.split_once('=') {
         Some((key, value)) => (key.trim(), Some(value.trim())),
@@ -104,7 +104,7 @@ pub fn split(line: &str) -> (&str, Option<&str>) {
 
 /// True when the value of a line leads out of the datadir, or to the agent's own files.
 #[must_use]
-pub fn leads_outside(line: &str) -> bool {
+pub(crate) fn leads_outside(line: &str) -> bool {
     let value = split(line).1.unwrap_or_default();
     value.contains("../") || value.contains("/..") || value.to_ascii_lowercase().contains("beachmaster/")
 }

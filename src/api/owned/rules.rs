@@ -5,7 +5,7 @@ use super::{DANGER, DIFFER, FILTER, LOGIN, OWNED, Owned, PLACE, POD, RETENTION, 
 
 /// Why owned options are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// [`ROLE`].
     Role,
     /// [`SAFETY`].
@@ -33,7 +33,7 @@ const OTHER: &str = "docs/operations.md says what to set instead";
 
 impl Refusal {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Role,
         Self::Safety,
         Self::Place,
@@ -68,19 +68,19 @@ impl Refusal {
 
     /// Finds a line that is refused for this reason.
     #[must_use]
-    pub fn pattern(self) -> String {
+    pub(crate) fn pattern(self) -> String {
         pattern::regex(OWNED.iter().filter(|owned| Self::of(owned) == self))
     }
 
     /// The CEL rule of `spec.myCnf`.
     #[must_use]
-    pub fn rule(self) -> String {
+    pub(crate) fn rule(self) -> String {
         lacks(&self.pattern())
     }
 
     /// The CEL expression of its message.
     #[must_use]
-    pub fn message(self) -> String {
+    pub(crate) fn message(self) -> String {
         let why = self.why();
         names(&self.pattern(), &format!("myCnf has an option that belongs to the operator, remove it ({why})"))
     }
@@ -88,7 +88,7 @@ impl Refusal {
 
 /// The CEL rule of `spec.myCnf` against values that lead out of the datadir.
 #[must_use]
-pub fn paths_rule() -> (String, String) {
+pub(crate) fn paths_rule() -> (String, String) {
     let text =
         "myCnf names a file outside the datadir or among the operator's own files, where the agent's record lies";
     (lacks(pattern::OUTSIDE), names(pattern::OUTSIDE, text))
@@ -96,26 +96,26 @@ pub fn paths_rule() -> (String, String) {
 
 /// The CEL rule of `spec.myCnf` against sections, and its message.
 #[must_use]
-pub fn sections_rule() -> (String, String) {
+pub(crate) fn sections_rule() -> (String, String) {
     let text = "myCnf has no sections: every line is an option of [mariadbd]";
     (lacks(pattern::SECTION), names(pattern::SECTION, text))
 }
 
 /// The CEL rule of `spec.myCnf` against includes, and its message.
 #[must_use]
-pub fn includes_rule() -> (String, String) {
+pub(crate) fn includes_rule() -> (String, String) {
     (lacks(pattern::INCLUDE), names(pattern::INCLUDE, "myCnf cannot include files"))
 }
 
 /// The CEL rule of `spec` that lets [`WITH_KEYS`] in only when there are keys.
 #[must_use]
-pub fn keys_rule() -> String {
+pub(crate) fn keys_rule() -> String {
     let pattern = pattern::regex(WITH_KEYS.iter());
     format!("has(self.encryption) || !has(self.myCnf) || !self.myCnf.matches(r'{pattern}')")
 }
 
 /// What the API server says when `myCnf` has one of [`WITH_KEYS`] and there are no keys.
-pub const KEYS_MESSAGE: &str = "encrypt_binlog in myCnf needs encryption with the keys: without them the agent could not read \
+pub(crate) const KEYS_MESSAGE: &str = "encrypt_binlog in myCnf needs encryption with the keys: without them the agent could not read \
      a dead primary's binary log";
 
 fn lacks(pattern: &str) -> String {

@@ -7,11 +7,11 @@ use thiserror::Error;
 #[error("{field}: {problem}; {remedy}")]
 pub struct Invalid {
     /// Path of the field.
-    pub field: String,
+    pub(crate) field: String,
     /// What is wrong.
-    pub problem: String,
+    pub(crate) problem: String,
     /// What to do.
-    pub remedy: String,
+    pub(crate) remedy: String,
 }
 
 impl Invalid {

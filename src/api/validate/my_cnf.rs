@@ -5,11 +5,11 @@ use crate::api::owned::{self, Fate, Line};
 
 /// Options that users set, and lines of theirs that are not used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MyCnf {
+pub(crate) struct MyCnf {
     /// What goes into my.cnf: the user's text, with comments instead of the lines that are left out.
-    pub text: String,
+    pub(crate) text: String,
     /// Lines that have no effect, and why.
-    pub ignored: Vec<String>,
+    pub(crate) ignored: Vec<String>,
 }
 
 impl MyCnf {

@@ -20,7 +20,7 @@ const UNITS: [(&str, f64); 12] = [
 
 /// The bytes a quantity stands for, rounded down; none when it is no quantity of bytes, or more than 2^63.
 #[must_use]
-pub fn bytes(quantity: &Quantity) -> Option<u64> {
+pub(crate) fn bytes(quantity: &Quantity) -> Option<u64> {
     let text = quantity.0.as_str();
     let unit = UNITS.iter().find(|(suffix, _)| text.ends_with(suffix));
     let (digits, factor) = unit.map_or((text, 1.0), |(suffix, factor)| (&text[..text.len() - suffix.len()], *factor));

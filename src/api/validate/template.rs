@@ -17,29 +17,29 @@ const OURS: &str = "beachmaster.dev/";
 
 /// What users add to the pods.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Template {
+pub(crate) struct Template {
     /// Further labels.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Further annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     /// Labels a node must have.
-    pub node_selector: BTreeMap<String, String>,
+    pub(crate) node_selector: BTreeMap<String, String>,
     /// Instead of the default.
-    pub affinity: Option<Affinity>,
+    pub(crate) affinity: Option<Affinity>,
     /// Tolerated taints.
-    pub tolerations: Vec<Toleration>,
+    pub(crate) tolerations: Vec<Toleration>,
     /// Instead of the default, when not empty.
-    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    pub(crate) topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// Priority class.
-    pub priority_class_name: Option<String>,
+    pub(crate) priority_class_name: Option<String>,
     /// Instead of user and group 999.
-    pub security_context: Option<PodSecurityContext>,
+    pub(crate) security_context: Option<PodSecurityContext>,
     /// Instead of 3600.
-    pub termination_grace_period_seconds: Option<i64>,
+    pub(crate) termination_grace_period_seconds: Option<i64>,
     /// Further containers.
-    pub containers: Vec<Container>,
+    pub(crate) containers: Vec<Container>,
     /// Further volumes.
-    pub volumes: Vec<Volume>,
+    pub(crate) volumes: Vec<Volume>,
 }
 
 impl Template {

@@ -17,14 +17,14 @@ pub(super) enum Aes {
 
 impl Aes {
     /// `None` for a key of another length.
-    pub fn new(key: &[u8]) -> Option<Self> {
+    pub(crate) fn new(key: &[u8]) -> Option<Self> {
         let short = || Aes128::new_from_slice(key).map(|aes| Self::Short(Box::new(aes))).ok();
         let middle = || Aes192::new_from_slice(key).map(|aes| Self::Middle(Box::new(aes))).ok();
         let long = || Aes256::new_from_slice(key).map(|aes| Self::Long(Box::new(aes))).ok();
         short().or_else(middle).or_else(long)
     }
 
-    pub fn encrypt(&self, mut block: Block) -> Block {
+    pub(crate) fn encrypt(&self, mut block: Block) -> Block {
         match self {
             Self::Short(aes) => aes.encrypt_block((&mut block).into()),
             Self::Middle(aes) => aes.encrypt_block((&mut block).into()),
@@ -33,7 +33,7 @@ impl Aes {
         block
     }
 
-    pub fn decrypt(&self, mut block: Block) -> Block {
+    pub(crate) fn decrypt(&self, mut block: Block) -> Block {
         match self {
             Self::Short(aes) => aes.decrypt_block((&mut block).into()),
             Self::Middle(aes) => aes.decrypt_block((&mut block).into()),

@@ -55,7 +55,7 @@ pub(super) struct EventCipher {
 
 impl EventCipher {
     /// Appends what `bytes` decrypt to; the last, incomplete block waits.
-    pub fn update(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn update(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while !bytes.is_empty() {
             let missing = BLOCK - self.pending.len();
             let (now, later) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
@@ -80,7 +80,7 @@ impl EventCipher {
     }
 
     /// Appends the incomplete last block. There is no padding: under CBC it is masked by the encrypted vector.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         let mask = match self.key.algorithm {
             Algorithm::AesCbc => self.key.aes.encrypt(self.vector),
             Algorithm::AesCtr => self.key.aes.encrypt(self.chain),
@@ -89,7 +89,7 @@ impl EventCipher {
     }
 
     /// The bytes that wait, as they stand in the file.
-    pub fn into_pending(self) -> Vec<u8> {
+    pub(crate) fn into_pending(self) -> Vec<u8> {
         self.pending
     }
 }

@@ -47,30 +47,30 @@ struct Event {
 impl Decryptor {
     /// For a file from its beginning on.
     #[must_use]
-    pub fn new(keys: Keys) -> Self {
+    pub(crate) fn new(keys: Keys) -> Self {
         Self { offset: 0, stage: Stage::Head { keys, seen: Vec::new() }, cipher: None }
     }
 
     /// For an encrypted file from the event at `offset` on, be it one of the head, which is not encrypted.
     #[must_use]
-    pub fn at(file: FileCipher, offset: u64) -> Self {
+    pub(crate) fn at(file: FileCipher, offset: u64) -> Self {
         Self { offset, cipher: Some(file.clone()), stage: Stage::Between { file, head: Vec::new() } }
     }
 
     /// How the file is encrypted, once its head was read; `None` when it is not.
     #[must_use]
-    pub fn file_cipher(&self) -> Option<&FileCipher> {
+    pub(crate) fn file_cipher(&self) -> Option<&FileCipher> {
         self.cipher.as_ref()
     }
 
     /// True when bytes pass as they are from here on.
     #[must_use]
-    pub fn passes(&self) -> bool {
+    pub(crate) fn passes(&self) -> bool {
         matches!(self.stage, Stage::Plain)
     }
 
     /// Takes the next bytes of the file and appends decrypted ones to `out`.
-    pub fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while !bytes.is_empty() {
             bytes = match &mut self.stage {
                 Stage::Plain => {
@@ -86,7 +86,7 @@ impl Decryptor {
     }
 
     /// The file ends here: gives the bytes that still wait, as they are, because their event is not complete.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.stage, Stage::Plain) {
             Stage::Head { .. } | Stage::Plain => {}
             Stage::Between { head, .. } => out.extend(head),

@@ -30,8 +30,8 @@ pub struct Keys(Result<Arc<Key>, String>);
 
 /// A key and how it is used.
 pub(super) struct Key {
-    pub aes: Aes,
-    pub algorithm: Algorithm,
+    pub(crate) aes: Aes,
+    pub(crate) algorithm: Algorithm,
 }
 
 /// Why a key file cannot be used.

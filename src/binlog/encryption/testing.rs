@@ -7,16 +7,16 @@ use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use super::keys::{Algorithm, Keys};
 
 /// Of the tests' key 1.
-pub const KEY: [u8; 16] = *b"0123456789abcdef";
-pub const NONCE: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+pub(crate) const KEY: [u8; 16] = *b"0123456789abcdef";
+pub(crate) const NONCE: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
-pub fn keys(algorithm: Algorithm) -> Keys {
+pub(crate) fn keys(algorithm: Algorithm) -> Keys {
     let digits: String = KEY.iter().map(|byte| format!("{byte:02X}")).collect();
     Keys::parse(&format!("# a comment\n2;00112233445566778899aabbccddeeff\n 1 ; {digits} # ours\n"), algorithm).unwrap()
 }
 
 /// Encrypts the events from the offset `from` on.
-pub fn encrypt(plain: &[u8], from: usize, algorithm: Algorithm) -> Vec<u8> {
+pub(crate) fn encrypt(plain: &[u8], from: usize, algorithm: Algorithm) -> Vec<u8> {
     let mut out = plain[..from].to_vec();
     while out.len() < plain.len() {
         let event = &plain[out.len()..];

@@ -11,7 +11,7 @@ use crate::binlog::{End, GtidSet, Keys};
 
 /// Arguments of `beachmaster binlog diff`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// A log file, or a directory with an index.
     a: PathBuf,
     /// Another one.

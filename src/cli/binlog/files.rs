@@ -11,7 +11,7 @@ use crate::binlog::{Algorithm, Event, Group, GtidSet, Inspection, Inspector, Key
 
 /// The key of encrypted logs, as the command line names it.
 #[derive(Debug, clap::Args)]
-pub struct KeyArgs {
+pub(crate) struct KeyArgs {
     /// Key file of file_key_management, to read encrypted logs.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -31,7 +31,7 @@ impl KeyArgs {
     ///
     /// # Errors
     /// A sentence that names the file and the remedy.
-    pub fn keys(&self) -> Result<Keys, String> {
+    pub(crate) fn keys(&self) -> Result<Keys, String> {
         let Some(path) = &self.key_file else { return Ok(Keys::missing("name the server's key file with --key-file")) };
         let algorithm = match self.key_algorithm {
             KeyAlgorithm::AesCbc => Algorithm::AesCbc,
@@ -43,9 +43,9 @@ impl KeyArgs {
 }
 
 /// A log and what it is called.
-pub struct Log {
+pub(crate) struct Log {
     /// The file, or how it came to be.
-    pub name: String,
+    pub(crate) name: String,
     source: LogSource,
 }
 
@@ -60,7 +60,7 @@ impl Log {
 ///
 /// # Errors
 /// A sentence that names the path and the remedy.
-pub fn behind(path: &Path, keys: &Keys) -> Result<Vec<Log>, String> {
+pub(crate) fn behind(path: &Path, keys: &Keys) -> Result<Vec<Log>, String> {
     if !path.is_dir() {
         return Ok(vec![Log::file(path.to_owned())]);
     }
@@ -78,7 +78,7 @@ pub fn behind(path: &Path, keys: &Keys) -> Result<Vec<Log>, String> {
 ///
 /// # Errors
 /// A sentence that names the directory and the remedy.
-pub fn basename_in(directory: &Path) -> Result<String, String> {
+pub(crate) fn basename_in(directory: &Path) -> Result<String, String> {
     let entries = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let basename = |path: &Path| {
         let is_index = path.extension().is_some_and(|extension| extension == "index");
@@ -100,7 +100,7 @@ pub fn basename_in(directory: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// A sentence that names the log, when the operating system refuses.
-pub fn inspect(
+pub(crate) fn inspect(
     log: &Log,
     keys: &Keys,
     mut show: impl FnMut(&Event, Option<Group>),

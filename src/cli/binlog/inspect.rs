@@ -11,7 +11,7 @@ use crate::binlog::{End, Event, EventHeader, Group, Inspection};
 
 /// Arguments of `beachmaster binlog inspect`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Binary or relay log files, or directories with an index of them.
     #[arg(required = true, value_name = "FILE")]
     paths: Vec<PathBuf>,

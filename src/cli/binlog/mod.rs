@@ -12,7 +12,7 @@ use clap::Subcommand;
 
 /// Arguments of `beachmaster binlog`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -29,7 +29,7 @@ enum Command {
 
 /// Runs `beachmaster binlog`.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(crate) fn run(args: &Args) -> ExitCode {
     match &args.command {
         Command::Inspect(args) => inspect::run(args),
         Command::Diff(args) => diff::run(args),

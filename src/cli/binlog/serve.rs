@@ -20,7 +20,7 @@ const PASSWORD_LENGTH: usize = 32;
 
 /// Arguments of `beachmaster binlog serve`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Directory with the binary logs, or a replica's relay logs, and their index; its server must not run. Nothing in it is changed.
     #[arg(value_name = "DIR")]
     directory: PathBuf,

@@ -40,7 +40,7 @@ fn bad(died: Option<u64>, answered: Option<u64>) -> Health {
 }
 
 /// A failover as it usually goes: dead at 1000 ms, seen 5 ms later.
-pub fn told_story() -> Story {
+pub(crate) fn told_story() -> Story {
     let mut timeline = Timeline::default();
     let wall = Timestamp::UNIX_EPOCH;
     timeline.primary_looks(bad(Some(1_000), Some(700)), Millis(1_005), wall);

@@ -22,7 +22,7 @@ const LASTS: SignedDuration = SignedDuration::from_mins(20);
 const MOST: u32 = 100;
 
 /// What the Events of a cluster's StatefulSet say about pods that could not be created, by member.
-pub async fn look(events: &Api<Event>, cluster: &str) -> BTreeMap<Ordinal, Trouble> {
+pub(crate) async fn look(events: &Api<Event>, cluster: &str) -> BTreeMap<Ordinal, Trouble> {
     let set = names::stateful_set(cluster);
     let about = format!("involvedObject.kind=StatefulSet,involvedObject.name={set},reason={FAILED}");
     match events.list(&ListParams::default().fields(&about).limit(MOST)).await {

@@ -13,12 +13,12 @@ const FAILED: &str = "ProvisioningFailed";
 
 /// True when a pod has no node because its claim has no volume.
 #[must_use]
-pub fn waits_for_volume(pod: &PodFacts) -> bool {
+pub(crate) fn waits_for_volume(pod: &PodFacts) -> bool {
     pod.node.is_none() && pod.trouble.as_ref().is_some_and(|trouble| trouble.message.contains("PersistentVolumeClaim"))
 }
 
 /// What the Events of the pod's claim say, when they say more than the pod.
-pub async fn look(events: &Api<Event>, pod: &PodFacts) -> Option<Trouble> {
+pub(crate) async fn look(events: &Api<Event>, pod: &PodFacts) -> Option<Trouble> {
     let claim = format!("{DATA_VOLUME}-{}", pod.name);
     let about = format!("involvedObject.kind=PersistentVolumeClaim,involvedObject.name={claim}");
     match events.list(&ListParams::default().fields(&about)).await {

@@ -32,13 +32,13 @@ const FIELD_MANAGER: &str = "beachmaster-router";
 
 /// What the calls of one cluster need; cheap to clone for tasks of their own.
 #[derive(Clone)]
-pub struct Reach {
+pub(crate) struct Reach {
     /// Client for acts.
-    pub client: kube::Client,
+    pub(crate) client: kube::Client,
     /// Until when this process may act.
-    pub leadership: Leadership,
+    pub(crate) leadership: Leadership,
     /// The object.
-    pub object: ReplicationCluster,
+    pub(crate) object: ReplicationCluster,
 }
 
 struct WatchedMember {
@@ -49,7 +49,7 @@ struct WatchedMember {
 }
 
 /// The world as one cluster's machine acts on it. Dropping it ends the streams and probes of its members.
-pub struct World {
+pub(crate) struct World {
     reach: Reach,
     inputs: mpsc::UnboundedSender<Input>,
     members: Vec<WatchedMember>,
@@ -63,7 +63,7 @@ pub struct World {
 impl World {
     /// Begins to watch `size` members.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         reach: Reach,
         size: u8,
         transport: &Arc<dyn Transport>,
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// Does it, or begins to.
-    pub fn perform(&mut self, effect: Effect) -> ControlFlow<()> {
+    pub(crate) fn perform(&mut self, effect: Effect) -> ControlFlow<()> {
         match effect {
             Effect::WriteStatus(object) => self.soon(|reach| reach.write_status(object)),
             Effect::ReadStatus => self.soon(|reach| reach.read_status(Input::StatusRead)),

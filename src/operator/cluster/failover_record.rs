@@ -29,13 +29,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Writes the records of one cluster's failovers.
 #[derive(Clone)]
-pub struct FailoverRecords {
+pub(crate) struct FailoverRecords {
     /// Where they are.
-    pub api: Api<Failover>,
+    pub(crate) api: Api<Failover>,
     /// Until when this process may act.
-    pub leadership: Leadership,
+    pub(crate) leadership: Leadership,
     /// The cluster they are about.
-    pub cluster: ReplicationCluster,
+    pub(crate) cluster: ReplicationCluster,
 }
 
 impl FailoverRecords {
@@ -45,7 +45,7 @@ impl FailoverRecords {
 
     /// Creates the record in the background, when a failover is committed: a successor finds it even if this process
     /// ends now. Other transitions have no record.
-    pub fn begin_soon(&self, story: &Story) {
+    pub(crate) fn begin_soon(&self, story: &Story) {
         if story.kind != TransitionKind::Failover {
             return;
         }
@@ -58,7 +58,7 @@ impl FailoverRecords {
     }
 
     /// Completes the record in the background, when a failover has ended.
-    pub fn complete_soon(&self, story: Story) {
+    pub(crate) fn complete_soon(&self, story: Story) {
         if story.kind != TransitionKind::Failover {
             return;
         }
@@ -75,7 +75,7 @@ impl FailoverRecords {
     }
 
     /// Completes the record of the last promotion in the background, should an earlier leader have left it open.
-    pub fn complete_left_over_soon(&self, term: Term) {
+    pub(crate) fn complete_left_over_soon(&self, term: Term) {
         let records = self.clone();
         tokio::spawn(async move {
             if let Err(error) = records.complete_left_over(term).await {

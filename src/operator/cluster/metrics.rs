@@ -13,7 +13,7 @@ use crate::topology::report::Role;
 
 /// Sets and counts. Dropping it takes the gauges away: nobody watches the cluster any more, or another process does. What
 /// was counted stays.
-pub struct ClusterMetrics {
+pub(crate) struct ClusterMetrics {
     metrics: Arc<Metrics>,
     namespace: String,
     cluster: String,
@@ -23,12 +23,12 @@ pub struct ClusterMetrics {
 impl ClusterMetrics {
     /// The numbers of a cluster.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, namespace: String, cluster: String) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, namespace: String, cluster: String) -> Self {
         Self { metrics, namespace, cluster, members: 0 }
     }
 
     /// Shows how it is now.
-    pub fn show(&mut self, gauges: &Gauges) {
+    pub(crate) fn show(&mut self, gauges: &Gauges) {
         let Gauges { members, failover_ready, durability, blocked_ms } = gauges;
         self.members = self.members.max(members.len());
         for (ordinal, member) in (0..).map(Ordinal).zip(members) {
@@ -56,7 +56,7 @@ impl ClusterMetrics {
     }
 
     /// Counts something.
-    pub fn count(&self, count: Count) {
+    pub(crate) fn count(&self, count: Count) {
         match count {
             Count::MariadbdExit(ordinal) => {
                 self.metrics.mariadbd_exits.get_or_create(&self.member_labels(ordinal)).inc();

@@ -4,15 +4,15 @@
 //! [`service_watch`] tell it what happens. [`absent`], [`claims`] and [`mounts`] read what only Events say about pods. What
 //! to do next is decided in `topology`; Kubernetes objects of the cluster are applied by the controller, never here.
 
-pub mod absent;
-pub mod claims;
-pub mod effects;
-pub mod failover_record;
-pub mod link;
-pub mod metrics;
-pub mod mounts;
-pub mod new_connection;
-pub mod pods;
-pub mod probe;
-pub mod service_watch;
-pub mod task;
+pub(crate) mod absent;
+pub(crate) mod claims;
+pub(crate) mod effects;
+pub(crate) mod failover_record;
+pub(crate) mod link;
+pub(crate) mod metrics;
+pub(crate) mod mounts;
+pub(crate) mod new_connection;
+pub(crate) mod pods;
+pub(crate) mod probe;
+pub(crate) mod service_watch;
+pub(crate) mod task;

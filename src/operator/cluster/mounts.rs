@@ -12,12 +12,12 @@ const FAILED: &str = "FailedMount";
 
 /// True when a pod has a node and no network yet: that comes after the mounts.
 #[must_use]
-pub fn waits_for_mounts(pod: &PodFacts) -> bool {
+pub(crate) fn waits_for_mounts(pod: &PodFacts) -> bool {
     pod.node.is_some() && pod.ip.is_none() && !pod.deleting
 }
 
 /// What the Events of the pod say about its mounts.
-pub async fn look(events: &Api<Event>, pod: &PodFacts) -> Option<Trouble> {
+pub(crate) async fn look(events: &Api<Event>, pod: &PodFacts) -> Option<Trouble> {
     let about = format!("involvedObject.kind=Pod,involvedObject.uid={}", pod.uid);
     match events.list(&ListParams::default().fields(&about)).await {
         Ok(found) => found.items.iter().rev().find_map(trouble),

@@ -24,7 +24,7 @@ const HANGS: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_millis(250);
 
 /// Tries to connect to one member.
-pub struct NewConnections {
+pub(crate) struct NewConnections {
     ordinal: Ordinal,
     settings: ProbeSettings,
     target: watch::Receiver<ProbeTarget>,
@@ -34,7 +34,7 @@ pub struct NewConnections {
 impl NewConnections {
     /// Goes where the probe goes that `target` directs, and tells `inputs`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         ordinal: Ordinal,
         settings: ProbeSettings,
         target: watch::Receiver<ProbeTarget>,
@@ -44,7 +44,7 @@ impl NewConnections {
     }
 
     /// Works until its director is dropped.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             let ProbeTarget { ip, eager, .. } = self.target.borrow_and_update().clone();
             let mut hung = false;

@@ -27,7 +27,7 @@ const WATCH_SECONDS: u32 = 20;
 const EVENT_LOOKS: Duration = Duration::from_secs(2);
 
 /// Follows the pods of one cluster.
-pub struct PodWatch {
+pub(crate) struct PodWatch {
     client: kube::Client,
     namespace: String,
     cluster: String,
@@ -40,12 +40,12 @@ pub struct PodWatch {
 impl PodWatch {
     /// A watch that has not begun, of a cluster of so many members.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: String, cluster: String, members: u8) -> Self {
+    pub(crate) fn new(client: kube::Client, namespace: String, cluster: String, members: u8) -> Self {
         Self { client, namespace, cluster, members, pods: BTreeMap::new(), absent: BTreeMap::new(), listing: true }
     }
 
     /// Tells `inputs` the pods whenever they change. Ends only when nobody listens any more.
-    pub async fn run(mut self, inputs: mpsc::UnboundedSender<Input>) {
+    pub(crate) async fn run(mut self, inputs: mpsc::UnboundedSender<Input>) {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let selector = labels::selector_text(&self.cluster);
         let config = watcher::Config::default().labels(&selector).timeout(WATCH_SECONDS);

@@ -20,32 +20,32 @@ const CLOCK_UNIT: Duration = Duration::from_millis(2);
 
 /// Where and how to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProbeTarget {
+pub(crate) struct ProbeTarget {
     /// The pod's address, once it has one.
-    pub ip: Option<IpAddr>,
+    pub(crate) ip: Option<IpAddr>,
     /// Look often.
-    pub eager: bool,
+    pub(crate) eager: bool,
     /// Raised to ask for a look at once.
-    pub looks: u64,
+    pub(crate) looks: u64,
 }
 
 /// What stays the same for all looks of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProbeSettings {
+pub(crate) struct ProbeSettings {
     /// Of the account `beachmaster_probe`.
-    pub password: Secret,
+    pub(crate) password: Secret,
     /// The cluster's replication domain.
-    pub gtid_domain: u32,
+    pub(crate) gtid_domain: u32,
     /// Time between two looks.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// Limit of connecting, and of each statement.
-    pub limit: Duration,
+    pub(crate) limit: Duration,
     /// For the time at which a reading began.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// Looks at one member again and again.
-pub struct Probe {
+pub(crate) struct Probe {
     ordinal: Ordinal,
     settings: ProbeSettings,
     target: watch::Receiver<ProbeTarget>,
@@ -56,7 +56,7 @@ pub struct Probe {
 impl Probe {
     /// A probe that tells `inputs` what it reads, and the sender that directs it.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         ordinal: Ordinal,
         settings: ProbeSettings,
         inputs: mpsc::UnboundedSender<Input>,
@@ -66,7 +66,7 @@ impl Probe {
     }
 
     /// Works until its director is dropped.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             let ProbeTarget { ip, eager, looks: _ } = self.target.borrow_and_update().clone();
             let reading = match ip {

@@ -15,7 +15,7 @@ const WATCH_SECONDS: u32 = 20;
 
 /// Tells `inputs` of every change. What it shows is not believed: the task reads the Service then. Ends only when nobody
 /// listens any more.
-pub async fn run(services: Api<Service>, cluster: String, inputs: mpsc::UnboundedSender<Input>) {
+pub(crate) async fn run(services: Api<Service>, cluster: String, inputs: mpsc::UnboundedSender<Input>) {
     let name = format!("metadata.name={}", names::primary(&cluster));
     let config = watcher::Config::default().fields(&name).timeout(WATCH_SECONDS);
     let mut events = watcher(services, config).default_backoff().boxed();

@@ -19,22 +19,22 @@ use crate::orders::{DataUid, Secret};
 const INPUTS_A_TURN: usize = 256;
 
 /// The task of one cluster.
-pub struct ClusterTask {
+pub(crate) struct ClusterTask {
     /// What decides.
-    pub machine: Cluster,
+    pub(crate) machine: Cluster,
     /// What does it.
-    pub world: World,
+    pub(crate) world: World,
     /// What happens.
-    pub inputs: mpsc::UnboundedReceiver<Input>,
+    pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     /// Until when this process may act.
-    pub leadership: Leadership,
+    pub(crate) leadership: Leadership,
     /// The clock.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl ClusterTask {
     /// Works until the machine ends.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             if !self.leadership.remaining().is_zero() {
                 let effects = self.machine.turn(self.moment(), fresh());

@@ -20,12 +20,12 @@ const MOST: usize = 1_024;
 /// Something to tell.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
-    pub about: ObjectReference,
-    pub reason: EventReason,
+    pub(crate) about: ObjectReference,
+    pub(crate) reason: EventReason,
     /// What tells this Event from another one of the same reason: term and member.
-    pub subject: String,
-    pub note: String,
-    pub at: Timestamp,
+    pub(crate) subject: String,
+    pub(crate) note: String,
+    pub(crate) at: Timestamp,
 }
 
 /// A write to the API server.

@@ -2,11 +2,11 @@
 
 /// What an answer may hold at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Rows of a result.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Bytes of its columns and rows.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Bounds {

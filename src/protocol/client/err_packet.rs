@@ -4,11 +4,11 @@ use crate::binlog::{FieldError, Reader};
 
 /// An error that the server sent (`ERR_Packet`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The server's error number.
-    pub code: u16,
+    pub(crate) code: u16,
     /// Its text, whatever bytes it had.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Refusal {

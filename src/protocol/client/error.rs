@@ -9,7 +9,7 @@ use super::err_packet::Refusal;
 
 /// The connection is of no use any more.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     /// Packets that are none.
     #[error(transparent)]
     Packet(#[from] ProtocolError),

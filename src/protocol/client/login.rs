@@ -15,11 +15,11 @@ const PARTS: (usize, usize) = (8, 12);
 
 /// Who logs in. Without a password only a server that knows the client's process takes it (`unix_socket`).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// The account.
-    pub user: String,
+    pub(crate) user: String,
     /// Its password.
-    pub password: Option<String>,
+    pub(crate) password: Option<String>,
 }
 
 impl fmt::Debug for Credentials {
@@ -30,13 +30,13 @@ impl fmt::Debug for Credentials {
 
 /// `Protocol::HandshakeV10`.
 pub(super) struct Greeting {
-    pub connection_id: u32,
-    pub scramble: Scramble,
+    pub(crate) connection_id: u32,
+    pub(crate) scramble: Scramble,
 }
 
 impl Greeting {
     /// Whatever plugin it names: the account's own is what counts, and the server asks for that.
-    pub fn read(payload: &[u8]) -> Result<Self, ClientError> {
+    pub(crate) fn read(payload: &[u8]) -> Result<Self, ClientError> {
         let mut reader = Reader::new(payload);
         if field(reader.u8("protocol"))? != PROTOCOL {
             return Err(ClientError::Old);
@@ -60,11 +60,11 @@ impl Greeting {
 
 /// `AuthSwitchRequest`, behind its first byte.
 pub(super) struct Switch {
-    pub scramble: Scramble,
+    pub(crate) scramble: Scramble,
 }
 
 impl Switch {
-    pub fn read(rest: &[u8]) -> Result<Self, ClientError> {
+    pub(crate) fn read(rest: &[u8]) -> Result<Self, ClientError> {
         let mut reader = Reader::new(rest);
         // Without a name it asks for the hash of before 4.1, which tells the password.
         let plugin = reader.until_nul("plugin").unwrap_or(b"mysql_old_password");

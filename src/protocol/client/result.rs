@@ -9,7 +9,7 @@ use crate::binlog::{FieldError, Reader};
 
 /// One row, as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub(crate) struct Row {
     columns: Arc<[String]>,
     payload: Vec<u8>,
 }
@@ -17,7 +17,7 @@ pub struct Row {
 impl Row {
     /// Names of its columns.
     #[must_use]
-    pub fn columns(&self) -> &[String] {
+    pub(crate) fn columns(&self) -> &[String] {
         &self.columns
     }
 
@@ -25,7 +25,7 @@ impl Row {
     ///
     /// # Errors
     /// The row does not hold as many, or holds more.
-    pub fn values(&self) -> Result<Vec<Option<&[u8]>>, FieldError> {
+    pub(crate) fn values(&self) -> Result<Vec<Option<&[u8]>>, FieldError> {
         let mut reader = Reader::new(&self.payload);
         let values = self.columns.iter().map(|_| text(&mut reader)).collect::<Result<_, _>>()?;
         match reader.left() {
@@ -66,12 +66,12 @@ enum Part {
 }
 
 impl Collecting {
-    pub fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self { bounds, part: Part::Header, bytes: 0, rows: Vec::new() }
     }
 
     /// Takes the next packet, which is not empty and no error; the rows once the answer is whole.
-    pub fn take(&mut self, payload: &[u8]) -> Result<Option<Vec<Row>>, ClientError> {
+    pub(crate) fn take(&mut self, payload: &[u8]) -> Result<Option<Vec<Row>>, ClientError> {
         self.bytes += payload.len() + OVERHEAD;
         if self.bytes > self.bounds.bytes {
             return Err(ClientError::TooLong(self.bounds));

@@ -9,9 +9,9 @@ use crate::time::Millis;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     /// `name=value (must be value)`.
-    pub text: String,
+    pub(crate) text: String,
     /// True when an acknowledgement rests on it.
-    pub durability: bool,
+    pub(crate) durability: bool,
 }
 
 impl fmt::Display for Drift {
@@ -22,18 +22,18 @@ impl fmt::Display for Drift {
 
 /// When the orders for a member's upkeep ended last, whatever came of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Maintained {
+pub(crate) struct Maintained {
     /// Any of them.
-    pub at: Option<Millis>,
+    pub(crate) at: Option<Millis>,
     /// One that put settings back.
-    pub restored: Option<Millis>,
+    pub(crate) restored: Option<Millis>,
     /// One that let binary logs go.
-    pub purged: Option<Millis>,
+    pub(crate) purged: Option<Millis>,
 }
 
 impl Maintained {
     /// An order ended, whatever came of it.
-    pub fn note(&mut self, order: &Order, now: Millis) {
+    pub(crate) fn note(&mut self, order: &Order, now: Millis) {
         if let Order::Maintain(maintenance) = order {
             self.at = Some(now);
             if maintenance.restore {

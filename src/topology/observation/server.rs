@@ -46,7 +46,7 @@ pub struct SlaveStatus {
 impl SlaveStatus {
     /// True when the IO thread ended by an error of a server's. After a client's, from 2000 on, it connects again by itself.
     #[must_use]
-    pub fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.io == IoThread::No && (1_000..2_000).contains(&self.io_errno)
     }
 }
@@ -99,20 +99,20 @@ impl ServerView {
     /// True when its binary log has everything up to `position`: by number, and of one that took writes of its own by server,
     /// too.
     #[must_use]
-    pub fn has_logged(&self, position: &GtidPosition) -> bool {
+    pub(crate) fn has_logged(&self, position: &GtidPosition) -> bool {
         let own = written_outside_terms(&self.binlog_position).is_some();
         self.binlog_position.covers(position) && (!own || is_logged(&self.logged, position))
     }
 
     /// Everything the member has in its binary log or has applied.
     #[must_use]
-    pub fn applied(&self) -> GtidPosition {
+    pub(crate) fn applied(&self) -> GtidPosition {
         self.binlog_position.union(&self.slave_position)
     }
 
     /// Everything the member has in its binary log, has applied or has received.
     #[must_use]
-    pub fn received(&self) -> GtidPosition {
+    pub(crate) fn received(&self) -> GtidPosition {
         match &self.slave {
             Some(slave) => self.applied().union(&slave.io_position),
             None => self.applied(),

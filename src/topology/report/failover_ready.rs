@@ -14,6 +14,7 @@ use super::locks::unlock;
 use super::primary::{judge, unhealthy};
 use super::shown::{Condition, MemberReport, condition as told};
 use super::{maintenance, nodes};
+use crate::api::status::ConditionType;
 use crate::orders::Ordinal;
 
 /// A member that has not answered for so long is not vouched for, in milliseconds.
@@ -27,7 +28,7 @@ pub(super) fn condition(
 ) -> Condition {
     let blockers = blockers(policy, record, seen, (members, decision));
     let Some(primary) = record.primary else {
-        return told("FailoverReady", false, Reason::NotInitialised, "no primary yet");
+        return told(ConditionType::FailoverReady, false, Reason::NotInitialised, "no primary yet");
     };
     let ranking = rank(policy, record, seen, primary, None);
     let candidate = match ranking.best() {
@@ -39,13 +40,13 @@ pub(super) fn condition(
         None => candidate,
     };
     match blockers.first() {
-        None => told("FailoverReady", true, Reason::CandidateReady, candidate),
+        None => told(ConditionType::FailoverReady, true, Reason::CandidateReady, candidate),
         Some((reason, _)) => {
             let all: Vec<&str> = blockers.iter().map(|(_, message)| message.as_str()).collect();
             let named = [Reason::CandidateNotReceiving, Reason::ProbeDenied, Reason::WritesLocked];
             let names_it = blockers.iter().any(|(reason, _)| named.contains(reason));
             let candidate = if names_it { String::new() } else { format!("; {candidate}") };
-            told("FailoverReady", false, *reason, format!("{}{candidate}", all.join("; ")))
+            told(ConditionType::FailoverReady, false, *reason, format!("{}{candidate}", all.join("; ")))
         }
     }
 }

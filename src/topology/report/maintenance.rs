@@ -6,6 +6,7 @@ use super::super::observation::{MemberView, Observation};
 use super::super::policy::Policy;
 use super::super::reasons::Reason;
 use super::shown::{Condition, condition};
+use crate::api::status::ConditionType;
 
 /// Owned settings of a member that somebody changed.
 pub(super) fn drift(policy: &Policy, seen: &Observation, member: &MemberView) -> Option<(Reason, String)> {
@@ -27,7 +28,7 @@ pub(super) fn drift(policy: &Policy, seen: &Observation, member: &MemberView) ->
 pub(super) fn storage(policy: &Policy, seen: &Observation) -> Condition {
     let filling: Vec<String> = seen.members.iter().filter_map(|member| filling(policy, member)).collect();
     let reason = if filling.is_empty() { Reason::VolumesHaveSpace } else { Reason::VolumeFilling };
-    condition("StorageLow", !filling.is_empty(), reason, filling.join("; "))
+    condition(ConditionType::StorageLow, !filling.is_empty(), reason, filling.join("; "))
 }
 
 fn filling(policy: &Policy, member: &MemberView) -> Option<String> {

@@ -1,24 +1,25 @@
 //! What a report is made of.
 
 use super::super::reasons::{MemberReason, MemberState, Reason};
+use crate::api::status::ConditionType;
 use crate::orders::Ordinal;
 
 /// One condition, without its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
+pub(crate) struct Condition {
     /// A condition of the API, such as `Ready`.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// True, False or Unknown.
-    pub status: bool,
+    pub(crate) status: bool,
     /// Why.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// What is so and what to do about it.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// Role of a member as shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// It is the recorded primary.
     Primary,
     /// Any other.
@@ -27,31 +28,31 @@ pub enum Role {
 
 /// One member as shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberReport {
+pub(crate) struct MemberReport {
     /// Its number.
-    pub ordinal: Ordinal,
+    pub(crate) ordinal: Ordinal,
     /// Its role.
-    pub role: Role,
+    pub(crate) role: Role,
     /// How it is.
-    pub state: MemberState,
+    pub(crate) state: MemberState,
     /// Why, when not ready.
-    pub reason: Option<MemberReason>,
+    pub(crate) reason: Option<MemberReason>,
     /// What is wrong and what to do.
-    pub message: Option<String>,
+    pub(crate) message: Option<String>,
     /// Seconds behind the primary.
-    pub lag_s: Option<u64>,
+    pub(crate) lag_s: Option<u64>,
 }
 
 /// Everything shown in the status besides the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub(crate) struct Report {
     /// In a fixed order.
-    pub conditions: Vec<Condition>,
+    pub(crate) conditions: Vec<Condition>,
     /// One for each member.
-    pub members: Vec<MemberReport>,
+    pub(crate) members: Vec<MemberReport>,
 }
 
 /// Puts a condition together.
-pub(super) fn condition(kind: &'static str, status: bool, reason: Reason, message: impl Into<String>) -> Condition {
-    Condition { kind, status, reason, message: message.into() }
+pub(super) fn condition(kind: ConditionType, status: bool, reason: Reason, message: impl Into<String>) -> Condition {
+    Condition { kind: kind.as_str(), status, reason, message: message.into() }
 }

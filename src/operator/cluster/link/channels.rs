@@ -10,20 +10,20 @@ use crate::orders::Ordinal;
 /// The link's ends of its channels.
 pub(super) struct Channels {
     /// The member it leads to.
-    pub ordinal: Ordinal,
+    pub(crate) ordinal: Ordinal,
     /// Where it tells what happens.
-    pub inputs: mpsc::UnboundedSender<Input>,
+    pub(crate) inputs: mpsc::UnboundedSender<Input>,
     /// Orders for the agent.
-    pub orders: mpsc::UnboundedReceiver<Command>,
+    pub(crate) orders: mpsc::UnboundedReceiver<Command>,
     /// The pod to hold a stream to.
-    pub pod: watch::Receiver<Option<PodTarget>>,
+    pub(crate) pod: watch::Receiver<Option<PodTarget>>,
     /// True while the member is in doubt.
-    pub doubt: watch::Receiver<bool>,
+    pub(crate) doubt: watch::Receiver<bool>,
 }
 
 impl Channels {
     /// Tells what happened to the stream.
-    pub fn tell(&self, event: LinkEvent) {
+    pub(crate) fn tell(&self, event: LinkEvent) {
         // A cluster task that has ended needs no news.
         let _ = self.inputs.send(Input::Link { ordinal: self.ordinal, event });
     }

@@ -13,14 +13,14 @@ use crate::control::pod::PodTarget;
 use crate::layout;
 
 /// Reaches agents by running `beachmaster agent session` in their container.
-pub struct ExecTransport {
+pub(crate) struct ExecTransport {
     pods: Api<Pod>,
 }
 
 impl ExecTransport {
     /// Reaches the pods of one namespace.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: &str) -> Self {
+    pub(crate) fn new(client: kube::Client, namespace: &str) -> Self {
         Self { pods: Api::namespaced(client, namespace) }
     }
 }

@@ -8,14 +8,14 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::orders::MAX_LINE;
 
 /// Reads JSON lines. Safe to cancel: what was read of a line is kept for the next call.
-pub struct Lines<R> {
+pub(crate) struct Lines<R> {
     stream: R,
     unread: Vec<u8>,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// Reads from `stream`.
-    pub fn new(stream: R) -> Self {
+    pub(crate) fn new(stream: R) -> Self {
         Self { stream, unread: Vec::new() }
     }
 
@@ -23,7 +23,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     ///
     /// # Errors
     /// When the stream fails, a line is longer than [`MAX_LINE`], or it is not what was expected.
-    pub async fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         loop {
             if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();

@@ -11,8 +11,8 @@ mod session;
 mod tests;
 mod transport;
 
-pub use exec::ExecTransport;
-pub use transport::{Stream, Transport};
+pub(crate) use exec::ExecTransport;
+pub(crate) use transport::Transport;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,17 +37,17 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the cluster task holds of a link.
-pub struct LinkHandle {
+pub(crate) struct LinkHandle {
     /// Where orders go. They are dropped while no stream is open.
-    pub orders: mpsc::UnboundedSender<Command>,
+    pub(crate) orders: mpsc::UnboundedSender<Command>,
     /// The pod to hold a stream to. Nothing is told before the first word about it.
-    pub pod: watch::Sender<Option<PodTarget>>,
+    pub(crate) pod: watch::Sender<Option<PodTarget>>,
     /// True while the member is in doubt: the stream is pinged often.
-    pub doubt: watch::Sender<bool>,
+    pub(crate) doubt: watch::Sender<bool>,
 }
 
 /// Keeps a stream to one member open.
-pub struct Link {
+pub(crate) struct Link {
     transport: Arc<dyn Transport>,
     channels: Channels,
 }
@@ -55,7 +55,7 @@ pub struct Link {
 impl Link {
     /// A link that tells `inputs` what happens; [`Self::run`] makes it work.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         ordinal: Ordinal,
         transport: Arc<dyn Transport>,
         inputs: mpsc::UnboundedSender<Input>,
@@ -68,7 +68,7 @@ impl Link {
     }
 
     /// Works until the handle is dropped.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         // Until the pods have been looked at once, nobody knows whether there is one.
         if self.channels.pod.changed().await.is_err() {
             return;

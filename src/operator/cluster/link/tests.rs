@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex, split};
 
+use super::transport::Stream;
 use super::*;
 use crate::orders::{
     AgentState, Answer, BootMillis, DataUid, Down, Mariadbd, Order, OrderEnvelope, Outcome, PROTOCOL_VERSION, Term,

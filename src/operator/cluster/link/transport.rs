@@ -8,17 +8,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::control::pod::PodTarget;
 
 /// One open stream. Dropping it closes it.
-pub struct Stream {
+pub(crate) struct Stream {
     /// What the agent says.
-    pub up: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) up: Box<dyn AsyncRead + Send + Unpin>,
     /// What it is told.
-    pub down: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(crate) down: Box<dyn AsyncWrite + Send + Unpin>,
     /// Whatever must live as long as the stream.
-    pub guard: Box<dyn Send>,
+    pub(crate) guard: Box<dyn Send>,
 }
 
 /// A way to reach agents.
-pub trait Transport: Send + Sync {
+pub(crate) trait Transport: Send + Sync {
     /// Opens a stream to the agent in a pod.
     fn open<'a>(&'a self, pod: &'a PodTarget) -> BoxFuture<'a, io::Result<Stream>>;
 }
