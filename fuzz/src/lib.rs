@@ -4,21 +4,21 @@
 //! target; the first two bytes of an input say how the others are used.
 
 #[path = "../../src/binlog/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 pub mod binlog;
 #[path = "../../src/gtid.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 pub mod gtid;
 #[path = "../../src/protocol/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 pub mod protocol;
 
 // Of `protocol`, but not to be seen outside of it.
 #[path = "../../src/protocol/auth.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod auth;
 #[path = "../../src/protocol/packet.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod packet;
 
 pub mod client;
