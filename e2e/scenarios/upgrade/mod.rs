@@ -111,8 +111,10 @@ async fn renew_replicas(stage: &Stage, watch: &mut Watch, release: &Release) -> 
         }
         let before = cluster.pod_uid(&member).await?;
         cluster.kube.delete("v1", "Pod", &member, &DeleteParams::default()).await?;
-        wait::until(&format!("{member}'s next pod"), BACK_LIMIT, async || {
+        // The status speaks of the pod before for a moment.
+        wait::until(&format!("{member}'s next pod is ready"), BACK_LIMIT, async || {
             ensure!(cluster.pod_uid(&member).await? != before, "the old pod is still there");
+            ensure!(Vitals::of(&cluster.kube, &member).await?.ready(), "it is not ready");
             Ok(())
         })
         .await?;
