@@ -55,7 +55,7 @@ pub(crate) fn rank(
         let priority = if is_within_lag(policy, member) { policy.member(member.ordinal).priority } else { 0 };
         // Equal for all when all are held up: then the best of them is waited for.
         let held = member.stumbled || member.progress.held.is_some();
-        (held, !is_of_this_reign(policy, member, from), Reverse(priority))
+        (held, !is_of_this_term(policy, member, from), Reverse(priority))
     };
     fit.sort_by_key(|member| {
         let behind = best.distance(&received(member));
@@ -131,7 +131,7 @@ fn unapplied(member: &MemberView) -> u64 {
 
 /// True when `member` replicated from `from` or was taken off it in this term. One that did not may have a branch of its
 /// own, which shows only when it is refused with 1236: it comes after all others.
-fn is_of_this_reign(policy: &Policy, member: &MemberView, from: Ordinal) -> bool {
+fn is_of_this_term(policy: &Policy, member: &MemberView, from: Ordinal) -> bool {
     let host = policy.hosts.get(usize::from(from.0));
     is_moved(member) || slave(member).is_some_and(|slave| Some(&slave.host) == host)
 }
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn ahead_of_the_files_in_the_reigns_own_id_is_ahead_in_another_id_errant() {
+    fn ahead_of_the_files_in_the_terms_own_id_is_ahead_in_another_id_errant() {
         let end = "0-17-9".parse().unwrap();
         let check = |member: MemberView| {
             rank(&policy(2), &record(), &cluster(vec![dead(0), member]), Ordinal(0), Some(&end)).best()

@@ -7,6 +7,7 @@ use super::policy::Policy;
 use super::record::Record;
 use super::safety::Rules;
 use super::transition::TransitionKind;
+use crate::gtid::{Gtid, GtidPosition};
 use crate::orders::{Order, Ordinal};
 use crate::time::Millis;
 
@@ -84,6 +85,11 @@ pub(super) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
+    /// What of a member's transactions was given up when the present term began.
+    pub(super) fn given_up(&self, theirs: &GtidPosition) -> Option<Gtid> {
+        self.record.given_up(theirs).filter(|_| !self.rules.given_up_counts)
+    }
+
     /// A new leader announces itself by a new term before its first order, so that its predecessor's late orders are
     /// refused everywhere.
     ///

@@ -197,7 +197,7 @@ fn frozen_members<'a>(case: &Case<'a>, from: Ordinal, ranking: &Ranking) -> Vec<
     let clean = |member: &&MemberView| {
         let theirs = received(member);
         // What an earlier term gave up binds nobody.
-        super::record::written_outside_terms(&theirs).is_none() && case.record.given_up(&theirs).is_none()
+        super::record::written_outside_terms(&theirs).is_none() && case.given_up(&theirs).is_none()
     };
     case.others(from).filter(|member| member.frozen().is_some()).filter(counts).filter(clean).collect()
 }

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_earlier_reign_wrote_beyond_the_beginning_of_this_one_is_given_up() {
+    fn what_an_earlier_term_wrote_beyond_the_beginning_of_this_one_is_given_up() {
         let record = Record {
             primary: Some(Ordinal(1)),
             promoted_in: Term(5),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn two_reigns_and_two_members_never_share_a_server_id() {
+    fn two_terms_and_two_members_never_share_a_server_id() {
         let mut seen = std::collections::BTreeSet::new();
         for term in 1..200 {
             for ordinal in 0..9 {

@@ -48,7 +48,7 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     let ahead = case.others(old.ordinal).filter(|member| {
         let theirs = received(member);
         // What an earlier term gave up is no reason to go back to it.
-        let clean = written_outside_terms(&theirs).is_none() && case.record.given_up(&theirs).is_none();
+        let clean = written_outside_terms(&theirs).is_none() && case.given_up(&theirs).is_none();
         let ours = case.is_ours(member) || member.state().is_none();
         member.view().is_some() && ours && clean && !view.has_logged(&theirs)
     });

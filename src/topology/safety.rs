@@ -39,6 +39,8 @@ pub struct Rules {
     pub entries_stay: bool,
     /// Mutant: a member whose mariadbd ends after its `init` is waited for.
     pub init_waits: bool,
+    /// Mutant: what an earlier term gave up is a reason to go back to it.
+    pub given_up_counts: bool,
 }
 
 /// Why a promotion is safe.

@@ -66,6 +66,7 @@ fn is_of(mutant: Mutant, violation: &str) -> bool {
         Mutant::AwayIsGone => "its last acker, which works",
         Mutant::EntriesStay => "is over",
         Mutant::InitWaits => "transition Initialise is not over",
+        Mutant::GivenUpCounts => "transition Resume is not over",
         _ => "invariant",
     })
 }
@@ -171,6 +172,7 @@ fn replay() {
         Ok("away") => Some(Mutant::AwayIsGone),
         Ok("entries") => Some(Mutant::EntriesStay),
         Ok("init") => Some(Mutant::InitWaits),
+        Ok("given-up") => Some(Mutant::GivenUpCounts),
         Ok("strays") => Some(Mutant::StraysIgnored),
         Ok("stale-reading") => Some(Mutant::Loop(LoopMutant::StaleReadingBelieved)),
         Ok("lost-write") => Some(Mutant::Loop(LoopMutant::LostWriteBelieved)),

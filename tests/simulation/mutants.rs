@@ -118,3 +118,12 @@ fn finds_what_keeps_a_cluster_from_healing() {
 fn finds_that_nobody_asks_an_agent_that_says_nothing() {
     assert!(half_open_streams(Some(Mutant::Loop(LoopMutant::NeverInDoubt))) > SEEN_WITHIN_MS);
 }
+
+/// Two members that blame each other are started and fenced in turn, for ever.
+#[test]
+fn finds_that_what_was_given_up_counts() {
+    // One of some seven thousand histories comes to that.
+    let (_, broken) = histories(5_000..5_000 + 3 * HISTORIES, Some(Mutant::GivenUpCounts));
+    let Broken { seed, violation } = broken.expect("it was not found");
+    println!("found by seed {seed}: {violation}");
+}

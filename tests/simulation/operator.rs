@@ -284,6 +284,7 @@ impl World {
             away_is_gone: self.mutant == Some(Mutant::AwayIsGone),
             entries_stay: self.mutant == Some(Mutant::EntriesStay),
             init_waits: self.mutant == Some(Mutant::InitWaits),
+            given_up_counts: self.mutant == Some(Mutant::GivenUpCounts),
         }
     }
 

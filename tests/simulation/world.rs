@@ -46,6 +46,8 @@ pub enum Mutant {
     EntriesStay,
     /// A member whose mariadbd ends after its `init` is waited for.
     InitWaits,
+    /// What an earlier term gave up is a reason to go back to it: two members that blame each other.
+    GivenUpCounts,
     /// A mistake of the loop (`control::mistakes`).
     Loop(LoopMutant),
 }

@@ -93,7 +93,7 @@ async fn apply_kept(
         }
         if let Some(server) = open(work, &folder).await? {
             let end = server.end().position;
-            let is_wanted = is_of_the_reign(&end, server.source_id(), server_id);
+            let is_wanted = is_of_the_term(&end, server.source_id(), server_id);
             if is_wanted
                 && !work.globals().await?.applied().covers(&end)
                 && let Some(held) = apply(work, server, &end, held).await?
@@ -108,7 +108,7 @@ async fn apply_kept(
 
 /// Who acknowledged to a primary has something of its own writing, or something it sent. What came from others may have
 /// been given up since.
-fn is_of_the_reign(end: &GtidPosition, source: u32, server_id: u32) -> bool {
+fn is_of_the_term(end: &GtidPosition, source: u32, server_id: u32) -> bool {
     end.iter().any(|gtid| gtid.server == server_id) || member_of(source) == member_of(server_id)
 }
 

@@ -56,7 +56,7 @@ fn a_record_as_new_as_the_members_is_none_of_the_past() {
 }
 
 #[test]
-fn a_server_that_takes_writes_of_a_later_reign_is_proof_without_its_agent() {
+fn a_server_that_takes_writes_of_a_later_term_is_proof_without_its_agent() {
     let mut new = MemberView { agent: AgentSight::default(), ..running(1) };
     edit(&mut new, |view| (view.server_id, view.read_only) = (5 << 4 | 2, false));
     let now = Record { ackers: vec![acker(1, 1)], ..record() };
