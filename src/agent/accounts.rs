@@ -4,20 +4,20 @@
 //! All of it runs with sql_log_bin=0 on every member: nothing here may wait for an acknowledgement or be replicated.
 
 mod absent;
-mod account;
 mod error;
 mod own;
 mod policy;
 mod replication;
+mod statement_parts;
 mod stored;
 
 use sha1::{Digest, Sha1};
 
 pub(crate) use self::absent::Absent;
-use self::account::{Present, Row, UNLIMITED, Wanted, Whose, account, identified};
 pub(crate) use self::error::AccountError;
 use self::policy::Policy;
 pub(crate) use self::replication::admit;
+use self::statement_parts::{Present, Row, UNLIMITED, Wanted, Whose, account, identified};
 use self::stored::{NATIVE, Stored};
 use super::config::{Bootstrap, Config, password};
 use crate::layout::{AGENT_USER, MAX_MEMBERS, PROBE_KEY, PROBE_USER, repl_key, repl_user};

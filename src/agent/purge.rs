@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::binlog_files::{BinlogError, file_size, names};
 use super::config::Config;
-use super::crash_scan;
+use super::half_done_groups;
 use super::sql_sessions::SqlSessions;
 use super::state::Agent;
 use crate::binlog::{Keys, LogName, is_at_or_before};
@@ -97,7 +97,7 @@ pub(crate) fn first_to_stay(
         let [oldest, next] = file else { break };
         let wanted = total > purge.above_bytes || is_old(&directory.join(oldest.as_str()), purge, now);
         // Where the next file begins, this one ends.
-        let covered = crash_scan::head(&directory.join(next.as_str()), keys)?
+        let covered = half_done_groups::head(&directory.join(next.as_str()), keys)?
             .is_some_and(|head| head.start.iter().all(|gtid| is_at_or_before(gtid, &purge.covered)));
         if !wanted || !covered {
             break;

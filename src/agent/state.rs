@@ -6,10 +6,10 @@ use tokio::sync::broadcast;
 
 use super::binlog_files::BinlogError;
 use super::binlog_server::BinlogServer;
+use super::caretaker_findings::Keeper;
 use super::clock;
 use super::config::Config;
-use super::crash_scan::NoPlan;
-use super::keeper::Keeper;
+use super::half_done_groups::NoPlan;
 use super::launch_client::LaunchClient;
 use super::new_connections::NewConnections;
 use super::order_gate::OrderGate;

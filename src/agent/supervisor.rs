@@ -214,7 +214,7 @@ impl Supervisor {
         if self.volume.stored().is_none_or(|stored| !stored.record.ended.iter().any(is_wrong)) {
             return;
         }
-        let change = |stored: &mut super::record::Stored| stored.record.ended.retain(|ended| !is_wrong(ended));
+        let change = |stored: &mut super::record_file::Stored| stored.record.ended.retain(|ended| !is_wrong(ended));
         if let Err(error) = block_in_place(|| self.volume.update(None, change)) {
             error!(%error, "the volume says that a run has ended which goes on");
         }
@@ -235,7 +235,7 @@ impl Supervisor {
             }
             let clean = status.code == Some(0);
             let ended = Ended { pod_uid: self.config.pod_uid.clone(), incarnation: run };
-            let over = |stored: &mut super::record::Stored| {
+            let over = |stored: &mut super::record_file::Stored| {
                 stored.record.clean_stop = clean;
                 stored.record.note_end(ended);
             };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::record::{Found, RecordFile, Stored};
+use super::record_file::{Found, RecordFile, Stored};
 use crate::orders::{Identity, Incarnation, MemberRole, OrderError, Reason, Token, Volume as View, VolumeRecord};
 use crate::sync::locked;
 
@@ -257,7 +257,7 @@ mod tests {
         }
         assert_eq!(
             fs::metadata(home.path().join("beachmaster/record")).unwrap().len(),
-            super::super::slots::FILE as u64
+            super::super::record_slots::FILE as u64
         );
     }
 

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use super::body::XaOutcome;
+use super::classified_groups::{GroupKind, KnownGroup};
 use super::file::is_at_or_before;
-use super::known::{GroupKind, KnownGroup};
 use super::xid::Xid;
 use crate::gtid::{Gtid, GtidPosition, Shown};
 

@@ -16,8 +16,8 @@ use crate::gtid::join_ranges;
 use crate::orders::{Order, Ordinal, Term};
 use crate::time::Millis;
 use crate::topology::catch_up::CatchUp;
-use crate::topology::complaint;
 use crate::topology::decide::Decision;
+use crate::topology::last_error_line;
 use crate::topology::reasons::MemberState;
 use crate::topology::record::Record;
 use crate::topology::report::{MemberReport, Report, Role};
@@ -127,7 +127,7 @@ impl Telemetry {
             }
             News::Exited { status, message } => {
                 warn!(cluster = %self.path, %member, %term, %status, "mariadbd exited");
-                let how = complaint::of_exit(*status, message);
+                let how = last_error_line::of_exit(*status, message);
                 self.event(EventReason::MariadbdExited, (term, &member), format!("{member}: {how}"));
                 self.count(Count::MariadbdExit(ordinal));
             }

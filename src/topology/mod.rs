@@ -10,12 +10,12 @@ mod announce;
 pub(crate) mod blocked;
 pub(crate) mod candidate;
 pub(crate) mod catch_up;
-pub(crate) mod complaint;
 pub mod decide;
 mod decision;
 mod failover;
 mod held;
 mod initialise;
+pub(crate) mod last_error_line;
 #[cfg(test)]
 mod logins;
 pub(crate) mod maintain;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::account::Present;
+use super::statement_parts::Present;
 use crate::layout::{AGENT_USER, MAX_MEMBERS, PROBE_USER, repl_user};
 
 /// Our accounts that were missing when looked at last.

@@ -1,7 +1,7 @@
 //! The agent's own account, while it is still logged in: the next login must succeed, too.
 
 use super::absent::Absent;
-use super::account::{Present, UNLIMITED, account};
+use super::statement_parts::{Present, UNLIMITED, account};
 use super::stored::SOCKET;
 use crate::layout::AGENT_USER;
 use crate::mariadb::{Session, SqlError, errno};

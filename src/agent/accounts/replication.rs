@@ -1,8 +1,8 @@
 //! The account a member replicates with: shut until its member is let in.
 
-use super::account::{Row, UNLIMITED, Wanted, account, identified};
 use super::error::AccountError;
 use super::policy::Policy;
+use super::statement_parts::{Row, UNLIMITED, Wanted, account, identified};
 use super::stored::{self, Stored};
 use crate::layout::repl_user;
 use crate::mariadb::{Session, SqlError};

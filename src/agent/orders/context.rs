@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::agent::clock;
 use crate::agent::order_gate::AcceptedOrder;
-use crate::agent::record::Stored;
+use crate::agent::record_file::Stored;
 use crate::agent::sql_sessions::{OrderSession, not_running, sql_error};
 use crate::agent::state::Agent;
 use crate::agent::supervisor::unkept;

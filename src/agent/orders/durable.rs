@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::context::OrderContext;
 use crate::agent::clock;
-use crate::agent::record::Stored;
+use crate::agent::record_file::Stored;
 use crate::agent::sql_sessions::sql_error;
 use crate::agent::state::Agent;
 use crate::agent::unsynced::{FLUSH_LOG, RELAXED, SYNC_BINLOG, Writeback, is_less, sync_binlogs};

@@ -16,7 +16,7 @@ use crate::agent::config::Config;
 use crate::agent::sql_sessions::sql_error;
 use crate::api::owned::KeyFile;
 use crate::orders::{Answer, Identity, OrderError, Reason, Volume};
-use crate::topology::complaint::shown;
+use crate::topology::last_error_line::shown;
 
 pub(super) async fn init(work: &mut OrderContext<'_>, identity: Identity) -> Result<Answer, OrderError> {
     claim(work, identity).await?;

@@ -34,7 +34,7 @@ impl Supervisor {
             return Err(OrderError::new(Reason::Volume, "there is no datadir: give the member `init` first"));
         }
         self.mend_logs().await;
-        let count = |stored: &mut crate::agent::record::Stored| {
+        let count = |stored: &mut crate::agent::record_file::Stored| {
             if !stored.record.hold {
                 stored.record.incarnation.0 += 1;
                 stored.record.clean_stop = false;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::slots::{self, FILE, SLOT, Slots};
+use super::record_slots::{self, FILE, SLOT, Slots};
 use super::volume_lock;
 use crate::gtid::GtidPosition;
 use crate::orders::{Incarnation, VolumeRecord};
@@ -75,7 +75,7 @@ impl RecordFile {
         if let Some(message) = volume_lock::explain(&volume_lock::take(&file)) {
             return Ok(Found::Locked(message));
         }
-        Ok(match slots::read(&fs::read(path)?) {
+        Ok(match record_slots::read(&fs::read(path)?) {
             Slots::Empty => Found::Empty,
             Slots::Damaged => Found::Damaged("neither slot of the record has a valid checksum".to_owned()),
             Slots::Newest { counter, text, next } => match serde_json::from_slice(&text) {
@@ -94,7 +94,7 @@ impl RecordFile {
         if let Some(message) = volume_lock::explain(&volume_lock::take(&file)) {
             return Err(io::Error::other(message));
         }
-        if matches!(slots::read(&fs::read(path)?), Slots::Newest { .. }) {
+        if matches!(record_slots::read(&fs::read(path)?), Slots::Newest { .. }) {
             return Err(io::Error::other("another agent has initialised the volume: start this one again"));
         }
         file.write_all_at(&[0; FILE], 0)?;
@@ -113,7 +113,7 @@ impl RecordFile {
     /// When it is not known to be on disk; the next write tries the same slot again.
     pub(crate) fn write(&mut self, stored: &Stored) -> io::Result<()> {
         let text = serde_json::to_vec(stored)?;
-        let slot = slots::encode(self.counter + 1, &text).map_err(io::Error::other)?;
+        let slot = record_slots::encode(self.counter + 1, &text).map_err(io::Error::other)?;
         self.file.write_all_at(&slot, if self.next == 0 { 0 } else { SLOT as u64 })?;
         self.file.sync_data()?;
         self.counter += 1;
