@@ -66,7 +66,7 @@ use super::template::PodTemplate;
         name = "Term",
         type_ = "integer",
         json_path = ".status.term",
-        description = "Counter, raised at each failover or operator restart"
+        description = "Counter, raised at each transition and each change of the acting operator"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -194,7 +194,7 @@ pub struct ReplicationClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) template: Option<PodTemplate>,
 
-    /// No failover and no change of objects.
+    /// No failover and no change of objects. A transition that has begun is finished.
     #[serde(default)]
     pub(crate) paused: bool,
 }

@@ -24,7 +24,7 @@ pub struct ClusterStatus {
     /// Lease (namespace/name) of the operator that manages the cluster; others leave it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) managed_by: Option<String>,
-    /// Counter, raised at each failover or operator restart; numbers the Failover records.
+    /// Counter, raised at each transition and each change of the acting operator; numbers the Failover records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
     pub(crate) term: Option<Term>,

@@ -91,7 +91,7 @@ fn default_key() -> String {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Encryption {
-    /// Key file of MariaDB's plugin file_key_management: lines of `1;` and 64 hexadecimal digits. Key 1 encrypts
+    /// Key file of MariaDB's plugin file_key_management: lines like `1;` and 64 hexadecimal digits. Key 1 encrypts
     /// binary logs. Keys can be added to the Secret; a key in use must not change.
     pub(crate) keys_secret_key_ref: KeyFileRef,
     /// The plugin's file_key_management_encryption_algorithm.
@@ -148,7 +148,7 @@ pub struct Replication {
     /// wait.
     #[serde(default)]
     pub(crate) mode: ReplicationMode,
-    /// No replica connected: Wait blocks commits until one returns; Degrade commits without semi-sync after
+    /// No replica can acknowledge: Wait blocks commits until one can; Degrade commits without semi-sync after
     /// degradeAfter.
     #[serde(default)]
     pub(crate) when_no_acker: WhenNoAcker,
@@ -167,8 +167,8 @@ pub struct Replication {
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("gtidDomainId cannot change: GTIDs that were written carry it"))]
     pub(crate) gtid_domain_id: i64,
-    /// How long binary logs are kept that every member has received. What an absent member still needs is kept
-    /// longer than time says, up to size.
+    /// How much binary log members keep that all reachable members have in their own. What an absent member may
+    /// need is kept longer than time says, up to size.
     #[serde(default)]
     pub(crate) binlog_retention: BinlogRetention,
 }
@@ -261,8 +261,7 @@ pub struct FailoverPolicy {
     /// How often members are probed. An exited mariadbd is noticed at once, whatever these say.
     #[serde(default)]
     pub(crate) detection: Detection,
-    /// Prefer the member of highest priority if it is at most this far behind the most recent replica; at most
-    /// 8760h.
+    /// A member's priority counts if its replication lag is at most this; at most 8760h.
     #[serde(default = "default_max_candidate_lag")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')").message("maxCandidateLag must be at most 8760h"))]
     pub(crate) max_candidate_lag: DurationText,
