@@ -31,7 +31,7 @@ use crate::topology::decide::{Act, Decision, decide_with};
 use crate::topology::observation::{MemberView, Observation};
 use crate::topology::outdated;
 use crate::topology::record::{Durability, Record};
-use crate::topology::safety::Rules;
+use crate::topology::rules::Rules;
 
 /// A decision is taken at least this often, for what changes by the mere passing of time.
 pub(crate) const TICK_MS: u64 = 500;

@@ -1,5 +1,4 @@
 //! Numbers for Prometheus.
-use crate::sync::locked;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -11,6 +10,8 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::sync::locked;
 
 type Number = Gauge<f64, AtomicU64>;
 

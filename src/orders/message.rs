@@ -311,6 +311,17 @@ mod tests {
     }
 
     #[test]
+    fn a_source_has_the_words_of_every_release() {
+        let password = Secret("p".to_owned());
+        let source = Source::BinlogServer { host: "h".to_owned(), port: 3307, user: "u".to_owned(), password };
+        let words = r#"{"kind":"donor","host":"h","port":3307,"user":"u","password":"p"}"#;
+        assert_eq!(serde_json::to_string(&source).unwrap(), words);
+        assert_eq!(serde_json::from_str::<Source>(words).unwrap(), source);
+        let member = Source::Member { host: "h".to_owned(), port: 3306 };
+        assert_eq!(serde_json::to_string(&member).unwrap(), r#"{"kind":"member","host":"h","port":3306}"#);
+    }
+
+    #[test]
     fn a_promotion_has_the_words_of_every_release() {
         let promote = Order::Promote { required: "0-1-2".parse().unwrap(), server_id: 17, semi_sync: true };
         let words = r#"{"order":"promote","min":"0-1-2","serverId":17,"semiSync":true}"#;

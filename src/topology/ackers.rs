@@ -7,7 +7,8 @@ use super::member::{is_locked_out, trouble, volume_trouble};
 use super::observation::{IoThread, MemberView, Observation, ServerSight, ServerView};
 use super::policy::Policy;
 use super::record::{Acker, Durability, Record};
-use super::safety::{Rules, matches_acker};
+use super::rules::Rules;
+use super::safety::matches_acker;
 use crate::orders::{AgentState, Ended, Incarnation, Ordinal, VolumeRecord};
 use crate::time::Millis;
 

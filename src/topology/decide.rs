@@ -8,7 +8,7 @@ pub use super::decision::{Act, Decision};
 use super::observation::Observation;
 use super::policy::Policy;
 use super::record::Record;
-use super::safety::Rules;
+use super::rules::Rules;
 use super::transition::Transition;
 use super::{failover, initialise, outdated, promoting, resume, steady, writable_replicas};
 

@@ -5,7 +5,7 @@ use super::catch_up::CatchUp;
 use super::observation::{MemberView, Observation};
 use super::policy::Policy;
 use super::record::Record;
-use super::safety::Rules;
+use super::rules::Rules;
 use super::transition::TransitionKind;
 use crate::gtid::{Gtid, GtidPosition};
 use crate::orders::{Order, Ordinal};

@@ -29,6 +29,7 @@ pub mod reasons;
 pub mod record;
 pub(crate) mod report;
 mod resume;
+pub mod rules;
 pub mod safety;
 mod steady;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use beachmaster::orders::{DataUid, Ordinal, Secret};
 use beachmaster::time::Millis;
 use beachmaster::topology::decide::Act;
 use beachmaster::topology::record::Record;
-use beachmaster::topology::safety::Rules;
+use beachmaster::topology::rules::Rules;
 use beachmaster::topology::transition::TransitionKind;
 use jiff::Timestamp;
 
