@@ -109,27 +109,27 @@ own_image() { # NAME CONFIG FILES...; FROM scratch: the files, users with names,
   echo "$key" >"$OWN_IMAGES/$name.key"
 }
 
-# An earlier commit's programs as localhost/beachmaster-before:dev, for upgrades; prints where its tree is (its chart is there).
+# Compiles an earlier commit's programs for beachmaster-before. Sets BEFORE_TREE, where its chart is, and BEFORE_OUT.
 # The path names the commit: cargo takes files that are older than its last build for built.
-before_images() { # COMMIT
-  local commit tree out
-  commit=$(git -C "$REPOSITORY" rev-parse --quiet --verify "$1^{commit}") ||
-    die "'$1' is no commit of $REPOSITORY: a clone of depth 1 has none but its own"
-  tree=$STATE/before/$commit
-  out=$tree.programs
-  if [ ! -e "$out" ]; then
-    rm -rf "$tree" "$out.new"
-    mkdir -p "$tree" "$out.new"
-    git -C "$REPOSITORY" archive "$commit" | tar --extract --directory "$tree"
-    say "compiling the programs of $(git -C "$REPOSITORY" log -1 --format='%h %s' "$commit")"
-    # The same directory, so that dependencies are compiled once; there its programs lie over ours until ours are asked for again.
-    CARGO_TARGET_DIR=$(dirname "$OUT") REPOSITORY=$tree own_images_compile
-    cp "$OUT/beachmaster" "$OUT/launch" "$out.new"
-    mv -T "$out.new" "$out"
-    own_images_compile
-  fi
-  own_image beachmaster-before "$OPERATOR_CONFIG" "$out/beachmaster" "$out/launch"
-  echo "$tree"
+before_compile() { # COMMIT
+  local name=$1 commit failed=
+  [ -n "$name" ] || name=$(git -C "$REPOSITORY" describe --tags --abbrev=0 2>/dev/null || echo HEAD^)
+  commit=$(git -C "$REPOSITORY" rev-parse --quiet --verify "$name^{commit}") ||
+    die "'$name' is no commit of $REPOSITORY: a clone of depth 1 has none but its own"
+  BEFORE_TREE=$STATE/before/$commit
+  BEFORE_OUT=$BEFORE_TREE.$OWN_PROFILE
+  [ ! -e "$BEFORE_OUT" ] || return 0
+  rm -rf "$BEFORE_TREE" "$BEFORE_OUT.new"
+  mkdir -p "$BEFORE_TREE" "$BEFORE_OUT.new"
+  git -C "$REPOSITORY" archive "$commit" | tar --extract --directory "$BEFORE_TREE"
+  say "compiling the programs of $(git -C "$REPOSITORY" log -1 --format='%h %s' "$commit")"
+  OUT=$(own_images_directory)
+  # The same target directory, so that dependencies are compiled once; its programs lie over ours until ours are asked for again.
+  { CARGO_TARGET_DIR=$(dirname "$OUT") REPOSITORY=$BEFORE_TREE own_images_compile &&
+    cp "$OUT/beachmaster" "$OUT/launch" "$BEFORE_OUT.new"; } || failed=yes
+  own_images_compile
+  [ -z "$failed" ] || die "the programs of $name were not compiled"
+  mv -T "$BEFORE_OUT.new" "$BEFORE_OUT"
 }
 
 require_static() {

@@ -48,12 +48,13 @@ cluster_images() {
 
 cluster_before() { # COMMIT
   external && die "KUBECONFIG=$KUBECONFIG is set: nothing is loaded into that cluster"
-  lock
   [ -d "$STATE/nodes" ] || die "no cluster here: make cluster"
+  before_compile "$1"
+  lock
   mkdir -p "$LOGS" "$OWN_IMAGES"
-  OUT=$(own_images_directory)
-  before_images "$1"
+  own_image beachmaster-before "$OPERATOR_CONFIG" "$BEFORE_OUT/beachmaster" "$BEFORE_OUT/launch"
   images_load
+  echo "$BEFORE_TREE"
 }
 
 cluster_down() {

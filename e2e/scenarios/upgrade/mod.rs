@@ -16,7 +16,7 @@ use crate::harness::vitals::Vitals;
 use crate::harness::wait;
 use crate::inside::clock::Stamp;
 
-/// The commit to start from; by default the one before.
+/// The commit to start from; by default the last release, or the commit before where there is none.
 const BEFORE: &str = "BEFORE";
 /// A deleted pod is followed by another one within this time.
 const BACK_LIMIT: Duration = Duration::from_secs(90);
@@ -31,8 +31,9 @@ pub async fn run(stage: &mut Stage) -> Result<()> {
     let before = Release::before(std::env::var(BEFORE).ok().as_deref()).await?;
     let outcome = series(stage, &before, &current).await;
     // Whatever happened: other scenarios are about this work tree.
-    install::operator(&stage.kube, &current).await.context("installing the operator of this work tree again")?;
-    outcome
+    let restored =
+        install::operator(&stage.kube, &current).await.context("installing the operator of this work tree again");
+    outcome.and(restored)
 }
 
 async fn series(stage: &mut Stage, before: &Release, current: &Release) -> Result<()> {

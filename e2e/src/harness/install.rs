@@ -42,12 +42,12 @@ impl Release {
         }
     }
 
-    /// That of an earlier commit (default: the one before), compiled and loaded into the nodes.
+    /// That of an earlier commit (default: the last tag, or the commit before), compiled and loaded into the nodes.
     ///
     /// # Errors
     /// When there is no such commit, it does not compile, or the cluster is not that of `make cluster`.
     pub async fn before(commit: Option<&str>) -> Result<Self> {
-        println!("  compiling the programs of {}, once", commit.unwrap_or("the commit before"));
+        println!("  compiling the programs of {}, once", commit.unwrap_or("the release before"));
         let arguments: Vec<&str> = std::iter::once("before").chain(commit).collect();
         let tree = host::run(&host::cluster_tool(), &arguments, "")
             .await
