@@ -122,16 +122,20 @@ impl Metrics {
         let mut registry = locked(&self.registry);
         registry.register("lease_held", "1 while this process leads", self.lease_held.clone());
         registry.register("role", "1 for the role a member has", self.role.clone());
-        registry.register("lag_seconds", "How far a replica is behind its primary", self.lag.clone());
+        registry.register("lag_seconds", "Lag of a replica behind its primary, in seconds", self.lag.clone());
         registry.register("member_up", "1 while a member answers SQL", self.member_up.clone());
-        registry.register("mariadbd_exits", "Ends of mariadbd, for whatever reason", self.mariadbd_exits.clone());
-        let help = "1 while the death of the primary would be survived";
+        registry.register("mariadbd_exits", "Exits of mariadbd, for any reason", self.mariadbd_exits.clone());
+        let help = "1 while the cluster can survive losing its primary";
         registry.register("failover_ready", help, self.failover_ready.clone());
-        registry.register("durability", "1 for what an acknowledged commit means now", self.durability.clone());
-        registry.register("failovers", "Failovers by how they ended", self.failovers.clone());
-        let help = "Seconds from the first sign of trouble to a point of the transition";
+        registry.register(
+            "durability",
+            "1 for the durability that an acknowledged commit has now",
+            self.durability.clone(),
+        );
+        registry.register("failovers", "Failovers by result", self.failovers.clone());
+        let help = "Seconds from the first sign of a failure to each step of the transition";
         registry.register("transition_seconds", help, self.transition_seconds.clone());
-        let help = "For how long the next step has not been possible; 0 when it is";
+        let help = "Seconds for which the next step has been blocked; 0 while it is not";
         registry.register("blocked_seconds", help, self.blocked_seconds.clone());
     }
 
