@@ -112,7 +112,7 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     let mut decision = equalise(case, from, candidate, &basis, &target);
     if let Some(held) = &candidate.progress.held {
         decision.acts.extend(held::ask_others(case, from, candidate, &target));
-        decision.blocked.get_or_insert_with(|| held::words(&case.policy.name(best), held).into());
+        decision.blocked.get_or_insert_with(|| held::words(case.policy, best, held).into());
     }
     let rejected = ranking.rejected.into_iter().chain(held::passed_over(case, from, best)).collect();
     decision.rejecting(rejected)
@@ -290,12 +290,12 @@ fn equalise(case: &Case<'_>, from: Ordinal, candidate: &MemberView, basis: &Basi
     // address, and kube-proxy's delay is over by the time of the promotion. During a long one their reconnects would
     // only take time away from it.
     let near = target.distance(applied) <= LONG_TAIL;
-    let route =
-        (near && !case.seen.leads_to(candidate.ordinal)).then_some(Act::SwitchService { member: candidate.ordinal });
+    let switch = (near && !case.seen.service_selects(candidate.ordinal))
+        .then_some(Act::SwitchService { member: candidate.ordinal });
     match act {
         Ok(act) => Decision {
             progress: CatchUp::of(candidate, target, case.seen.member(from).and_then(MemberView::tail_bytes)),
-            ..Decision::acts(route.into_iter().chain(act).collect())
+            ..Decision::acts(switch.into_iter().chain(act).collect())
         },
         // What only a source can mend, nobody can: it fails again, until another member is the candidate.
         Err(_) if has_all => Decision::acts(wait().into_iter().collect()),

@@ -3,6 +3,7 @@
 use super::candidate::Ranking;
 use super::decision::{Act, Case, order};
 use super::observation::MemberView;
+use super::policy::Policy;
 use crate::gtid::GtidPosition;
 use crate::orders::{Order, Ordinal};
 
@@ -46,11 +47,9 @@ fn why(member: &MemberView) -> Option<String> {
 }
 
 /// What is said of a candidate that is held up.
-pub(super) fn words(candidate: &str, held: &str) -> String {
-    format!(
-        "{candidate} cannot apply what it has received: {held}; `kubectl exec {candidate} -c mariadb -- mariadb -e 'KILL ID'` ends \
-         a session"
-    )
+pub(super) fn words(policy: &Policy, candidate: Ordinal, held: &str) -> String {
+    let (name, exec) = (policy.name(candidate), policy.exec(candidate));
+    format!("{name} cannot apply what it has received: {held}; `{exec} mariadb -e 'KILL ID'` ends a session")
 }
 
 #[cfg(test)]

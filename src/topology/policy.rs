@@ -85,6 +85,13 @@ impl Policy {
         format!("{}-{ordinal}", self.short_name())
     }
 
+    /// What comes before a command in a member's container of mariadbd, wherever the reader's kubectl points to.
+    #[must_use]
+    pub(crate) fn exec(&self, ordinal: Ordinal) -> String {
+        let namespace = self.cluster.split_once('/').map_or("default", |(namespace, _)| namespace);
+        format!("kubectl -n {namespace} exec {} -c mariadb --", self.name(ordinal))
+    }
+
     /// The cluster's name without its namespace.
     #[must_use]
     pub(crate) fn short_name(&self) -> &str {

@@ -73,7 +73,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         // Commits that wait hold them, and no replica gets one.
         let waits = |view: &ServerView| view.semi_sync.wait_sessions > 0 && view.semi_sync.clients == 0;
         let remedy = if waits(view) && primary.before().is_some_and(waits) {
-            format!("commits wait and no replica is connected: {}", wedged::how_to_end(policy, &name))
+            format!("commits wait and no replica is connected: {}", wedged::how_to_end(policy, primary.ordinal))
         } else {
             "when they are used up, raise max_connections or close what holds them".to_owned()
         };
@@ -88,16 +88,16 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         return not(
             Reason::PrimaryReadOnly,
             format!(
-                "{name} is read-only: somebody set read_only by hand; `kubectl exec {name} -c mariadb -- mariadb -e 'SET GLOBAL \
-                 read_only=OFF'` ends it"
+                "{name} is read-only: somebody set read_only by hand; `{} mariadb -e 'SET GLOBAL read_only=OFF'` ends it",
+                policy.exec(primary.ordinal)
             ),
         );
     }
     if let Some(held) = primary.writes_locked() {
         let name = policy.name(primary.ordinal);
-        return not(Reason::WritesLocked, format!("{name}: {held}; {}", unlock(&name)));
+        return not(Reason::WritesLocked, format!("{name}: {held}; {}", unlock(policy, primary.ordinal)));
     }
-    if seen.routed != Some(primary.ordinal) {
+    if seen.service_member != Some(primary.ordinal) {
         let misdirected = misdirected(policy, seen, primary);
         return not(Reason::ServiceMisdirected, misdirected);
     }
@@ -141,7 +141,7 @@ fn unpromoted(name: &str) -> String {
 }
 
 fn misdirected(policy: &Policy, seen: &Observation, primary: &MemberView) -> String {
-    let leads = seen.routed.map_or_else(|| "no member".to_owned(), |other| policy.name(other));
+    let leads = seen.service_member.map_or_else(|| "no member".to_owned(), |other| policy.name(other));
     let next = if policy.paused { "spec.paused is true, so it is left as it is" } else { "it is put back" };
     let cluster = policy.short_name();
     format!("Service {cluster}-primary leads to {leads}, not to {}: {next}", policy.name(primary.ordinal))
@@ -263,11 +263,11 @@ fn noted(policy: &Policy, record: &Record, member: &MemberView, notes: &SqlNotes
         return (MemberState::Starting, Some(MemberReason::LoginRefused), Some(message));
     }
     if let Some(held) = &notes.writes_locked {
-        let lock = format!("{held}; {}", unlock(&policy.name(member.ordinal)));
+        let lock = format!("{held}; {}", unlock(policy, member.ordinal));
         let message = match message {
             None => lock,
             // It was held up by this very lock when it was asked last.
-            Some(other) if other.contains(held) => format!("{other}; {}", unlock(&policy.name(member.ordinal))),
+            Some(other) if other.contains(held) => format!("{other}; {}", unlock(policy, member.ordinal)),
             Some(other) => format!("{other}; besides, {lock}"),
         };
         return (state, Some(reason.unwrap_or(MemberReason::WritesLocked)), Some(message));

@@ -9,7 +9,7 @@ use super::ackers;
 use super::decision::{Act, Case, Decision, order};
 use super::observation::{IoThread, MemberView, NewConnection, ServerView};
 use super::policy::Policy;
-use crate::orders::{Order, Reason};
+use crate::orders::{Order, Ordinal, Reason};
 use crate::time::Millis;
 
 /// Nobody can wake it, so long after the first connection hung, in milliseconds: at least two have by then, and its clients have
@@ -47,7 +47,7 @@ pub(super) fn waking(case: &Case<'_>, primary: &MemberView, since: Millis, anyho
                         killed, and the failover that follows loses nothing";
             (order(primary, Order::Fence), what.to_owned())
         }
-        Wake::Never => (None, without_answering_the_waiting(case, &name)),
+        Wake::Never => (None, without_answering_the_waiting(case, primary.ordinal)),
         Wake::Waits(why) => (None, why),
     };
     let gives_in = acts.iter().any(gives_in);
@@ -115,7 +115,7 @@ fn wake<'a>(case: &Case<'a>, primary: &MemberView) -> Wake<'a> {
         return if tries && all_tried && lasts {
             Wake::Never
         } else {
-            Wake::Waits(without_answering_the_waiting(case, &case.policy.name(primary.ordinal)))
+            Wake::Waits(without_answering_the_waiting(case, primary.ordinal))
         };
     }
     if !is_confirmed(primary) {
@@ -143,20 +143,21 @@ fn tries_to_connect(case: &Case<'_>, member: &MemberView, primary: &MemberView) 
 }
 
 /// Switching semi-sync off would answer OK to commits that nobody else has.
-fn without_answering_the_waiting(case: &Case<'_>, name: &str) -> String {
-    let ends = how_to_end(case.policy, name);
+fn without_answering_the_waiting(case: &Case<'_>, primary: Ordinal) -> String {
+    let ends = how_to_end(case.policy, primary);
     format!("no replica is connected and commits wait, so it cannot be woken without answering them: {ends}")
 }
 
 /// The command that ends a primary whose commits wait for nobody, and what follows.
-pub(super) fn how_to_end(policy: &Policy, name: &str) -> String {
+pub(super) fn how_to_end(policy: &Policy, primary: Ordinal) -> String {
     let follows = if policy.failover_enabled {
         "a failover follows that loses nothing"
     } else {
         "it is started again (spec.failover.enabled is false)"
     };
     format!(
-        "when no replica comes back, end it with `kubectl exec {name} -c mariadb -- sh -c 'kill -9 $(pidof mariadbd)'`, and {follows}"
+        "when no replica comes back, end it with `{} sh -c 'kill -9 $(pidof mariadbd)'`, and {follows}",
+        policy.exec(primary)
     )
 }
 
@@ -244,7 +245,7 @@ mod tests {
         edit(&mut seen.members[0], |view| view.semi_sync.wait_sessions = 1);
         let (acts, told) = asked(&seen, &[1]);
         assert_eq!(acts, vec![]);
-        assert!(told.contains("kubectl exec c-0"), "{told}");
+        assert!(told.contains("kubectl -n ns exec c-0"), "{told}");
     }
 
     #[test]
@@ -264,7 +265,7 @@ mod tests {
         let decision = decide(&disabled, &record, &seen);
         let told = decision.blocked.unwrap().to_string();
         assert!(
-            decision.acts.is_empty() && told.contains("kubectl exec c-0") && told.contains("it is started again"),
+            decision.acts.is_empty() && told.contains("kubectl -n ns exec c-0") && told.contains("it is started again"),
             "{told}"
         );
         // Waiting was given up, but its agent has no session over which it could be switched off.
@@ -274,7 +275,7 @@ mod tests {
         edit(&mut seen.members[1], |view| view.slave.as_mut().unwrap().io = IoThread::No);
         let (acts, told) = asked(&seen, &[1]);
         assert!(!acts.contains(&Act::Order { member: Ordinal(0), order: Order::Fence }), "{acts:?}");
-        assert!(told.contains("kubectl exec c-0"), "{told}");
+        assert!(told.contains("kubectl -n ns exec c-0"), "{told}");
     }
 
     #[test]

@@ -194,7 +194,7 @@ fn all_locked(policy: &Policy, record: &Record, seen: &Observation, primary: &Me
     let locked = |ordinal: &Ordinal| {
         let held = seen.member(*ordinal)?.writes_locked()?;
         let name = policy.name(*ordinal);
-        Some(format!("{name}: {held}; {}", unlock(&name)))
+        Some(format!("{name}: {held}; {}", unlock(policy, *ordinal)))
     };
     let all: Option<Vec<String>> = ranking.candidates.iter().map(locked).collect();
     let all = all.filter(|all| !all.is_empty())?;

@@ -1,9 +1,12 @@
 //! Locks that keep writes waiting.
 
+use super::super::policy::Policy;
+use crate::orders::Ordinal;
+
 /// How to end a lock that a session holds.
-pub(super) fn unlock(name: &str) -> String {
+pub(super) fn unlock(policy: &Policy, member: Ordinal) -> String {
     format!(
-        "let a backup end; `kubectl exec {name} -c mariadb -- mariadb -e 'KILL ID'` ends a session \
-         that was forgotten (`SHOW PROCESSLIST` tells more)"
+        "let a backup end; `{} mariadb -e 'KILL ID'` ends a session that was forgotten (`SHOW PROCESSLIST` tells more)",
+        policy.exec(member)
     )
 }

@@ -103,14 +103,14 @@ fn an_heir_that_receives_nothing_is_named_with_its_error() {
 #[test]
 fn a_service_that_leads_elsewhere_is_named() {
     let mut seen = cluster(healthy());
-    seen.routed = None;
+    seen.service_member = None;
     let (ready, reason, message) = condition_in("Ready", &policy(3), &seen);
     assert!(!ready && reason == Reason::ServiceMisdirected, "{reason}");
     assert!(message.contains("c-primary leads to no member") && message.contains("put back"), "{message}");
     // A paused cluster leaves a Service as it is that an earlier release has written, and clients get there.
     let paused = Policy { paused: true, ..policy(3) };
     let (ready, reason, message) =
-        condition_in("Ready", &paused, &Observation { routed_in: None, ..cluster(healthy()) });
+        condition_in("Ready", &paused, &Observation { service_term: None, ..cluster(healthy()) });
     assert!(ready, "{reason}: {message}");
 }
 
@@ -180,7 +180,7 @@ fn a_primary_whose_writes_wait_for_a_lock_is_not_ready() {
     lock(&mut members[0]);
     let (ready, reason, message) = condition_of("Ready", members.clone());
     assert_eq!((ready, reason), (false, Reason::WritesLocked));
-    assert!(message.contains("c-0: a lock; held by 7") && message.contains("kubectl exec c-0"), "{message}");
+    assert!(message.contains("c-0: a lock; held by 7") && message.contains("kubectl -n ns exec c-0"), "{message}");
     assert!(condition_of("FailoverReady", members).0, "a failover would help");
 }
 
