@@ -255,7 +255,7 @@ impl Cluster {
             Ok(ServiceStep::Leads) => {
                 self.service_error = None;
                 self.routed_at = Some(now);
-                if let Some(milestone) = self.timeline.routed(now) {
+                if let Some(milestone) = self.timeline.service_switched(now) {
                     self.telemetry.milestone(self.store.record().term, &milestone, "");
                 }
             }
@@ -324,8 +324,8 @@ impl Cluster {
         let record = self.store.record();
         let mut seen = Observation {
             members: self.members.views(now),
-            routed: self.service.routed(),
-            routed_in: self.service.routed_in(record.term),
+            service_member: self.service.selected(),
+            service_term: self.service.service_term(record.term),
             now,
             no_acker_since: None,
             status_since: self.store.since(),

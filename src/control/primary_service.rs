@@ -129,14 +129,14 @@ impl PrimaryService {
 
     /// The member clients are led to.
     #[must_use]
-    pub(crate) fn routed(&self) -> Option<Ordinal> {
+    pub(crate) fn selected(&self) -> Option<Ordinal> {
         self.led.to
     }
 
     /// The term in which that was written; none when the Service does not say (an earlier release wrote it, or somebody took
     /// the annotation away), or what no operator wrote that knew a record of the term `ours`.
     #[must_use]
-    pub(crate) fn routed_in(&self, ours: Term) -> Option<Term> {
+    pub(crate) fn service_term(&self, ours: Term) -> Option<Term> {
         self.led.term.filter(|found| may_be_written(*found, ours))
     }
 
@@ -266,7 +266,7 @@ impl PrimaryService {
                 (self.call, self.prepared) = (None, Some(Prepared { lead, patch }));
                 Ok(Step::Nothing)
             }
-            Ok(None) => Ok(self.leads(lead)),
+            Ok(None) => Ok(self.switched(lead)),
             Err(error) => {
                 self.useless(now);
                 Err(error)
@@ -281,12 +281,12 @@ impl PrimaryService {
     pub(crate) fn written(&mut self, result: Result<(), CallFailed>, now: Millis) -> Result<Step, ServiceError> {
         let Some(Call::Write(lead)) = self.call else { return Ok(Step::Nothing) };
         match result {
-            Ok(()) => Ok(self.leads(lead)),
+            Ok(()) => Ok(self.switched(lead)),
             Err(error) => Err(self.failed(&error, now)),
         }
     }
 
-    fn leads(&mut self, lead: Lead) -> Step {
+    fn switched(&mut self, lead: Lead) -> Step {
         self.call = None;
         self.pause.done();
         self.led = Led { to: Some(lead.member), term: Some(lead.term) };

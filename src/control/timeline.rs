@@ -29,7 +29,7 @@ pub enum Point {
     /// The new primary accepts writes.
     Promoted,
     /// The Service leads to it.
-    Routed,
+    ServiceSwitched,
     /// The status announces the end.
     Done,
 }
@@ -46,7 +46,7 @@ impl Point {
             Self::CaughtUp => "caught-up",
             Self::Committed => "committed",
             Self::Promoted => "promoted",
-            Self::Routed => "routed",
+            Self::ServiceSwitched => "routed",
             Self::Done => "done",
         }
     }
@@ -112,8 +112,8 @@ impl Story {
     #[must_use]
     pub(crate) fn outage_ms(&self) -> Option<u64> {
         let promoted = self.points.get(&Point::Promoted)?;
-        let routed = self.points.get(&Point::Routed).unwrap_or(promoted);
-        Some(*promoted.max(routed))
+        let switched = self.points.get(&Point::ServiceSwitched).unwrap_or(promoted);
+        Some(*promoted.max(switched))
     }
 
     /// Transactions that no frozen replica had received and the old primary's files did hold.
@@ -300,8 +300,8 @@ impl Timeline {
     }
 
     /// The Service leads to the new primary.
-    pub(crate) fn routed(&mut self, now: Millis) -> Option<Milestone> {
-        let (point, ms) = self.story.as_mut()?.mark(Point::Routed, now);
+    pub(crate) fn service_switched(&mut self, now: Millis) -> Option<Milestone> {
+        let (point, ms) = self.story.as_mut()?.mark(Point::ServiceSwitched, now);
         Some(Milestone::Passed(point, ms))
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn decide_with(rules: Rules, policy: &Policy, record: &Record, seen: 
     if seen.my_term != Some(record.term) {
         return case.take_over();
     }
-    if let Some(above) = seen.routed_in.filter(|term| *term > record.term) {
+    if let Some(above) = seen.service_term.filter(|term| *term > record.term) {
         // Somebody has edited it: under a higher term it can be written again.
         let next = Record { term: above.next(), ..record.clone() };
         return Decision::write(next, format!("Service {}-primary says term {above}", policy.short_name()));

@@ -34,7 +34,7 @@ pub(super) fn begin(case: &Case<'_>) -> Decision {
     let record = Record {
         data_uid: Some(case.seen.fresh_uid.clone()),
         // A Service of an earlier cluster of this name may carry a term.
-        term: case.record.term.max(case.seen.routed_in.unwrap_or_default()).next(),
+        term: case.record.term.max(case.seen.service_term.unwrap_or_default()).next(),
         transition: Some(Transition::Initialise { first }),
         ..Record::default()
     };

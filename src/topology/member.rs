@@ -356,8 +356,8 @@ pub(crate) mod samples {
     pub(crate) fn cluster(members: Vec<MemberView>) -> Observation {
         Observation {
             members,
-            routed: Some(Ordinal(0)),
-            routed_in: Some(Term(1)),
+            service_member: Some(Ordinal(0)),
+            service_term: Some(Term(1)),
             now: Millis(100),
             no_acker_since: None,
             status_since: None,

@@ -296,9 +296,9 @@ pub(crate) struct Observation {
     /// Every member of the spec, index = ordinal.
     pub(crate) members: Vec<MemberView>,
     /// The member NAME-primary selects.
-    pub(crate) routed: Option<Ordinal>,
+    pub(crate) service_member: Option<Ordinal>,
     /// The term in which NAME-primary was written last, as it says itself.
-    pub(crate) routed_in: Option<Term>,
+    pub(crate) service_term: Option<Term>,
     /// Now.
     pub(crate) now: Millis,
     /// Since when no live acker has been connected ([`super::ackers::any_active`]), tracked by the observer.
@@ -318,8 +318,8 @@ impl Observation {
     /// True when NAME-primary leads to `member` and says since which term: without one it does not fence late writes, and is
     /// written once more.
     #[must_use]
-    pub(crate) fn leads_to(&self, member: Ordinal) -> bool {
-        self.routed == Some(member) && self.routed_in.is_some()
+    pub(crate) fn service_selects(&self, member: Ordinal) -> bool {
+        self.service_member == Some(member) && self.service_term.is_some()
     }
 
     /// One member.

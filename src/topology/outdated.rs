@@ -45,9 +45,9 @@ pub(crate) fn proof(record: &Record, seen: &Observation) -> Option<Proof> {
     };
     let ids =
         |member: &MemberView| Some(Proof { term: term_of_running(member)?, by: Some(member.ordinal), promoted: None });
-    let routed = seen.routed_in.filter(|_| !certain).map(|term| Proof { term, by: None, promoted: None });
+    let by_service = seen.service_term.filter(|_| !certain).map(|term| Proof { term, by: None, promoted: None });
     let members = seen.members.iter().flat_map(|member| [obeyed(member), ids(member)]).flatten();
-    let later = members.chain(routed).filter(|proof| proof.term > record.term);
+    let later = members.chain(by_service).filter(|proof| proof.term > record.term);
     later.max_by_key(|proof| (proof.term, proof.by.is_some())).or_else(|| unknown_promotion(record, seen))
 }
 

@@ -23,13 +23,13 @@ pub(super) fn decide(case: &Case<'_>, required: &GtidPosition) -> Decision {
     if let Some(decision) = without_source(case, primary, required) {
         return decision;
     }
-    let routed = case.seen.leads_to(primary.ordinal);
-    if routed && primary.progress.promoted.is_some() {
+    let selected = case.seen.service_selects(primary.ordinal);
+    if selected && primary.progress.promoted.is_some() {
         let record = Record { transition: None, ..case.record.clone() };
         return Decision::write(record, "the new primary takes writes");
     }
     let mut acts = Vec::new();
-    if !routed {
+    if !selected {
         acts.push(Act::SwitchService { member: primary.ordinal });
     }
     acts.extend(promote(case, primary, required));

@@ -83,7 +83,7 @@ fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
         return Decision::write(record, why);
     }
     let mut acts: Vec<Act> = Vec::new();
-    if !case.seen.leads_to(primary.ordinal) {
+    if !case.seen.service_selects(primary.ordinal) {
         acts.push(Act::SwitchService { member: primary.ordinal });
     }
     acts.extend(on_primary(case, primary));
@@ -272,7 +272,7 @@ mod tests {
         edit(&mut primary, |view| view.read_only = false);
         let mut idle = replica(1, "p0");
         edit(&mut idle, |view| view.slave = None);
-        Observation { routed: None, ..cluster(vec![primary, idle, dead(2)]) }
+        Observation { service_member: None, ..cluster(vec![primary, idle, dead(2)]) }
     }
 
     #[test]

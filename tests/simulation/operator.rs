@@ -244,7 +244,7 @@ impl World {
                 if self.fault_at_act(id, false) {
                     return Some(Effect::WriteService(patch));
                 }
-                self.leads(id, patch);
+                self.switches_service(id, patch);
             }
             Effect::Watch { ordinal, how } => self.watch(id, usize::from(ordinal.0), how),
             Effect::Order { ordinal, command } => {
@@ -263,7 +263,7 @@ impl World {
         None
     }
 
-    fn leads(&mut self, id: usize, patch: ServicePatch) {
+    fn switches_service(&mut self, id: usize, patch: ServicePatch) {
         self.say(|| format!("leader {id}: routes to {}", patch.member));
         self.check_routed(id, patch.member);
         self.write_service(id, patch);

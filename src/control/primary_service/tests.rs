@@ -76,7 +76,7 @@ fn it_is_read_before_anything_else_and_again_after_a_failure() {
     assert!(matches!(it.poll(Millis(210)), Some(Effect::ReadService)));
     it.read(Ok(Some(&service(Some("4"), serde_json::json!({labels::POD_NAME: "shop-0"})))), Millis(211)).unwrap();
     assert!(it.is_known());
-    assert_eq!((it.routed(), it.routed_in(Term(4))), (Some(Ordinal(0)), Some(Term(4))));
+    assert_eq!((it.selected(), it.service_term(Term(4))), (Some(Ordinal(0)), Some(Term(4))));
     assert!(it.poll(Millis(900)).is_none());
 }
 
@@ -86,7 +86,7 @@ fn a_change_that_comes_during_a_call_is_looked_at_afterwards() {
     it.changed();
     assert!(it.poll(Millis(1)).is_none());
     it.read(Ok(None), Millis(2)).unwrap();
-    assert_eq!(it.routed(), None);
+    assert_eq!(it.selected(), None);
     assert!(matches!(it.poll(Millis(2)), Some(Effect::ReadService)));
 }
 
@@ -103,12 +103,12 @@ fn a_lead_reads_and_writes_and_a_lost_answer_is_read_again() {
     assert!(it.lead_to(lead(5), Millis(5)).is_none(), "a pause after a failure");
     assert!(matches!(it.poll(Millis(204)), Some(Effect::ReadService)), "what became of it is read");
     it.read(Ok(Some(&found)), Millis(205)).unwrap();
-    assert_eq!(it.routed(), Some(Ordinal(0)));
+    assert_eq!(it.selected(), Some(Ordinal(0)));
     it.lead_to(lead(5), Millis(206)).unwrap();
     it.read(Ok(Some(&found)), Millis(207)).unwrap();
     it.lead_to(lead(5), Millis(207)).unwrap();
     assert_eq!(it.written(Ok(()), Millis(208)), Ok(Step::Leads));
-    assert_eq!((it.routed(), it.routed_in(Term(5))), (Some(Ordinal(1)), Some(Term(5))));
+    assert_eq!((it.selected(), it.service_term(Term(5))), (Some(Ordinal(1)), Some(Term(5))));
 }
 
 #[test]

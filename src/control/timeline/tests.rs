@@ -58,7 +58,7 @@ pub(crate) fn told_story() -> Story {
     let promote = Order::Promote { required: at("0-10-5007"), server_id: 1, semi_sync: true };
     let promoted = Answer::Promoted { position: at("0-10-5007") };
     timeline.carried_out(Ordinal(1), &promote, &promoted, Millis(1_371)).unwrap();
-    timeline.routed(Millis(1_398)).unwrap();
+    timeline.service_switched(Millis(1_398)).unwrap();
     match timeline.recorded(&record(None), false, Millis(1_410), wall).pop() {
         Some(Milestone::Ended(story)) => *story,
         other => panic!("{other:?}"),
@@ -119,7 +119,7 @@ fn nothing_is_told_at_rest_and_a_healthy_primary_forgets_trouble() {
     timeline.primary_looks(Health { good: true, ..bad(None, None) }, Millis(3), Timestamp::UNIX_EPOCH);
     assert_eq!(timeline.trouble_since(), None);
     assert_eq!(timeline.recorded(&record(None), false, Millis(4), Timestamp::UNIX_EPOCH), []);
-    assert_eq!(timeline.routed(Millis(4)), None);
+    assert_eq!(timeline.service_switched(Millis(4)), None);
 }
 
 #[test]

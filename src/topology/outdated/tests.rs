@@ -44,7 +44,7 @@ fn a_record_as_new_as_the_members_is_none_of_the_past() {
     assert_eq!(proof(&now, &seen), None);
     assert!(!decide(&policy(3), &now, &seen).acts.is_empty());
     assert_eq!(proof(&old(), &seen).map(|proof| proof.term), Some(Term(3)));
-    let flipped = Observation { routed_in: Some(Term(5)), my_term: None, ..seen };
+    let flipped = Observation { service_term: Some(Term(5)), my_term: None, ..seen };
     assert_eq!(proof(&now, &flipped), Some(Proof { term: Term(5), by: None, promoted: None }));
     let told = decide(&policy(3), &now, &flipped).blocked.unwrap().to_string();
     assert!(told.contains("Service c-primary was written in term 5"), "{told}");
@@ -139,7 +139,7 @@ fn the_last_member_that_has_anything_is_not_given_up() {
     let told = written(&wish(&[0, 1]), &starting).unwrap_err();
     assert!(told.contains("what c-0,c-1 may have written: take c-1 out of the annotation"), "{told}");
     let nobody = cluster(vec![away(0), away(1)]);
-    let seen = Observation { routed_in: Some(Term(3)), my_term: None, ..nobody };
+    let seen = Observation { service_term: Some(Term(3)), my_term: None, ..nobody };
     let told = written(&policy(2), &seen).unwrap_err();
     assert!(told.contains("missing: c-0,c-1") && !told.contains("annotate"), "{told}");
     assert!(written(&wish(&[0, 1]), &seen).unwrap_err().contains("bring one of them back"));

@@ -14,7 +14,7 @@ fn a_dead_primary_is_fenced_salvaged_and_replaced() {
     assert_eq!(story.acts(), ["freeze 2"], "nothing goes on before every answer is there");
     story.freeze(2, "0-17-11", "0-17-9");
     assert_eq!(story.acts(), ["route 2", "serve-binlog 0"]);
-    story.seen.routed = Some(Ordinal(2));
+    story.seen.service_member = Some(Ordinal(2));
     story.serves(0, "0-17-12");
     assert_eq!(story.acts(), ["follow 2"], "the member that received most has the shortest way");
     story.member(2).progress.following = Some("10.0.0.1".to_owned());
@@ -86,7 +86,7 @@ fn a_candidate_whose_donor_is_lost_is_frozen_again_and_recovers_what_it_threw_aw
     story.fence("0-17-12");
     story.freeze(1, "0-17-10", "0-17-10");
     story.freeze(2, "0-17-11", "0-17-9");
-    story.seen.routed = Some(Ordinal(2));
+    story.seen.service_member = Some(Ordinal(2));
     story.serves(0, "0-17-12");
     story.member(2).progress.following = Some("10.0.0.1".to_owned());
     story.member(2).progress.applied = Some("0-17-9".parse().unwrap());
@@ -119,7 +119,7 @@ fn what_a_crash_left_half_done_is_mended_before_the_point_of_no_return() {
     story.fence("0-17-10");
     story.freeze(1, "0-17-10", "0-17-10");
     story.freeze(2, "0-17-9", "0-17-9");
-    story.seen.routed = Some(Ordinal(1));
+    story.seen.service_member = Some(Ordinal(1));
     story.member(1).progress.frozen.as_mut().unwrap().settled = false;
     assert_eq!(story.acts(), ["await 1"], "it has everything, and is not fit yet");
     let error = OrderError::new(Reason::MissingTransactions, "not in its tables");
@@ -187,7 +187,7 @@ fn a_candidate_that_lacks_the_tail_and_came_free_is_not_passed_over_for_ever() {
     story.fence("0-17-11");
     story.freeze(1, "0-17-11", "0-17-9");
     story.freeze(2, "0-17-10", "0-17-9");
-    story.seen.routed = Some(Ordinal(1));
+    story.seen.service_member = Some(Ordinal(1));
     for member in [1, 2] {
         story.member(member).progress.note_lock(&Order::Freeze, Some("a lock"));
         assert_eq!(story.member(member).progress.held_since, None, "it was not asked to apply yet");
@@ -239,7 +239,7 @@ fn a_candidate_that_is_held_up_yields_and_when_all_are_the_first_to_come_free_is
     story.fence("0-17-12");
     story.freeze(1, "0-17-12", "0-17-10");
     story.freeze(2, "0-17-12", "0-17-10");
-    story.seen.routed = Some(Ordinal(1));
+    story.seen.service_member = Some(Ordinal(1));
     let told = |story: &mut Story, member: usize, held: Option<&str>| {
         let position = if held.is_some() { "0-17-10" } else { "0-17-12" };
         let order = Order::Await { position: "0-17-12".parse().unwrap() };
@@ -252,11 +252,11 @@ fn a_candidate_that_is_held_up_yields_and_when_all_are_the_first_to_come_free_is
     };
     assert_eq!(story.acts(), ["await 1"]);
     told(&mut story, 1, Some("Waiting for table level lock"));
-    story.seen.routed = Some(Ordinal(2));
+    story.seen.service_member = Some(Ordinal(2));
     assert_eq!(story.acts(), ["await 2"]);
     assert!(story.next().rejected.join("; ").contains("c-1: it cannot apply what it has received: Waiting for"));
     told(&mut story, 2, Some("ALTER TABLE t"));
-    story.seen.routed = Some(Ordinal(1));
+    story.seen.service_member = Some(Ordinal(1));
     assert_eq!(story.acts(), ["await 1", "await 2"]);
     assert!(story.next().blocked.unwrap().to_string().contains("Waiting for table level lock"));
     told(&mut story, 2, None);
@@ -268,7 +268,7 @@ fn orders_that_fail_in_a_circle_are_counted() {
     let mut story = Story::at_rest().primary_dies();
     story.written();
     story.fence("0-17-10");
-    story.seen.routed = Some(Ordinal(1));
+    story.seen.service_member = Some(Ordinal(1));
     story.freeze(2, "0-17-9", "0-17-9");
     story.serves(0, "0-17-10");
     let wait = Order::Await { position: "0-17-10".parse().unwrap() };
@@ -298,7 +298,7 @@ fn frozen_ackers_do_when_the_tail_cannot_be_served_after_all() {
     story.fence("0-17-12");
     story.freeze(1, "0-17-10", "0-17-10");
     story.freeze(2, "0-17-10", "0-17-10");
-    story.seen.routed = Some(Ordinal(1));
+    story.seen.service_member = Some(Ordinal(1));
     let error = OrderError::new(Reason::Volume, "Input/output error");
     let serve = Order::ServeBinlog {
         user: "u".to_owned(),
