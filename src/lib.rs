@@ -1,7 +1,7 @@
 //! Beachmaster: high availability for MariaDB replication sets on Kubernetes.
 //!
 //! Folders depend on each other in this order only (a later one may use an earlier one):
-//! `time`, `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources`, `control` are pure: values in, values out, no
+//! `errno`, `time`, `gtid`, `orders`, `layout`, `api`, `binlog`, `protocol`, `topology`, `resources`, `control` are pure: values in, values out, no
 //! clock, no files, no network. `http`, `mariadb`, `agent`, `operator` and `cli` do the work that touches the world.
 
 pub mod agent;
@@ -9,6 +9,7 @@ pub mod api;
 pub mod binlog;
 pub mod cli;
 pub mod control;
+mod errno;
 pub mod gtid;
 pub mod http;
 pub mod layout;

@@ -6,6 +6,9 @@
 #[path = "../../src/binlog/mod.rs"]
 #[allow(dead_code, unused_imports)]
 pub mod binlog;
+#[path = "../../src/errno.rs"]
+#[allow(dead_code, unused_imports)]
+mod errno;
 #[path = "../../src/gtid.rs"]
 #[allow(dead_code, unused_imports)]
 pub mod gtid;

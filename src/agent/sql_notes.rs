@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::accounts::AccountError;
-use crate::mariadb::{SqlError, errno};
+use crate::errno;
+use crate::mariadb::SqlError;
 use crate::orders::{Ordinal, SqlNotes};
 use crate::sync::locked;
 

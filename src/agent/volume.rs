@@ -138,7 +138,7 @@ impl Volume {
             ));
         }
         let Contents::Recorded(stored, file) = &mut *contents else {
-            return Err(OrderError::new(Reason::Volume, "the volume has no record: give it `init` first".to_owned()));
+            return Err(OrderError::new(Reason::Volume, "the volume has no record: give it `init` first"));
         };
         let highest = stored.record.token.as_ref().map(Token::rank);
         if token.is_some_and(|token| highest.is_some_and(|highest| highest > token.rank())) {

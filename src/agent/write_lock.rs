@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::mariadb::{Session, SqlError, errno, read};
+use crate::errno;
+use crate::mariadb::{Session, SqlError, read};
 
 /// So many looks in a row must find it: a backup holds such a lock for a moment.
 const LOOKS: u32 = 2;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::errno;
+use crate::errno;
 use super::text::shown;
 use crate::protocol::{ClientError, Refusal};
 

@@ -11,7 +11,6 @@
     reason = "here the world is touched; the lists keep it out of pure folders"
 )]
 
-pub(crate) mod errno;
 pub(crate) mod error;
 pub mod probe;
 pub mod read;

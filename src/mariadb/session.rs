@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::errno;
+use crate::errno;
 use super::error::{SqlError, WireError};
 use super::row::FromRow;
 use super::text::summary;

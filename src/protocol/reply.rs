@@ -1,5 +1,7 @@
 //! Answers to commands: OK, error, result set.
 
+use crate::errno;
+
 /// The payload of an OK packet: no rows, autocommit.
 pub(super) const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
 
@@ -17,21 +19,21 @@ pub(super) struct ServerError {
 impl ServerError {
     /// `ER_MASTER_FATAL_ERROR_READING_BINLOG`: the replica shows the text as Last_IO_Error and stops.
     pub(crate) fn binlog(text: impl Into<String>) -> Self {
-        Self { code: 1236, state: b"HY000", text: text.into() }
+        Self { code: errno::MASTER_FATAL_ERROR_READING_BINLOG, state: b"HY000", text: text.into() }
     }
 
     pub(crate) fn denied(user: &[u8]) -> Self {
         let text = format!("Access denied for user '{}'", String::from_utf8_lossy(user));
-        Self { code: 1045, state: b"28000", text }
+        Self { code: errno::ACCESS_DENIED_ERROR, state: b"28000", text }
     }
 
     pub(crate) fn unknown_command() -> Self {
-        Self { code: 1047, state: b"08S01", text: "Unknown command: this server only serves binary logs".to_owned() }
+        Self { code: errno::UNKNOWN_COM_ERROR, state: b"08S01", text: "Unknown command: this server only serves binary logs".to_owned() }
     }
 
     pub(crate) fn unknown_statement() -> Self {
         let text = "This server only serves binary logs and does not know the statement";
-        Self { code: 1064, state: b"42000", text: text.to_owned() }
+        Self { code: errno::PARSE_ERROR, state: b"42000", text: text.to_owned() }
     }
 
     pub(crate) fn payload(&self) -> Vec<u8> {

@@ -3,16 +3,8 @@
 use super::observation::{IoThread, MemberView, ServerView, SlaveStatus};
 use super::reasons::MemberReason;
 use super::record::{Record, written_outside_terms};
+use crate::errno;
 use crate::orders::Volume;
-
-/// ER_MASTER_FATAL_ERROR_READING_BINLOG: the source does not have the position asked for.
-const ER_POSITION_REFUSED: u32 = 1236;
-/// ER_ACCESS_DENIED_ERROR.
-const ER_ACCESS_DENIED: u32 = 1045;
-/// ER_USER_IS_BLOCKED: too many refused passwords.
-const ER_BLOCKED: u32 = 4150;
-/// ER_ACCOUNT_HAS_BEEN_LOCKED.
-const ER_ACCOUNT_LOCKED: u32 = 4151;
 
 /// Why a member takes no part in replication.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,10 +144,14 @@ fn refused_position(member: &MemberView) -> Option<Trouble> {
     Some(if purged { Trouble::PositionPurged(slave.io_error.clone()) } else { Trouble::Errant(slave.io_error.clone()) })
 }
 
+fn io_failed_with(slave: &SlaveStatus, code: u16) -> bool {
+    slave.io_errno == u32::from(code)
+}
+
 /// True when its source does not have the position it asked for.
 #[must_use]
 pub(crate) fn is_refused(slave: &SlaveStatus) -> bool {
-    slave.io_errno == ER_POSITION_REFUSED && slave.io == IoThread::No
+    io_failed_with(slave, errno::MASTER_FATAL_ERROR_READING_BINLOG) && slave.io == IoThread::No
 }
 
 fn sql_trouble(member: &MemberView) -> Option<Trouble> {
@@ -172,15 +168,17 @@ pub(crate) fn slave(member: &MemberView) -> Option<&SlaveStatus> {
 /// True when its replication account is locked on its source.
 #[must_use]
 pub(crate) fn is_locked_out(member: &MemberView) -> bool {
-    slave(member).is_some_and(|slave| slave.io_errno == ER_ACCOUNT_LOCKED)
+    slave(member).is_some_and(|slave| io_failed_with(slave, errno::ACCOUNT_HAS_BEEN_LOCKED))
 }
 
 /// True when its source refuses the password it replicates with, and its agent has another one. While the source takes the
 /// old one nothing is done: the new one may not have reached the source yet.
 #[must_use]
 pub(crate) fn has_old_password(member: &MemberView) -> bool {
-    let refused =
-        |slave: &SlaveStatus| slave.io != IoThread::Yes && [ER_ACCESS_DENIED, ER_BLOCKED].contains(&slave.io_errno);
+    let failed_with = |slave: &SlaveStatus| {
+        [errno::ACCESS_DENIED_ERROR, errno::USER_IS_BLOCKED].into_iter().any(|code| io_failed_with(slave, code))
+    };
+    let refused = |slave: &SlaveStatus| slave.io != IoThread::Yes && failed_with(slave);
     slave(member).is_some_and(refused) && member.state().is_some_and(|state| state.sql_notes.password_changed)
 }
 

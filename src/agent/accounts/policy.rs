@@ -11,7 +11,8 @@ use tokio::task::block_in_place;
 
 use super::error::AccountError;
 use crate::agent::config::Config;
-use crate::mariadb::{Session, errno};
+use crate::errno;
+use crate::mariadb::Session;
 
 const ON: &str = "SET GLOBAL strict_password_validation=1";
 const OFF: &str = "SET GLOBAL strict_password_validation=0";

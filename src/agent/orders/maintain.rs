@@ -9,7 +9,7 @@ use super::repair::is_examined;
 use crate::agent::sql_sessions::sql_error;
 use crate::agent::{events, purge};
 use crate::api::owned;
-use crate::mariadb::errno;
+use crate::errno;
 use crate::orders::{Answer, Maintenance, MemberRole, OrderError};
 
 pub(super) async fn maintain(work: &mut OrderContext<'_>, maintenance: Maintenance) -> Result<Answer, OrderError> {

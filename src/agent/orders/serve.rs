@@ -25,7 +25,7 @@ pub(super) async fn serve(
     }
     let stored = work.persist(|_| {}).await?;
     if !stored.record.hold {
-        return Err(OrderError::new(Reason::Unsupported, "the volume is not held: give `fence` first".to_owned()));
+        return Err(OrderError::new(Reason::Unsupported, "the volume is not held: give `fence` first"));
     }
     if let Some(answer) = agent.serving_to(&user, &password) {
         return Ok(answer);
@@ -33,7 +33,7 @@ pub(super) async fn serve(
     let read = agent.take_read();
     agent.stop_serving();
     let login = Login::new(user.clone(), password.0.clone());
-    let login = login.ok_or_else(|| OrderError::new(Reason::Unsupported, "a login without password".to_owned()))?;
+    let login = login.ok_or_else(|| OrderError::new(Reason::Unsupported, "a login without password"))?;
     let server = match read {
         Some(server) => server,
         None => agent.read_logs().await.map_err(|error| OrderError::new(Reason::Volume, error.to_string()))?,

@@ -3,7 +3,9 @@
 pub(crate) const CON_COUNT_ERROR: u16 = 1040;
 pub(crate) const DBACCESS_DENIED_ERROR: u16 = 1044;
 pub(crate) const ACCESS_DENIED_ERROR: u16 = 1045;
+pub(crate) const UNKNOWN_COM_ERROR: u16 = 1047;
 pub(crate) const SERVER_SHUTDOWN: u16 = 1053;
+pub(crate) const PARSE_ERROR: u16 = 1064;
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
 pub(crate) const HOST_NOT_PRIVILEGED: u16 = 1130;
 pub(crate) const PASSWORD_NO_MATCH: u16 = 1133;
@@ -12,6 +14,8 @@ pub(crate) const NEW_ABORTING_CONNECTION: u16 = 1184;
 pub(crate) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 pub(crate) const SPECIFIC_ACCESS_DENIED_ERROR: u16 = 1227;
+/// The source does not have the position asked for, or cannot read its binary log.
+pub(crate) const MASTER_FATAL_ERROR_READING_BINLOG: u16 = 1236;
 /// A variable that cannot be changed while mariadbd runs.
 pub(crate) const INCORRECT_GLOBAL_LOCAL_VAR: u16 = 1238;
 /// As `strict_password_validation` answers to hashes.
