@@ -21,9 +21,7 @@ pub async fn run(stage: &mut Stage, runs: u32) -> Result<()> {
     let mut watch = Watch::start(stage, cluster, Load::default(), true).await?;
     let fsync_before = metrics::etcd_fsync().await;
     for _ in 0..runs {
-        let before = watch.before().await?;
-        let killed = watch.cluster.kill_mariadbd(&before.primary).await?;
-        let run = watch.after(before, killed).await?;
+        let run = watch.crash().await?;
         if let (Ok(before), Ok(now)) = (&fsync_before, metrics::etcd_fsync().await) {
             stage.report.series.insert("etcd_fsync_p50_ms".into(), json!(metrics::median_ms(before, &now)));
         }

@@ -42,9 +42,7 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 pub async fn run(stage: &mut Stage) -> Result<()> {
     let cluster = stage.cluster(json!({"members": 3, "replication": {"mode": "SemiSync"}})).await?;
     let mut watch = Watch::start(stage, cluster, Load::default(), false).await?;
-    let before = watch.before().await?;
-    let killed_us = watch.cluster.kill_mariadbd(&before.primary).await?;
-    let plain = watch.after(before, killed_us).await?;
+    let plain = watch.crash().await?;
     let plain_ms = plain.outage_ms;
     stage.report.add(plain)?;
 

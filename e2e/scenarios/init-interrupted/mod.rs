@@ -47,10 +47,7 @@ pub async fn run(stage: &mut Stage) -> Result<()> {
     stage.report.check("Ready by itself", ready.map(|_| format!("{} s later", began.elapsed().as_secs())))?;
     stage.report.check("one primary", one_primary(&cluster).await)?;
     let mut watch = Watch::start(stage, cluster, LOAD, false).await?;
-    let before = watch.before().await?;
-    let killed = watch.cluster.kill_mariadbd(&before.primary).await?;
-    let run = watch.after(before, killed).await?;
-    stage.report.add(run)?;
+    stage.report.add(watch.crash().await?)?;
 
     let spec = json!({"members": 2, "myCnf": format!("{BAD_OPTION} = 1\n")});
     let cluster = Cluster::apply(&stage.kube, &Cluster::manifest("broken", &image, spec)).await?;

@@ -41,20 +41,20 @@ async fn series(stage: &mut Stage, before: &Release, current: &Release) -> Resul
     let cluster = stage.cluster(json!({"members": 3, "replication": {"mode": "SemiSync"}})).await?;
     let mut watch = Watch::start(stage, cluster, LOAD, true).await?;
 
-    exchange(stage, &watch, current, "upgraded").await?;
-    crash(stage, &mut watch).await?;
-    exchange(stage, &watch, before, "taken back while the agents are old").await?;
-    exchange(stage, &watch, current, "upgraded again").await?;
+    exchange(stage, &mut watch, current, "upgraded").await?;
+    stage.report.add(watch.crash().await?)?;
+    exchange(stage, &mut watch, before, "taken back while the agents are old").await?;
+    exchange(stage, &mut watch, current, "upgraded again").await?;
     let outcome = renew_replicas(stage, &mut watch, current).await;
     stage.report.check("replicas take up the new agent when their pods are deleted", outcome)?;
     // Its agent is an old one, those of the candidates are new.
-    crash(stage, &mut watch).await?;
+    stage.report.add(watch.crash().await?)?;
     let outcome = renew_replicas(stage, &mut watch, current).await;
     stage.report.check("and so does the old primary", outcome)?;
-    exchange(stage, &watch, before, "taken back while the agents are new").await?;
-    crash(stage, &mut watch).await?;
-    exchange(stage, &watch, current, "upgraded from an older operator with newer agents").await?;
-    crash(stage, &mut watch).await?;
+    exchange(stage, &mut watch, before, "taken back while the agents are new").await?;
+    stage.report.add(watch.crash().await?)?;
+    exchange(stage, &mut watch, current, "upgraded from an older operator with newer agents").await?;
+    stage.report.add(watch.crash().await?)?;
 
     let violations = watch.violations;
     let alone = if violations == 0 { Ok("never two".to_owned()) } else { Err(anyhow::anyhow!("{violations} times")) };
@@ -62,24 +62,28 @@ async fn series(stage: &mut Stage, before: &Release, current: &Release) -> Resul
 }
 
 /// Another operator is installed under load: nothing else may change, and nothing may be lost.
-async fn exchange(stage: &mut Stage, watch: &Watch, release: &Release, what: &str) -> Result<()> {
+async fn exchange(stage: &mut Stage, watch: &mut Watch, release: &Release, what: &str) -> Result<()> {
     let outcome = exchanged(stage, watch, release).await;
     stage.report.check(what, outcome)
 }
 
-async fn exchanged(stage: &Stage, watch: &Watch, release: &Release) -> Result<String> {
-    let cluster = &watch.cluster;
+async fn exchanged(stage: &Stage, watch: &mut Watch, release: &Release) -> Result<String> {
+    let cluster = watch.cluster.clone();
     let status = cluster.wait_settled(0).await?;
-    let members = vitals(cluster).await?;
-    let (primary, term) = (status.current_primary, status.term.unwrap_or(0));
-    let began_us = Stamp::now().realtime_us;
+    let members = vitals(&cluster).await?;
+    let (primary, term) = (status.current_primary.context("no primary")?, status.term.unwrap_or(0));
+    let (began_us, observed_us) = (Stamp::now().realtime_us, watch.observed_now().await?);
     install::operator(&stage.kube, release).await?;
     let status = cluster.wait_settled(term + 1).await?;
-    for (now, then) in vitals(cluster).await?.iter().zip(&members) {
+    for (now, then) in vitals(&cluster).await?.iter().zip(&members) {
         now.not_restarted(then, None)?;
         now.stayed_ready(then)?;
     }
-    ensure!(status.current_primary == primary, "{primary:?} was followed by {:?}", status.current_primary);
+    let now = status.current_primary.unwrap_or_default();
+    ensure!(now == primary, "{primary} was followed by {now}");
+    let seen = watch.observed_since(&primary, observed_us).await?;
+    ensure!(seen.by_new > 0, "the observer saw {primary} acknowledge nothing");
+    watch.violations += seen.violations.len();
     let longest = watch.writer.report().await?.longest_after(began_us).map_or(0, |gap| gap.micros() / 1_000);
     let lost = watch.nothing_lost().await?;
     Ok(format!("term {} after {term}, longest pause of writes {longest} ms, {lost}", status.term.unwrap_or(0)))
@@ -91,13 +95,6 @@ async fn vitals(cluster: &Cluster) -> Result<Vec<Vitals>> {
         members.push(Vitals::of(&cluster.kube, &member).await?);
     }
     Ok(members)
-}
-
-async fn crash(stage: &mut Stage, watch: &mut Watch) -> Result<()> {
-    let before = watch.before().await?;
-    let killed_us = watch.cluster.kill_mariadbd(&before.primary).await?;
-    let run = watch.after(before, killed_us).await?;
-    stage.report.add(run)
 }
 
 /// The pods of all replicas whose agent is not that of `release` are deleted, one after the other.

@@ -108,6 +108,16 @@ impl Watch {
         Ok(run)
     }
 
+    /// Kills the primary's mariadbd and judges what comes of it.
+    ///
+    /// # Errors
+    /// As `before` and `after`, and when it cannot be killed.
+    pub async fn crash(&mut self) -> Result<Run> {
+        let before = self.before().await?;
+        let killed_us = self.cluster.kill_mariadbd(&before.primary).await?;
+        self.after(before, killed_us).await
+    }
+
     /// Waits until the cluster is whole and writes flow, then looks for every acknowledged row on every member.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ pub struct Verdict {
     pub violations: Vec<(String, Acknowledged)>,
 }
 
-/// Judges one reign: `others` and `new` hold the acknowledged writes since the old primary was killed, oldest first;
+/// Judges one term: `others` and `new` hold the acknowledged writes since the old primary was killed, oldest first;
 /// `realtime` translates from the monotonic clock.
 #[must_use]
 pub fn judge(new: &[Acknowledged], others: &[(String, Acknowledged)], realtime: impl Fn(u64) -> u64) -> Verdict {
