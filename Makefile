@@ -1,5 +1,6 @@
 # `make help` lists the targets. SCENARIO=name picks one e2e scenario, RUNS=n how often it kills, NODES=n the size of the cluster;
-# TARGET=name picks one target to fuzz, TIME=n for how many seconds; BEFORE=commit is what the scenario upgrade starts from.
+# TARGET=name picks one target to fuzz, TIME=n for how many seconds; BEFORE=commit is what the scenario upgrade starts from;
+# PROFILE=dev|release is how the images are compiled: figures are those of release, tests run what compiles faster.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,6 +12,8 @@ NODES ?= 3
 RUNS ?=
 SCENARIO ?=
 MINUTES ?= 30
+PROFILE ?= dev
+export PROFILE
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/beachmaster
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
@@ -56,6 +59,7 @@ fuzz: corpus $(CARGO_FUZZ) ## Fuzz all that reads files or the network, a minute
 	fuzz/run $(CARGO_FUZZ) $(TIME) $(TARGET)
 
 .PHONY: demo
+demo: PROFILE = release
 demo: cluster ## Set everything up, kill a primary, show what happens
 	@$(HARNESS); "$$e2e" demo
 
@@ -96,6 +100,7 @@ e2e: cluster ## Run the e2e scenarios, or SCENARIO=name alone (RUNS=n)
 ##@ Long series
 
 .PHONY: acceptance
+acceptance: PROFILE = release
 acceptance: cluster ## Every e2e scenario TIMES=3 in a row, and the long ones; results stay in target/acceptance, and it goes on where it ended
 	@$(HARNESS); e2e/acceptance "$$e2e" $(SCENARIO)
 
