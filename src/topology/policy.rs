@@ -42,9 +42,9 @@ pub struct Retention {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
     /// The members.
-    pub(crate) members: Vec<Ordinal>,
+    pub members: Vec<Ordinal>,
     /// The term that the others prove: the wish holds for this one time.
-    pub(crate) term: Term,
+    pub term: Term,
 }
 
 /// Wishes for one cluster.

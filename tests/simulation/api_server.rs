@@ -208,7 +208,7 @@ impl World {
 
     /// Somebody puts the status back to what it was so many writes ago, at most to the end of the initialisation: a backup of
     /// the second before would make a datadir over every volume that has gone blank since.
-    pub fn status_rolled_back(&mut self, writes: u64) {
+    pub fn status_rolled_back(&mut self, writes: u64, within: bool) {
         let rests = |record: &Record| record.primary.is_some() && record.transition.is_none();
         let Some(first) = self.store.past.iter().position(rests) else { return };
         let last = self.store.past.len() - 1;
@@ -216,7 +216,7 @@ impl World {
         let obeyed =
             |host: &HostId| self.hosts[*host].volume.highest.as_ref().map_or(Term(0), |(token, _, _)| token.term);
         let proven = self.current.iter().flatten().map(obeyed).min().unwrap_or_default();
-        if self.store.past[then].term >= proven {
+        if self.store.past[then].term >= proven && !within {
             // Nothing would tell a new operator that the status is older (docs/known-gaps.md).
             return;
         }

@@ -1,6 +1,6 @@
 //! Clients: they write through the routed Service, one transaction at a time, and believe what they are told.
 
-use beachmaster::orders::Term;
+use beachmaster::orders::{Ordinal, Term};
 
 use crate::member::{At, Commit, HostId};
 use crate::world::{Event, World};
@@ -27,6 +27,13 @@ pub struct Client {
     pub patience_ms: u64,
     /// An [`Event::Client`] is in the queue.
     awake: bool,
+}
+
+/// What nodes that learn nothing believe NAME-primary to select.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Endpoints {
+    pub until: At,
+    to: Option<Ordinal>,
 }
 
 impl World {
@@ -61,9 +68,21 @@ impl World {
 
     /// Where the Service leads this client now.
     fn routed_to(&self, client: usize) -> Option<HostId> {
-        let fresh = self.clients[client].side == 0 && self.now >= self.service.changed + FLIP_MS;
-        let to = if fresh { self.service.to } else { self.service.before };
-        self.host_of(to?)
+        if self.endpoints.until > self.now {
+            return self.host_of(self.endpoints.to?);
+        }
+        self.host_of(self.shown_to(self.clients[client].side)?)
+    }
+
+    fn shown_to(&self, side: u8) -> Option<Ordinal> {
+        let fresh = side == 0 && self.now >= self.service.changed + FLIP_MS;
+        if fresh { self.service.to } else { self.service.before }
+    }
+
+    /// Every node keeps what it knows.
+    pub fn endpoints_late(&mut self, lasts: u64) {
+        self.stats.endpoints_late += 1;
+        self.endpoints = Endpoints { until: self.now + lasts, to: self.shown_to(0) };
     }
 
     pub fn client_acts(&mut self, client: usize) {

@@ -20,6 +20,7 @@ impl World {
     /// Looks whether the cluster has healed.
     pub fn check_convergence(&mut self) {
         let Some(calm) = self.calm else { return };
+        self.user_follows_advice();
         match self.missing() {
             None if self.whole_since.is_some_and(|since| self.now - since >= STAYS_MS) => {
                 self.done = true;

@@ -60,6 +60,19 @@ pub enum Fault {
         alone: bool,
         silent: bool,
     },
+    /// A volume has no space left. mariadbd waits for it, and does not start without it.
+    DiskFull(Who, u64),
+    /// A volume takes and gives nothing, and nobody gets an error.
+    DiskHangs(Who, u64),
+    /// A copy of the volume is made, to be attached later in its place.
+    VolumeCopied(Who),
+    OlderCopy(Who),
+    /// The pod is gone with its volume, and no other one comes.
+    LostForGood(Who),
+    /// Nodes learn nothing of what NAME-primary selects.
+    EndpointsLate(u64),
+    /// A foreign semi-sync replica acknowledges what the primary writes.
+    Stranger(u64),
     /// Somebody switches semi-sync off on a primary, and on again.
     SemiSyncOff(Who, u64),
     /// Every operator's stream to an agent carries nothing any more, and nobody is told.
@@ -76,10 +89,12 @@ pub enum Fault {
     ServiceDeleted,
     /// Somebody writes the object without changing what it says.
     ObjectTouched,
-    /// The status is put back to what it was so many writes ago; with the operator ended just before.
+    /// The status is put back to what it was so many writes ago; with the operator ended just before, and perhaps `within` the
+    /// term that all volumes know.
     StatusRolledBack {
         writes: u64,
         crash: bool,
+        within: bool,
     },
 }
 
@@ -103,6 +118,7 @@ pub enum Heal {
     Pod { ordinal: Ordinal, volume: Box<Volume>, boot: Option<(String, At)> },
     Pace(HostId),
     Hung(HostId),
+    Disk(HostId),
     SemiSync(HostId),
     Reap(HostId),
     Service,

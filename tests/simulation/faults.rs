@@ -2,22 +2,13 @@
 
 use beachmaster::orders::Ordinal;
 
-use crate::member::{Agent, At, Host, HostId, Volume};
+use crate::member::{Agent, At, HostId, Volume};
 use crate::plan::{Edit, Fault, Heal, Who};
+use crate::pods::Comes;
 use crate::world::{Event, World};
 
 /// An agent has looked twice, and its state has come in, after this time.
 const LOCK_TOLD_MS: u64 = 3_500;
-
-/// How the pod that takes a deleted one's place begins.
-enum Comes {
-    /// On the same node, with its volume.
-    Back,
-    /// On another node, with its volume.
-    Elsewhere,
-    /// On another node, with an empty volume.
-    Blank,
-}
 
 impl World {
     /// The pods of a cluster that has just been applied, its clients, its first leader, and what will go wrong.
@@ -40,35 +31,7 @@ impl World {
         self.after(last, Event::Calm);
     }
 
-    fn new_pod(&mut self, ordinal: Ordinal, volume: Volume, boot: Option<(String, At)>) {
-        let id = self.hosts.len();
-        let (boot_id, boot_at) = boot.unwrap_or_else(|| (format!("boot-{id}"), self.now));
-        self.hosts.push(Host {
-            ordinal,
-            pod_uid: format!("pod-{id}"),
-            boot_id,
-            boot_at,
-            alive: true,
-            volume,
-            server: None,
-            exited: None,
-            agent: Agent { up: true, run: None, serving: false, shut_out: false },
-            apply_ms: 1,
-            link_ms: 1,
-            locked_until: 0,
-            lock_told_from: At::MAX,
-            hung_until: 0,
-            wedged: None,
-            side: 0,
-            detached: false,
-        });
-        self.current[usize::from(ordinal.0)] = Some(id);
-        self.say(|| format!("host {id}: new pod of member {ordinal}"));
-        self.show_pods();
-        self.auto_start(id);
-    }
-
-    fn who(&self, who: Who) -> Option<HostId> {
+    pub fn who(&self, who: Who) -> Option<HostId> {
         let record = &self.store.record;
         let ordinal = match who {
             Who::Primary => record.transition.as_ref().and_then(|it| it.from()).or(record.primary)?,
@@ -126,6 +89,19 @@ impl World {
             Fault::PodReplaced(who) => self.on(who, |world, host| world.replace_pod(host, Comes::Back)),
             Fault::PodBlank(who) => self.on(who, |world, host| world.replace_pod(host, Comes::Blank)),
             Fault::Drained(who) => self.on(who, |world, host| world.replace_pod(host, Comes::Elsewhere)),
+            Fault::OlderCopy(who) => self.on(who, |world, host| {
+                world.stats.older_copies += 1;
+                world.replace_pod(host, Comes::OlderCopy);
+            }),
+            Fault::VolumeCopied(who) => self.on(who, |world, host| {
+                let there = &world.hosts[host];
+                world.copies.insert(there.ordinal, there.volume.clone());
+            }),
+            Fault::LostForGood(who) => self.on(who, |world, host| world.lost_for_good(host)),
+            Fault::DiskFull(who, lasts) => self.on(who, |world, host| world.disk_full(host, lasts)),
+            Fault::DiskHangs(who, lasts) => self.on(who, |world, host| world.disk_hangs(host, lasts)),
+            Fault::EndpointsLate(lasts) => self.endpoints_late(lasts),
+            Fault::Stranger(lasts) => self.on(Who::Primary, |world, host| world.stranger_comes(host, lasts)),
             Fault::SecondPod { who, with_primary, blank, heals } => {
                 let primary = self.who(Who::Primary).filter(|_| with_primary);
                 self.on(who, |world, host| world.second_pod(host, primary, blank, heals));
@@ -154,11 +130,11 @@ impl World {
                 self.stats.edits += 1;
                 self.spec_edited(edit);
             }
-            Fault::StatusRolledBack { writes, crash } => {
+            Fault::StatusRolledBack { writes, crash, within } => {
                 if crash {
                     self.crash_leader();
                 }
-                self.status_rolled_back(writes);
+                self.status_rolled_back(writes, within);
             }
             Fault::MadeWritable(who) => self.on(who, |world, host| {
                 let server = world.hosts[host].server.as_mut().filter(|server| server.sql && server.read_only);
@@ -207,12 +183,13 @@ impl World {
                 }
             }
             Heal::Hung(host) => self.goes_on(host),
+            Heal::Disk(host) => self.disk_goes_on(host),
             Heal::Reap(host) => self.end_pod(host),
             Heal::Service => self.service_made(),
         }
     }
 
-    fn agent_away(&mut self, host: HostId, back: u64) {
+    pub fn agent_away(&mut self, host: HostId, back: u64) {
         self.hosts[host].agent.up = false;
         self.hosts[host].agent.run = None;
         self.hosts[host].agent.serving = false;
@@ -237,7 +214,7 @@ impl World {
     }
 
     /// mariadbd goes on where it was, unless it was killed or hangs once more.
-    fn goes_on(&mut self, host: HostId) {
+    pub fn goes_on(&mut self, host: HostId) {
         if self.hosts[host].server.is_some() && !self.hosts[host].is_hung(self.now) {
             self.commit(host);
             self.wake_dumps(host);
@@ -259,65 +236,6 @@ impl World {
             Edit::Priority { member, priority } => self.policy.members[usize::from(member)].priority = priority,
         }
         self.object_touched();
-    }
-
-    fn end_pod(&mut self, host: HostId) {
-        self.kill(host, true);
-        self.hosts[host].alive = false;
-        self.hosts[host].agent = Agent { up: false, run: None, serving: false, shut_out: false };
-    }
-
-    /// The pod is deleted and comes again; a stop by SIGTERM commits what waits, for nobody.
-    fn replace_pod(&mut self, host: HostId, comes: Comes) {
-        if let Some(server) = self.hosts[host].server.as_mut() {
-            server.semi_master = false;
-            server.queue.clear();
-        }
-        self.end_pod(host);
-        let there = &self.hosts[host];
-        let volume = if matches!(comes, Comes::Blank) { Volume::blank() } else { there.volume.clone() };
-        let boot = matches!(comes, Comes::Back).then(|| (there.boot_id.clone(), there.boot_at));
-        let ordinal = there.ordinal;
-        self.current[usize::from(ordinal.0)] = None;
-        self.show_pods();
-        let delay = self.dice.range(200, 4_000);
-        self.later(delay, Heal::Pod { ordinal, volume: Box::new(volume), boot });
-    }
-
-    /// The pod is cut off and goes on; the API server shows a new one on another node.
-    fn second_pod(&mut self, host: HostId, primary: Option<HostId>, blank: bool, heals: u64) {
-        self.partitioned(|world| {
-            world.hosts[host].side = 1;
-            if let Some(primary) = primary {
-                world.hosts[primary].side = 1;
-            }
-        });
-        for client in &mut self.clients {
-            client.side = u8::from(client.host == Some(host) || (primary.is_some() && client.host == primary));
-        }
-        self.hosts[host].detached = !blank;
-        let volume = if blank { Volume::blank() } else { self.hosts[host].volume.clone() };
-        let ordinal = self.hosts[host].ordinal;
-        self.current[usize::from(ordinal.0)] = None;
-        self.show_pods();
-        let delay = self.dice.range(100, 1_500);
-        self.later(delay, Heal::Pod { ordinal, volume: Box::new(volume), boot: None });
-        self.later(heals.max(delay + 10), Heal::Network);
-    }
-
-    /// The node loses power: relay logs in the page cache are lost, the synced binary log is not.
-    fn power_cut(&mut self, host: HostId) {
-        if !self.hosts[host].alive {
-            return;
-        }
-        self.kill(host, false);
-        let now = self.now;
-        let there = &mut self.hosts[host];
-        there.boot_id = format!("{}'", there.boot_id);
-        there.boot_at = now;
-        there.exited = None;
-        let back = self.dice.range(300, 5_000);
-        self.agent_away(host, back);
     }
 
     fn partition(&mut self, mask: u8, clients: u8, leader: bool, heals: u64) {
@@ -373,12 +291,13 @@ impl World {
         self.say(|| "CALM".to_owned());
         self.calm = Some(self.now);
         self.mend_network();
-        self.api_away_until = self.now;
+        (self.api_away_until, self.endpoints.until, self.stranger) = (self.now, self.now, None);
         self.spec_edited(Edit::Paused(false));
         self.spec_edited(Edit::FailoverEnabled(true));
         for host in 0..self.hosts.len() {
             self.hosts[host].hung_until = self.now;
             self.goes_on(host);
+            self.disk_heals(host);
             self.wedge_ends(host);
             (self.hosts[host].apply_ms, self.hosts[host].link_ms) = (1, 1);
             self.agent_back(host);

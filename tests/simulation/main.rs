@@ -18,18 +18,23 @@ mod checks;
 mod clients;
 mod convergence;
 mod dice;
+mod disks;
 mod fault;
 mod faults;
 mod member;
 mod mutants;
 mod operator;
 mod plan;
+mod pods;
 mod probes;
 mod replica_steps;
 mod replication;
 mod roads;
 mod special_plans;
+mod stats;
 mod steps;
+mod strangers;
+mod user;
 mod wedge;
 mod world;
 
@@ -38,9 +43,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::plan::Plan;
 use crate::special_plans::{
     of_a_half_open_stream, of_a_lost_donor, of_a_status_rolled_back, of_an_empty_volume, of_replicas_made_writable,
-    of_three,
+    of_a_plan, of_three,
 };
-use crate::world::{LoopMutant, Mutant, Stats, World};
+use crate::stats::Stats;
+use crate::world::{LoopMutant, Mutant, World};
 
 /// Histories of a full run.
 const HISTORIES: u64 = 20_000;
@@ -146,6 +152,9 @@ fn histories_keep_every_invariant() {
         ("half-open streams", sum(|stats| stats.half_open)),
         ("outages of the API server", sum(|stats| stats.api_away)),
         ("edits of the spec", sum(|stats| stats.edits)),
+        ("full disks", sum(|stats| stats.disks_full)),
+        ("hanging disks", sum(|stats| stats.disks_hanging)),
+        ("late endpoints", sum(|stats| stats.endpoints_late)),
     ] {
         println!("{count} {fault}");
         assert!(count > 0, "no {fault}");
@@ -192,6 +201,10 @@ fn replay() {
         Ok("empty") => of_an_empty_volume(seed, mutant, true),
         Ok("silent") => wedge::wedged_alone(seed, true, true, true),
         Ok("wedge") => wedge::of_a_wedged_primary(seed, mutant, true),
+        Ok("given-up") => user::of_a_member_given_up(seed, mutant, true),
+        Ok("stranger") => of_a_plan(seed, plan::with_a_stranger, (mutant, true)),
+        Ok("older-copy") => of_a_plan(seed, plan::with_an_older_copy, (mutant, true)),
+        Ok("within") => of_a_plan(seed, plan::with_a_status_of_the_term, (mutant, true)),
         Ok("half-open") => of_a_half_open_stream(seed, mutant, true),
         _ => World::new(seed, mutant, true),
     };

@@ -6,6 +6,8 @@ use beachmaster::gtid::{Gtid, GtidPosition, is_logged};
 use beachmaster::orders::{ExitStatus, Incarnation, OrderEnvelope, Ordinal, Outcome, Term, Token, VolumeRecord};
 use beachmaster::topology::record::written_outside_terms;
 
+use crate::disks::Disk;
+
 /// Virtual time in milliseconds.
 pub type At = u64;
 /// Index of a pod in the world; a member may have had several.
@@ -251,6 +253,7 @@ pub struct Host {
     pub lock_told_from: At,
     /// mariadbd stands still until then.
     pub hung_until: At,
+    pub disk: Disk,
     /// It takes no new connections.
     pub wedged: Option<Wedge>,
     /// Side of the network partition it is on.

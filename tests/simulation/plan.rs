@@ -132,7 +132,7 @@ fn plan_for_an_older_status(dice: &mut Dice, members: usize) -> Plan {
 pub fn with_a_status_rolled_back(dice: &mut Dice, members: usize) -> Plan {
     let mut plan = plan_for_an_older_status(dice, members);
     for _ in 0..dice.range(1, 2) {
-        let fault = Fault::StatusRolledBack { writes: dice.range(1, 20), crash: dice.chance(50) };
+        let fault = Fault::StatusRolledBack { writes: dice.range(1, 20), crash: dice.chance(50), within: false };
         plan.timed.push((dice.range(1_500, 16_000), fault));
     }
     plan
@@ -146,7 +146,7 @@ pub fn with_an_empty_volume(dice: &mut Dice, members: usize) -> Plan {
     plan.timed.push((at, Fault::PodBlank(blank)));
     let cut = at + dice.range(100, 4_500);
     plan.timed.push((cut, Fault::PowerCutAll));
-    plan.timed.push((cut + dice.range(0, 100), Fault::StatusRolledBack { writes: dice.range(1, 20), crash: true }));
+    plan.timed.push((cut + dice.range(0, 100), Fault::StatusRolledBack { writes: dice.range(1, 20), crash: true, within: false }));
     plan
 }
 
@@ -167,6 +167,73 @@ pub fn with_replicas_made_writable(dice: &mut Dice, members: usize) -> Plan {
         plan.at_act.push((dice.range(1, 12), Fault::MadeWritable(any)));
     }
     plan
+}
+
+/// A member is lost with its volume, and then the status is put back while no operator runs: the volumes alone do not tell what
+/// the lost one had, so that the user must give it up.
+pub fn with_a_member_given_up(dice: &mut Dice, members: usize) -> Plan {
+    let mut plan = plan_for_an_older_status(dice, members);
+    let at = dice.range(4_000, 12_000);
+    let who = match dice.range(0, 2) {
+        0 | 1 => Who::Primary,
+        _ => Who::Any(u8::try_from(dice.index(members)).unwrap_or(0)),
+    };
+    plan.timed.push((at, Fault::LostForGood(who)));
+    let fault = Fault::StatusRolledBack { writes: dice.range(1, 20), crash: true, within: false };
+    plan.timed.push((at + dice.range(0, 3_000), fault));
+    plan
+}
+
+/// A status that is put back, and no volume knows a later term (docs/known-gaps.md).
+pub fn with_a_status_of_the_term(dice: &mut Dice, members: usize) -> Plan {
+    let mut plan = plan_for_an_older_status(dice, members);
+    let fault = Fault::StatusRolledBack { writes: dice.range(1, 6), crash: dice.chance(50), within: true };
+    plan.timed.push((dice.range(1_500, 16_000), fault));
+    plan
+}
+
+/// A volume that is replaced by an older copy of itself (docs/known-gaps.md).
+pub fn with_an_older_copy(dice: &mut Dice, members: usize) -> Plan {
+    let mut plan = plan(dice, members);
+    let at = dice.range(2_000, 8_000);
+    let who = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+    plan.timed.push((at, Fault::VolumeCopied(who)));
+    plan.timed.push((at + dice.range(500, 8_000), Fault::OlderCopy(who)));
+    plan
+}
+
+/// A foreign replica acknowledges for some time (docs/known-gaps.md).
+pub fn with_a_stranger(dice: &mut Dice, members: usize) -> Plan {
+    let mut plan = plan(dice, members);
+    plan.timed.push((dice.range(2_000, 8_000), Fault::Stranger(dice.range(500, 10_000))));
+    plan
+}
+
+/// One history of `EVERY` has disks without space, disks that hang, and nodes that are told late where the Service leads. They are
+/// thrown by dice of their own, so that every other history stays as it is.
+pub fn add_slow_machines(plan: &mut Plan, seed: u64, members: usize) {
+    const EVERY: u64 = 4;
+    if seed % EVERY != EVERY - 1 {
+        return;
+    }
+    let mut dice = Dice::new(!seed);
+    for _ in 0..dice.range(1, 3) {
+        let who = match dice.range(0, 3) {
+            0 => Who::Primary,
+            1 => Who::Candidate,
+            _ => Who::Any(u8::try_from(dice.index(members)).unwrap_or(0)),
+        };
+        let fault = match dice.range(0, 4) {
+            0 | 1 => Fault::DiskFull(who, dice.range(500, 20_000)),
+            2 | 3 => Fault::DiskHangs(who, dice.range(200, 15_000)),
+            _ => Fault::EndpointsLate(dice.range(200, 8_000)),
+        };
+        if dice.chance(30) {
+            plan.at_act.push((dice.range(1, 14), fault));
+        } else {
+            plan.timed.push((dice.range(1_500, 16_000), fault));
+        }
+    }
 }
 
 /// The user's wishes of a history.

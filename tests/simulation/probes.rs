@@ -90,7 +90,8 @@ impl World {
             Io::Connected(id) => self.conns.get(&id).is_some_and(|conn| conn.semi),
             _ => false,
         };
-        let clients = self.conns.values().filter(|conn| conn.source == host && conn.semi).count() as u64;
+        let known = self.conns.values().filter(|conn| conn.source == host && conn.semi).count() as u64;
+        let clients = known + u64::from(self.has_stranger(host));
         ServerView {
             begun: Millis(begun),
             server_id: server.server_id,

@@ -140,7 +140,8 @@ impl World {
     /// Sends what the source has.
     pub fn pump(&mut self, id: u64) {
         let Some(conn) = self.conns.get(&id).cloned() else { return };
-        if let Some(wait) = self.hung_for(conn.replica) {
+        let disk = self.hosts[conn.replica].disk.writes_after(self.now);
+        if let Some(wait) = self.hung_for(conn.replica).max(disk) {
             // What is on its way stays there.
             return self.after(wait, Event::Pump(id));
         }
@@ -206,8 +207,9 @@ impl World {
         if self.hosts[host].detached {
             return;
         }
-        let until = self.hosts[host].locked_until.max(self.hosts[host].hung_until);
-        let locked = until.saturating_sub(self.now);
+        let there = &self.hosts[host];
+        let disk = there.disk.writes_after(self.now).unwrap_or(0);
+        let locked = there.locked_until.max(there.hung_until).saturating_sub(self.now).max(disk);
         if locked > 0 {
             return self.after(locked, Event::Apply(host, incarnation));
         }
@@ -243,7 +245,8 @@ impl World {
     /// Moves commits into the binary log as far as waiting ones let them.
     pub fn commit(&mut self, host: HostId) {
         let there = &self.hosts[host];
-        if there.detached || there.is_hung(self.now) || there.wedged == Some(Wedge::Silent) {
+        let waits = there.is_hung(self.now) || there.disk.writes_after(self.now).is_some();
+        if there.detached || waits || there.wedged == Some(Wedge::Silent) {
             return;
         }
         loop {
@@ -258,6 +261,7 @@ impl World {
             let waits = server.semi_master;
             if waits {
                 server.waiting.push_back((commit, index));
+                self.stranger_receives(host, index + 1);
             }
             self.hosts[host].volume.binlog.push(Tx { gtid });
             if !waits {
@@ -282,12 +286,7 @@ impl World {
 
     /// Releases what waited for an acknowledgement up to `upto`.
     pub fn acknowledge(&mut self, replica: HostId, source: HostId, upto: usize) {
-        let mut released = Vec::new();
-        if let Some(server) = self.hosts[source].server.as_mut().filter(|server| server.semi_master) {
-            while server.waiting.front().is_some_and(|(_, index)| *index < upto) {
-                released.extend(server.waiting.pop_front());
-            }
-        }
+        let released = self.take_waiting(source, upto);
         if released.is_empty() {
             return;
         }
@@ -297,6 +296,14 @@ impl World {
             self.release(source, commit, index);
         }
         self.commit(source);
+    }
+
+    /// What waits for an acknowledgement up to `upto` waits no more.
+    pub fn take_waiting(&mut self, source: HostId, upto: usize) -> Vec<(Commit, usize)> {
+        let server = self.hosts[source].server.as_mut().filter(|server| server.semi_master);
+        let Some(server) = server else { return Vec::new() };
+        let count = server.waiting.iter().take_while(|(_, index)| *index < upto).count();
+        server.waiting.drain(..count).collect()
     }
 
     /// A commit is over on the server: its client hears of it.

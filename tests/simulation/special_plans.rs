@@ -7,7 +7,8 @@ use beachmaster::topology::policy::{MemberPolicy, Mode, WhenNoAcker};
 use crate::dice::Dice;
 use crate::number;
 use crate::plan::{self, Plan};
-use crate::world::{Mutant, Stats, World};
+use crate::stats::Stats;
+use crate::world::{Mutant, World};
 
 /// Plans in which the member being promoted has two pods.
 const SECOND_CANDIDATES: u64 = 1_000;
@@ -86,10 +87,7 @@ fn a_donor_that_is_lost_takes_nothing_along() {
 }
 
 pub fn of_a_status_rolled_back(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
-    let mut dice = Dice::new(seed);
-    let policy = plan::policy(&mut dice);
-    let plan = plan::with_a_status_rolled_back(&mut dice, policy.members.len());
-    World::planned(dice, policy, plan, (mutant, trace))
+    of_a_plan(seed, plan::with_a_status_rolled_back, (mutant, trace))
 }
 
 /// The first of these plans in which something breaks.
@@ -103,10 +101,7 @@ pub fn of_statuses_rolled_back(mut plans: Range<u64>, mutant: Option<Mutant>) ->
 }
 
 pub fn of_an_empty_volume(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
-    let mut dice = Dice::new(seed);
-    let policy = plan::policy(&mut dice);
-    let plan = plan::with_an_empty_volume(&mut dice, policy.members.len());
-    World::planned(dice, policy, plan, (mutant, trace))
+    of_a_plan(seed, plan::with_an_empty_volume, (mutant, trace))
 }
 
 /// The first of these plans in which something breaks.
@@ -139,10 +134,7 @@ fn a_status_that_was_rolled_back_does_no_harm() {
 }
 
 pub fn of_replicas_made_writable(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
-    let mut dice = Dice::new(seed);
-    let policy = plan::policy(&mut dice);
-    let plan = plan::with_replicas_made_writable(&mut dice, policy.members.len());
-    World::planned(dice, policy, plan, (mutant, trace))
+    of_a_plan(seed, plan::with_replicas_made_writable, (mutant, trace))
 }
 
 pub fn all_made_writable(plans: u64, mutant: Option<Mutant>) -> (Stats, Option<String>) {
@@ -255,5 +247,13 @@ pub fn of_three(seed: u64, plan: Plan, how: (Option<Mutant>, bool)) -> World {
     policy.members = vec![MemberPolicy { priority: 0, never_primary: false }; 3];
     policy.hosts = (0..3).map(|member| format!("m{member}")).collect();
     (policy.mode, policy.when_no_acker) = (Mode::SemiSync, WhenNoAcker::Wait);
+    World::planned(dice, policy, plan, how)
+}
+
+/// A history of its own plan.
+pub fn of_a_plan(seed: u64, plan: fn(&mut Dice, usize) -> Plan, how: (Option<Mutant>, bool)) -> World {
+    let mut dice = Dice::new(seed);
+    let policy = plan::policy(&mut dice);
+    let plan = plan(&mut dice, policy.members.len());
     World::planned(dice, policy, plan, how)
 }

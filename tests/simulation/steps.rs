@@ -10,6 +10,7 @@ use beachmaster::orders::{
 };
 use beachmaster::topology::record::member_of;
 
+use crate::disks::without_space;
 use crate::member::{HostId, Kept, Run, position_of};
 use crate::world::{Mutant, World};
 
@@ -56,13 +57,17 @@ impl World {
         if self.hosts[host].detached && run.step == 0 {
             return self.without_volume(host, &run.order.order);
         }
+        if self.hosts[host].disk.hangs(self.now) {
+            return self.hangs(host, run);
+        }
         match &run.order.order {
+            _ if self.hosts[host].lacks_space(run, self.now) => without_space(),
             Order::Init { identity } => self.init(host, run, identity),
             Order::Start => self.start(host, run),
             Order::Fence => self.fence(host, run),
             Order::ServeBinlog { .. } => self.serve(host, run),
             // A freeze that does not come through ends in a kill, whatever else waits for its deadline.
-            Order::Freeze if self.hosts[host].is_hung(self.now) && run.step < KILL_STEP => {
+            Order::Freeze if self.stops_nothing(host) && run.step < KILL_STEP => {
                 Next::Step(KILL_STEP, STOP_LIMIT_MS)
             }
             order if self.hosts[host].is_hung(self.now) && *order != Order::Freeze => self.hangs(host, run),
@@ -95,6 +100,11 @@ impl World {
             Order::ResetSemiSync => self.reset_semi_sync(host, run),
             Order::Maintain(_) => Next::answered(Answer::Done),
         }
+    }
+
+    /// Its IO thread does not stop: mariadbd stands still, or that thread waits for space.
+    fn stops_nothing(&self, host: HostId) -> bool {
+        self.hosts[host].is_hung(self.now) || self.hosts[host].disk.is_full(self.now)
     }
 
     fn hangs(&self, host: HostId, run: &Run) -> Next {

@@ -11,9 +11,10 @@ use crate::number;
 use crate::operator::ToLeader;
 use crate::plan::{self, Fault, Plan, Who};
 use crate::roads::ordinal;
-use crate::special_plans::of_three;
+use crate::special_plans::{of_a_plan, of_three};
 use crate::steps::Next;
-use crate::world::{Event, Mutant, Stats, World};
+use crate::stats::Stats;
+use crate::world::{Event, Mutant, World};
 
 /// Between two tries, and when something is going on or the last one hung.
 const KNOCK_MS: u64 = 2_000;
@@ -179,10 +180,7 @@ fn with_wedges(dice: &mut Dice, members: usize) -> Plan {
 }
 
 pub fn of_a_wedged_primary(seed: u64, mutant: Option<Mutant>, trace: bool) -> World {
-    let mut dice = Dice::new(seed);
-    let policy = plan::policy(&mut dice);
-    let plan = with_wedges(&mut dice, policy.members.len());
-    World::planned(dice, policy, plan, (mutant, trace))
+    of_a_plan(seed, with_wedges, (mutant, trace))
 }
 
 /// Whatever else goes wrong beside it.

@@ -12,11 +12,12 @@ use beachmaster::topology::policy::Policy;
 use beachmaster::topology::record::Record;
 
 use crate::api_server::{Service, Store, applied};
-use crate::clients::Client;
+use crate::clients::{Client, Endpoints};
 use crate::dice::Dice;
-use crate::member::{At, Conn, Host, HostId};
+use crate::member::{At, Conn, Host, HostId, Volume};
 use crate::operator::{Operator, ToLeader};
 use crate::plan::Plan;
+use crate::stats::Stats;
 
 /// A deliberate mistake that the simulation must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,10 @@ pub enum Event {
     Pump(u64),
     Ack {
         conn: u64,
+        upto: usize,
+    },
+    StrangerAcks {
+        host: HostId,
         upto: usize,
     },
     Apply(HostId, Incarnation),
@@ -159,43 +164,6 @@ pub struct Acked {
     pub at: At,
 }
 
-/// What happened in a history, for the report.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Stats {
-    /// Orders refused by a pod whose volume has moved away.
-    pub without_volume: u64,
-    pub failovers: u64,
-    pub resumes: u64,
-    /// Replicas mended by their source after a crash.
-    pub mended: u64,
-    /// Restarted ackers that applied their kept relay logs.
-    pub recovered: u64,
-    /// Commits released by a pod that had been deleted by force.
-    pub by_deleted_pods: u64,
-    /// Commits of replicas that somebody made writable.
-    pub by_strays: u64,
-    pub crashes_in_failover: u64,
-    /// Writes that were done and whose answer never came.
-    pub lost_answers: u64,
-    /// Writes that were done after their leader had given up waiting.
-    pub late_writes: u64,
-    /// Statuses that somebody put back.
-    pub rollbacks: u64,
-    pub hangs: u64,
-    /// Primaries that took no new connections; those of them that an acker woke, that were reset, and that were killed for it.
-    pub wedges: u64,
-    pub woken: u64,
-    pub reset: u64,
-    pub killed_silent: u64,
-    pub fenced_wedges: u64,
-    pub half_open: u64,
-    pub api_away: u64,
-    pub edits: u64,
-    pub acked: u64,
-    pub orders: u64,
-    pub blocked: u64,
-}
-
 /// Everything.
 pub struct World {
     pub now: At,
@@ -222,6 +190,13 @@ pub struct World {
     pub calm: Option<At>,
     /// The API server answers nobody until then.
     pub api_away_until: At,
+    pub endpoints: Endpoints,
+    /// Copies that were made of volumes.
+    pub copies: BTreeMap<Ordinal, Volume>,
+    /// Members that never come back.
+    pub lost: BTreeSet<Ordinal>,
+    /// A foreign replica, and the primary that it acknowledges to.
+    pub stranger: Option<(HostId, At)>,
     /// Since when nothing is missing any more.
     pub whole_since: Option<At>,
     /// Acknowledgements that clients got since the faults stopped.
@@ -247,7 +222,8 @@ impl World {
     pub fn new(seed: u64, mutant: Option<Mutant>, trace: bool) -> Self {
         let mut dice = Dice::new(seed);
         let policy = crate::plan::policy(&mut dice);
-        let plan = crate::plan::plan(&mut dice, policy.members.len());
+        let mut plan = crate::plan::plan(&mut dice, policy.members.len());
+        crate::plan::add_slow_machines(&mut plan, seed, policy.members.len());
         Self::planned(dice, policy, plan, (mutant, trace))
     }
 
@@ -274,6 +250,10 @@ impl World {
             stats: Stats::default(),
             calm: None,
             api_away_until: 0,
+            endpoints: Endpoints::default(),
+            copies: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            stranger: None,
             whole_since: None,
             acked_since_calm: 0,
             acknowledged_by: BTreeMap::new(),
@@ -309,6 +289,7 @@ impl World {
             Event::Acknowledged { client, attempt, term, begun } => self.client_hears(client, attempt, term, begun),
             Event::Pump(conn) => self.pump(conn),
             Event::Ack { conn, upto } => self.ack(conn, upto),
+            Event::StrangerAcks { host, upto } => self.stranger_acknowledges(host, upto),
             Event::Apply(host, incarnation) => self.apply(host, incarnation),
             Event::IoRetry(host, incarnation) => self.io_retry(host, incarnation),
             Event::Booted(host, incarnation) => self.booted(host, incarnation),
