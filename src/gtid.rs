@@ -195,7 +195,7 @@ impl FromStr for GtidPosition {
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let gtid: Gtid = part.parse()?;
             if position.0.insert(gtid.domain, gtid).is_some() {
-                return Err(GtidError { text: text.to_owned(), expected: "each domain may stand once only" });
+                return Err(GtidError { text: text.to_owned(), expected: "each domain may occur only once" });
             }
         }
         Ok(position)

@@ -60,7 +60,7 @@ pub enum BinlogError {
         source: SpliceError,
     },
     /// A relay log is incomplete although another one follows: the end of a file that was in the page cache only is gone.
-    #[error("{path} is {torn}, but another relay log follows: what stood behind it was lost", path = path.display())]
+    #[error("{path} is {torn}, but another relay log follows: what came after it was lost", path = path.display())]
     TornInside {
         /// The relay log.
         path: PathBuf,
@@ -74,7 +74,7 @@ pub enum BinlogError {
         directory: PathBuf,
     },
     /// The work was cut off.
-    #[error("reading of the binary logs was cut off: {0}")]
+    #[error("reading the binary logs was interrupted: {0}")]
     Cancelled(#[from] tokio::task::JoinError),
 }
 

@@ -161,7 +161,7 @@ pub enum BodyError {
         header: u8,
     },
     /// A checksum algorithm this reader does not know.
-    #[error("checksum algorithm {0} is unknown (0 NONE and 1 CRC32 are)")]
+    #[error("checksum algorithm {0} is not supported (only 0 NONE and 1 CRC32)")]
     Checksum(u8),
 }
 

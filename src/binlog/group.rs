@@ -36,10 +36,10 @@ pub enum GroupStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum GroupError {
     /// The open group has no end.
-    #[error("it stands inside transaction {0}, which has no end")]
+    #[error("it is inside transaction {0}, which has no end")]
     NotEnded(Gtid),
     /// An event of a transaction without GTID.
-    #[error("it belongs to a transaction, but no GTID event stands before it")]
+    #[error("it belongs to a transaction, but no GTID event precedes it")]
     NoGtid,
 }
 

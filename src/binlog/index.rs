@@ -54,7 +54,7 @@ pub enum IndexError {
         directory: String,
     },
     /// Entries in another order than they were written.
-    #[error("{second} stands after {first} in the index, so transactions between them may be missing")]
+    #[error("{second} comes after {first} in the index, so transactions between them may be missing")]
     Order {
         /// The earlier entry.
         first: LogName,
@@ -62,7 +62,7 @@ pub enum IndexError {
         second: LogName,
     },
     /// A file that is named but not there, with others before it.
-    #[error("{0} stands in the index but does not exist: restore it, or the transactions in it are lost")]
+    #[error("{0} is in the index but does not exist: restore it, or the transactions in it are lost")]
     Missing(LogName),
 }
 
@@ -147,7 +147,7 @@ mod tests {
         let kept = present(all.clone(), |name| name.as_str() != "bin.000001").unwrap();
         assert_eq!(kept.first().unwrap().as_str(), "bin.000002");
         let error = present(all.clone(), |name| name.as_str() != "bin.000003").unwrap_err();
-        assert!(error.to_string().contains("bin.000003 stands in the index but does not exist"), "{error}");
+        assert!(error.to_string().contains("bin.000003 is in the index but does not exist"), "{error}");
         assert_eq!(present(all, |_| false), Err(IndexError::Empty));
     }
 }

@@ -97,7 +97,7 @@ pub(crate) enum Refusal {
     /// The log does not tell.
     #[error(
         "XA transaction {xid} was ended by {gtid} and is still prepared, but the binary log's compressed text does not \
-         tell whether by XA COMMIT or XA ROLLBACK: end it by hand as the primary did, under SET sql_log_bin=0"
+         show whether by XA COMMIT or XA ROLLBACK: end it by hand as the primary did, under SET sql_log_bin=0"
     )]
     UnknownOutcome {
         /// The group that ended it.
@@ -107,8 +107,8 @@ pub(crate) enum Refusal {
     },
     /// The groups do not reach back far enough.
     #[error(
-        "gtid_slave_pos {} lies before everything the binary log has ({log}): set gtid_slave_pos as the tables \
-         are, or rebuild the member",
+        "gtid_slave_pos {} is before everything the binary log has ({log}): set gtid_slave_pos to what the tables \
+         have, or rebuild the member",
         Shown(.position)
     )]
     TooOld {

@@ -88,7 +88,7 @@ pub enum Fault {
     #[error("length {0} is shorter than an event's header and checksum")]
     TooShort(u32),
     /// A length this event never has.
-    #[error("length {0} is more than this event can have")]
+    #[error("length {0} is too long for this event")]
     TooLong(u32),
     /// Length and end position contradict each other.
     #[error("length {length} reaches beyond the file and contradicts the end position {end_position}")]
@@ -126,7 +126,7 @@ pub enum Fault {
         missing: String,
     },
     /// Another way of encryption than any server known writes.
-    #[error("encryption scheme {0} is unknown (only 1 is)")]
+    #[error("encryption scheme {0} is not supported (only 1)")]
     Scheme(u8),
     /// Nothing sensible comes out.
     #[error("the first encrypted event cannot be read with the key given: is it the key this log was written with?")]
@@ -135,7 +135,7 @@ pub enum Fault {
     #[error(transparent)]
     Group(#[from] super::group::GroupError),
     /// The file's head has no GTID_LIST, so positions cannot be told.
-    #[error("a transaction stands before the file's GTID_LIST")]
+    #[error("a transaction comes before the file's GTID_LIST")]
     NoGtidList,
     /// Sequence numbers must rise for a position to say what is missing (`gtid_strict_mode`).
     #[error("transaction {gtid} follows {after}: sequence numbers do not rise (was gtid_strict_mode off?)")]

@@ -52,7 +52,7 @@ pub(crate) struct Spliced {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SpliceError {
     /// Nothing says how the transaction's events are to be read.
-    #[error("transaction {0} stands before the first FORMAT_DESCRIPTION of a source: a relay log is missing")]
+    #[error("transaction {0} comes before the first FORMAT_DESCRIPTION of a source: a relay log is missing")]
     NoSource(Gtid),
     /// The source's file has a name no server gives.
     #[error("the source's file {0:?} is not named like a binary log")]

@@ -17,7 +17,7 @@ pub(super) const MAX_LOGIN_PACKET: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum ProtocolError {
     /// More than any honest peer sends: no MariaDB, or a hostile one.
-    #[error("a packet of {length} bytes is announced, at most {limit} are taken")]
+    #[error("a packet of {length} bytes is announced; at most {limit} are accepted")]
     TooLong {
         /// Announced length.
         length: usize,

@@ -89,7 +89,9 @@ impl Keys {
     pub(super) fn key(&self, version: u32) -> Result<Arc<Key>, String> {
         match &self.0 {
             Ok(key) if version == VERSION => Ok(Arc::clone(key)),
-            Ok(_) => Err(format!("a key file holds version {VERSION} only: the log needs another key management")),
+            Ok(_) => {
+                Err(format!("a key file holds version {VERSION} only: the log needs another key management plugin"))
+            }
             Err(remedy) => Err(remedy.clone()),
         }
     }

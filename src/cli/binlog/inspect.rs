@@ -111,7 +111,7 @@ fn end(found: &Inspection) -> String {
         End::Open => format!("complete, not closed (in use, or left by a crash); {last}"),
         End::Torn { offset, message } => format!("torn at offset {offset}: {message}; {last}"),
         End::Damaged { offset, message } => format!(
-            "DAMAGED at offset {offset}: {message}; {last}; {} bytes behind it cannot be read",
+            "DAMAGED at offset {offset}: {message}; {last}; {} bytes after it cannot be read",
             grouped(found.size.saturating_sub(*offset))
         ),
     }

@@ -75,7 +75,7 @@ async fn serve(args: &Args) -> Result<(), String> {
     eprintln!("serving {} up to {} on {address}; on a replica:", args.directory.display(), end.position);
     let host = host(address.ip());
     if host == THIS_HOST {
-        eprintln!("(in the place of {THIS_HOST} put a name or an address of this host that the replica can reach)");
+        eprintln!("(replace {THIS_HOST} with a name or an address of this host that the replica can reach)");
     }
     let follow = format!(
         "STOP SLAVE; CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \

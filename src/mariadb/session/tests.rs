@@ -96,7 +96,10 @@ async fn an_answer_that_never_ends_is_given_up() {
 #[tokio::test]
 async fn a_row_that_is_too_long_is_not_read() {
     let error = asked(2 * 1024 * 1024).await;
-    assert!(error.to_string().contains("a packet of 2097156 bytes is announced, at most 65536 are taken"), "{error}");
+    assert!(
+        error.to_string().contains("a packet of 2097156 bytes is announced; at most 65536 are accepted"),
+        "{error}"
+    );
 }
 
 /// OK to the statement before last, and nothing to the last one.

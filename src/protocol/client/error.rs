@@ -17,7 +17,7 @@ pub(crate) enum ClientError {
     #[error("the server does not offer what is needed: protocol 10 with secure authentication by plugins")]
     Old,
     /// The password is shown to nobody.
-    #[error("the server asks for a login by {plugin:?}, which is never answered; {PLUGIN} alone is")]
+    #[error("the server asks for a login with {plugin:?}; only {PLUGIN} is supported")]
     Plugin {
         /// As the server names it.
         plugin: String,
@@ -31,7 +31,7 @@ pub(crate) enum ClientError {
         length: usize,
     },
     /// More columns than any statement of ours has.
-    #[error("the answer announces {columns} columns, at most {most} are taken")]
+    #[error("the answer announces {columns} columns; at most {most} are accepted")]
     Columns {
         /// Announced.
         columns: u64,
