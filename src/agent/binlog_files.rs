@@ -148,7 +148,7 @@ impl BinlogFiles {
                 }
                 return Ok(Self { catalogue: Arc::new(catalogue), logs, keys });
             }
-            tracing::info!(file = %name, "binary log has no complete head, looking at the one before");
+            tracing::info!(file = %name, "the binary log has no complete head; the one before it is read");
         }
         Err(BinlogError::NoHead { directory: directory.to_owned() })
     }

@@ -113,7 +113,7 @@ impl Connections {
         if self.waiting.len() >= MAX_NEWCOMERS
             && let Some(oldest) = self.waiting.pop_front()
         {
-            tracing::info!("binlog server: the oldest connection that has not logged in gives its place to the next");
+            tracing::info!("binlog server: too many connections without a login; the oldest is closed");
             oldest.abort();
         }
         self.waiting.push_back(self.newcomers.spawn(Client::new(stream, peer, files, settings).log_in()));

@@ -39,7 +39,7 @@ pub(crate) async fn keep(agent: Arc<Agent>) {
             Err(error) => {
                 agent.keeper.locked().disabled_events = None;
                 forget_lock(&agent, &mut lock);
-                warn!(%error, "events and locks cannot be looked at; tried again");
+                warn!(%error, "events and locks cannot be read; tried again");
             }
         }
         let pause = if lock.is_doubtful() { LOOK_AGAIN } else { LOOK };
@@ -91,7 +91,7 @@ async fn look_at_server(
     agent.keeper.session.store(session.id(), Ordering::SeqCst);
     let looked = lock.look(&mut session, &agent.sessions.all_own_ids()).await;
     if let Err(error) = &looked {
-        debug!(%error, "locks cannot be looked at");
+        debug!(%error, "locks cannot be read");
     }
     agent.sessions.notes().writes_locked(looked.unwrap_or_default());
     // Once for each run: a user may switch off what then stays off. A member stops being primary only by the end of the run.
@@ -99,7 +99,7 @@ async fn look_at_server(
         let count = events::enable(&mut session).await?;
         *enabled = Some(run);
         if count > 0 {
-            info!(count, "events that were off on the replica run now");
+            info!(count, "events that were disabled on the replica are enabled");
         }
     }
     let disabled = events::disabled(&mut session).await?;

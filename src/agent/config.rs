@@ -61,6 +61,13 @@ pub(crate) struct Bootstrap {
 }
 
 impl Config {
+    /// The member's name: its pod's.
+    #[must_use]
+    pub(crate) fn member_name(&self) -> String {
+        let cluster = self.cluster.rsplit('/').next().unwrap_or_default();
+        format!("{cluster}-{}", self.ordinal)
+    }
+
     /// mariadbd's datadir.
     #[must_use]
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -125,7 +132,7 @@ impl Config {
     #[must_use]
     pub(crate) fn log_keys(&self) -> Keys {
         let Some(file) = &self.keys else {
-            return Keys::missing("set spec.encryption, so that the agent has the key file, too");
+            return Keys::missing("set spec.encryption, which gives the agent the key file");
         };
         let algorithm = match file.algorithm {
             EncryptionAlgorithm::AesCbc => Algorithm::AesCbc,

@@ -34,12 +34,12 @@ pub(crate) async fn recover(config: &Config, launcher: &LaunchClient, relay_logs
     let statement = match interrupted(config, relay_logs).await {
         Ok(Some(statement)) => statement,
         Ok(None) => return info!("a crash interrupted DDL that is not the next transaction of the source"),
-        Err(error) => return warn!(%error, "whose DDL a crash interrupted cannot be told"),
+        Err(error) => return warn!(%error, "it is not known whose DDL a crash interrupted"),
     };
     let gtid = statement.gtid;
     match in_closed_room(config, launcher, gtid.server).await {
         Ok(()) => info!(%gtid, "DDL that a crash interrupted was recovered as its source's transaction"),
-        Err(error) => warn!(%gtid, error, "DDL that a crash interrupted could not be recovered apart"),
+        Err(error) => warn!(%gtid, error, "DDL that a crash interrupted was not recovered as its source's transaction"),
     }
 }
 

@@ -55,7 +55,7 @@ async fn delete_before(access: &SqlSessions, stays: &LogName) -> Result<(), SqlE
         return Ok(());
     }
     session.execute_within(&format!("PURGE BINARY LOGS TO {}", quote(stays.as_str())), PURGE_LIMIT).await?;
-    info!(%stays, "binary logs before it were purged");
+    info!(%stays, "binary logs before this one were purged");
     Ok(())
 }
 

@@ -80,7 +80,7 @@ impl RecordFile {
             Slots::Damaged => Found::Damaged("neither slot of the record has a valid checksum".to_owned()),
             Slots::Newest { counter, text, next } => match serde_json::from_slice(&text) {
                 Ok(stored) => Found::Record(stored, Self { file, counter, next }),
-                Err(error) => Found::Damaged(format!("the record has another form: {error}")),
+                Err(error) => Found::Damaged(format!("the record cannot be parsed: {error}")),
             },
         })
     }
@@ -95,7 +95,7 @@ impl RecordFile {
             return Err(io::Error::other(message));
         }
         if matches!(record_slots::read(&fs::read(path)?), Slots::Newest { .. }) {
-            return Err(io::Error::other("another agent has initialised the volume: start this one again"));
+            return Err(io::Error::other("another agent has initialised the volume: restart this one"));
         }
         file.write_all_at(&[0; FILE], 0)?;
         file.sync_all()?;

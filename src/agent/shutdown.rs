@@ -24,7 +24,7 @@ pub(super) async fn wait(agent: &Agent) {
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => drop(terminate.recv().await),
         Err(error) => {
-            error!(%error, "SIGTERM cannot be heard: the pod's end will be a kill");
+            error!(%error, "SIGTERM cannot be handled: the agent ends by SIGKILL with its pod");
             std::future::pending::<()>().await;
         }
     }

@@ -51,7 +51,7 @@ async fn take(agent: &Arc<Agent>, line: &[u8], up: &mpsc::Sender<Up>) {
         }
         Ok(Down::Order(order)) => submit(agent, order, up),
         Err(error) => {
-            warn!(%error, "a line that is no order of this version");
+            warn!(%error, "a line is not an order of this version");
             if let Some(re) = id_of(line) {
                 let message =
                     format!("this agent does not know the order ({error}): its version is older, restart its pod");

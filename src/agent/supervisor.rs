@@ -171,8 +171,8 @@ impl Supervisor {
 
     async fn start_by_itself(&self) {
         match self.start(None).await {
-            Ok(incarnation) => info!(incarnation = incarnation.0, "started a replica by itself"),
-            Err(error) => warn!(%error, "cannot start by itself"),
+            Ok(incarnation) => info!(incarnation = incarnation.0, "mariadbd of a replica was started without an order"),
+            Err(error) => warn!(%error, "mariadbd of a replica cannot be started without an order"),
         }
     }
 
@@ -216,7 +216,7 @@ impl Supervisor {
         }
         let change = |stored: &mut super::record_file::Stored| stored.record.ended.retain(|ended| !is_wrong(ended));
         if let Err(error) = block_in_place(|| self.volume.update(None, change)) {
-            error!(%error, "the volume says that a run has ended which goes on");
+            error!(%error, "the volume's note that the run has ended is wrong and cannot be removed");
         }
     }
 
@@ -254,7 +254,7 @@ impl Supervisor {
         };
         match file_locks::are_held(&self.config.data_dir()) {
             Ok(true) => unknown("launch does not know mariadbd, yet its files are locked".to_owned()),
-            Err(error) => unknown(format!("mariadbd's file locks cannot be asked: {error}")),
+            Err(error) => unknown(format!("mariadbd's file locks cannot be read: {error}")),
             Ok(false) => {
                 let alive = *locked(&self.alive);
                 if let Some(run) = alive {

@@ -23,7 +23,7 @@ const KEPT: &str = "torn-end";
 /// Looks at the end of the binary log, of which no mariadbd runs. What cannot be read or kept stays as it is.
 pub(crate) async fn cut(config: &Config) {
     if let Err(error) = try_to_cut(config).await {
-        warn!(%error, "the end of the binary log was not looked at: replicas that read through it may get error 1236");
+        warn!(%error, "the end of the binary log could not be checked or cut: replicas may get error 1236 there");
     }
 }
 
@@ -37,7 +37,7 @@ async fn try_to_cut(config: &Config) -> Result<(), BinlogError> {
     moved.map_err(|source| BinlogError::Io { path: path.clone(), source })?;
     info!(
         file = %path.display(), %torn, end, kept = %kept.display(),
-        "cut a part of a transaction off the end of the binary log"
+        "an incomplete transaction was cut off the end of the binary log"
     );
     Ok(())
 }

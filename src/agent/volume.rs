@@ -195,7 +195,7 @@ fn look(root: &Path, boot_id: &str) -> Result<Found, String> {
     let has_data = is_filled(&root.join("data"))?;
     match found {
         Found::Empty if has_data => {
-            Err(format!("{} has a datadir but no record of whose it is: {remedy}", root.display()))
+            Err(format!("{} has a datadir but no record that says whose it is: {remedy}", root.display()))
         }
         // A first write that a crash has torn: nothing was made yet.
         Found::Damaged(_) if !has_data && !is_filled(&root.join("beachmaster/relay"))? => Ok(Found::Empty),
@@ -203,7 +203,7 @@ fn look(root: &Path, boot_id: &str) -> Result<Found, String> {
         // The two logs of mariadbd may end at different transactions: its positions prove nothing any more.
         Found::Record(stored, _) if stored.relaxed_in_boot.as_ref().is_some_and(|boot| boot != boot_id) => {
             Err(format!(
-                "{}: its node went down while the member caught up without syncs, so that data and binary log may differ: \
+                "{}: its node went down while the member caught up without syncs, so data and binary log may differ: \
              rebuild the member from another one",
                 root.display()
             ))

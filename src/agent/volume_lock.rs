@@ -42,7 +42,7 @@ pub(crate) fn explain(turn: &Turn) -> Option<String> {
         ),
         // mariadbd itself does not start on such a volume: it cannot lock its files either.
         Turn::Unknown(error) => Some(format!(
-            "its record cannot be locked ({error}), so that another agent could write it, too: use a volume with file locks \
+            "its record cannot be locked ({error}), so another agent could write it, too: use a volume with file locks \
              (for NFS: mounted without nolock)"
         )),
     }

@@ -118,9 +118,9 @@ fn mended(member: &Member, from: usize) -> Vec<String> {
             words.push("recovered DDL".to_owned());
         } else if line.contains("executed again") {
             words.push("executed again".to_owned());
-        } else if line.contains("the engine had not obeyed") {
+        } else if line.contains("not done in the engine") {
             words.push("ended by hand".to_owned());
-        } else if line.contains("a crash left a group") {
+        } else if line.contains("a crash left a transaction") {
             let kind = line.split_once("kind=").unwrap().1;
             let kind: String = kind.chars().take_while(|c| c.is_alphabetic()).collect();
             words.push(format!("position of {kind}"));

@@ -152,7 +152,7 @@ impl World {
         }
         let there = &mut self.hosts[host];
         let Some(server) = there.server.as_mut().filter(|server| server.slave.is_none() && !server.read_only) else {
-            return Next::failed(Reason::Unsupported, "the member is no primary");
+            return Next::failed(Reason::Unsupported, "the member is not the primary");
         };
         if !server.waiting.is_empty() {
             return Next::failed(Reason::Unsupported, "commits wait");

@@ -32,7 +32,7 @@ enum Ended {
     Protocol(#[from] ProtocolError),
     #[error("the client did not ask for the stream within {} seconds", PATIENCE.as_secs())]
     Silent,
-    #[error("the client took nothing for {} seconds", WRITE_PATIENCE.as_secs())]
+    #[error("the client read nothing for {} seconds", WRITE_PATIENCE.as_secs())]
     Stalled,
     #[error("the client closed the connection")]
     Closed,

@@ -31,7 +31,7 @@ pub(super) async fn set(work: &mut OrderContext<'_>, acker: Option<Incarnation>)
     work.check_run(acker)?;
     let on = acker.is_some();
     if work.slave().await?.is_none() {
-        return Err(OrderError::new(Reason::Unsupported, "the member replicates from nobody: give `follow` first"));
+        return Err(OrderError::new(Reason::Unsupported, "the member has no source: give `follow` first"));
     }
     let now = (work.globals().await?.acker_wanted, work.is_acknowledging().await?);
     if now == (on, on) && is_connected(work).await? {
@@ -57,7 +57,7 @@ pub(super) async fn set(work: &mut OrderContext<'_>, acker: Option<Incarnation>)
 /// connection without GTID it does count (measured: commits flow after 8 to 16 ms).
 pub(super) async fn unstick(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_none() || !work.globals().await?.acker_wanted {
-        return Err(OrderError::new(Reason::Unsupported, "the member is no acker: nothing waits for it"));
+        return Err(OrderError::new(Reason::Unsupported, "the member is not an acker: nothing waits for it"));
     }
     work.persist(|_| {}).await?;
     sql_thread::start(work).await?.map_err(sql_error)?;
@@ -123,7 +123,7 @@ pub(super) async fn semi_sync(work: &mut OrderContext<'_>, on: bool) -> Result<A
     if on && (work.slave().await?.is_some() || work.globals().await?.read_only) {
         return Err(OrderError::new(
             Reason::Unsupported,
-            "semi-sync is switched on by `promote`; the member is no primary",
+            "semi-sync is switched on by `promote`; the member is not the primary",
         ));
     }
     work.persist(|_| {}).await?;
@@ -132,7 +132,7 @@ pub(super) async fn semi_sync(work: &mut OrderContext<'_>, on: bool) -> Result<A
     if is == on {
         Ok(Answer::Done)
     } else {
-        Err(OrderError::new(Reason::Unsupported, "the server did not take the setting: repeat the order"))
+        Err(OrderError::new(Reason::Unsupported, "the setting did not take effect: repeat the order"))
     }
 }
 

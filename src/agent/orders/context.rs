@@ -99,8 +99,8 @@ impl<'a> OrderContext<'a> {
             return Ok(());
         }
         let message = format!(
-            "the volume belongs to member {} of {}, not to member {} of {}: give the member its own volume",
-            identity.ordinal, identity.cluster, config.ordinal, config.cluster
+            "the volume belongs to {}-{}, not to {}-{}: give the member its own volume",
+            identity.cluster, identity.ordinal, config.cluster, config.ordinal
         );
         Err(OrderError::new(Reason::Volume, message))
     }
@@ -124,7 +124,7 @@ impl<'a> OrderContext<'a> {
                 change(stored);
             })
         });
-        let cut_off = |error| OrderError::new(Reason::Volume, format!("the write was cut off: {error}"));
+        let cut_off = |error| OrderError::new(Reason::Volume, format!("the write was interrupted: {error}"));
         let stored = written.await.map_err(cut_off)??;
         self.persisted = true;
         Ok(stored)
@@ -213,7 +213,7 @@ impl<'a> OrderContext<'a> {
             return Ok(());
         }
         let message =
-            format!("mariadbd was started again since this was decided: run {run} is not known as an acker yet");
+            format!("mariadbd was restarted after this was decided: run {run} is not recorded as an acker yet");
         Err(OrderError::new(Reason::NotRunning, message))
     }
 
@@ -259,7 +259,7 @@ impl<'a> OrderContext<'a> {
         tokio::task::block_in_place(|| logs.hold_more(run, received)).map_err(|error| {
             OrderError::new(
                 Reason::Volume,
-                format!("the kept relay logs of run {run} cannot be looked through: {error}; repeat the order"),
+                format!("the kept relay logs of run {run} cannot be read: {error}; repeat the order"),
             )
         })
     }

@@ -41,13 +41,16 @@ async fn claim(work: &mut OrderContext<'_>, identity: Identity) -> Result<(), Or
         && identity.ordinal == config.ordinal
         && identity.data_uid == order.token.data_uid;
     if !for_us {
-        let message = format!("init for {identity:?} came to member {} of {}", config.ordinal, config.cluster);
+        let message = format!("init for {identity:?} came to {}-{}", config.cluster, config.ordinal);
         return Err(OrderError::new(Reason::Unsupported, message));
     }
     match work.agent().volume.view() {
         Volume::Recorded { record } if record.identity == identity => work.persist(|_| {}).await.map(drop),
         Volume::Recorded { record } => {
-            let message = format!("the volume belongs to {:?}: it is not initialised over", record.identity);
+            let Identity { cluster, ordinal, data_uid } = record.identity;
+            let data = data_uid.0;
+            let message =
+                format!("the volume belongs to {cluster}-{ordinal} (data {data}): nothing is initialised over it");
             Err(OrderError::new(Reason::Volume, message))
         }
         Volume::Unusable { message } => Err(OrderError::new(Reason::Volume, message)),
@@ -105,7 +108,7 @@ fn name(config: &Config) -> io::Result<()> {
 }
 
 fn volume_error(error: io::Error) -> OrderError {
-    OrderError::new(Reason::Volume, format!("the datadir cannot be made: {error}"))
+    OrderError::new(Reason::Volume, format!("the datadir cannot be created: {error}"))
 }
 
 fn account_error(error: AccountError) -> OrderError {

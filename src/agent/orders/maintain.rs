@@ -32,7 +32,7 @@ pub(super) async fn maintain(work: &mut OrderContext<'_>, maintenance: Maintenan
 
 fn note(what: &str, done: Result<(), OrderError>) {
     if let Err(error) = done {
-        warn!(%error, what, "not maintained; tried again with the next order");
+        warn!(%error, what, "upkeep failed; tried again with the next order");
     }
 }
 

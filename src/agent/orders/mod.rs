@@ -115,6 +115,6 @@ async fn obey(work: &mut OrderContext<'_>, order: Order) -> Result<Answer, Order
 fn expired(case: &AcceptedOrder, doing: Option<&str>) -> OrderError {
     let name = case.order.order.name();
     let doing = doing.map(|doing| format!(" (the member {doing})")).unwrap_or_default();
-    let message = format!("{name} was not done at its deadline{doing}: give it again");
+    let message = format!("{name} was not done by its deadline{doing}: give it again");
     OrderError::new(Reason::Expired, message)
 }

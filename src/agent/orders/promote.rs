@@ -56,7 +56,7 @@ async fn open(work: &mut OrderContext<'_>, promotion: &Promotion) -> Result<(), 
     let set = work.globals().await?;
     let durable = set.source_enabled && set.wait_no_slave;
     if set.server_id != promotion.server_id || promotion.semi_sync && !durable {
-        let message = format!("the server did not take what a primary needs: {set:?}; somebody else changes settings");
+        let message = format!("settings that a primary needs did not take effect: {set:?}; find who changes them");
         return Err(OrderError::new(Reason::Sql, message));
     }
     work.execute("SET GLOBAL read_only=0").await

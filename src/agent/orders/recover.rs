@@ -156,7 +156,7 @@ async fn apply(
     end: &GtidPosition,
     held: Held,
 ) -> Result<Option<Answer>, OrderError> {
-    let failed = |error| OrderError::new(Reason::Unsupported, format!("a port for the relay logs: {error}"));
+    let failed = |error| OrderError::new(Reason::Unsupported, format!("no port for the relay logs: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
     let login = Login {
         host: Ipv4Addr::LOCALHOST.to_string(),
@@ -165,7 +165,7 @@ async fn apply(
         password: Secret(Uuid::new_v4().simple().to_string()),
     };
     let admitted = protocol::Login::new(login.user.clone(), login.password.0.clone());
-    let admitted = admitted.ok_or_else(|| OrderError::new(Reason::Volume, "a login without password"))?;
+    let admitted = admitted.ok_or_else(|| OrderError::new(Reason::Volume, "the login has no password"))?;
     // Ends with this order, however that ends.
     let mut serving = JoinSet::new();
     serving.spawn(async move { server.serve(listener, admitted, std::future::pending()).await });

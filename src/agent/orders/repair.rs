@@ -78,19 +78,19 @@ async fn plan(work: &mut OrderContext<'_>) -> Result<Plan, OrderError> {
     let agrees = claims.position.covers(&log.end);
     let position = claims.position.clone();
     let run = work.incarnation()?;
-    work.doing("reads its binary log for what a crash has left half done");
+    work.doing("reads its binary log for transactions that a crash left half done");
     let begin = || tokio::task::spawn_blocking(move || log.plan(claims));
     let planned = work.agent().plan.result(run, begin).await;
-    let cut_off = |error| OrderError::new(Reason::Volume, format!("the reading was cut off: {error}"));
+    let cut_off = |error| OrderError::new(Reason::Volume, format!("reading the binary log was interrupted: {error}"));
     match planned.map_err(cut_off)? {
         Ok(plan) => Ok(plan),
         // Only XA that a crash left half done could be missed.
         Err(NoPlan::Unreadable(error)) if agrees => {
-            warn!(%error, "the binary log of the last run cannot be looked through");
+            warn!(%error, "the binary log of the last run cannot be read");
             Ok(Plan { position, ..Plan::default() })
         }
         Err(error) => {
-            let message = format!("member {} cannot be repaired: {error}", work.agent().config.ordinal);
+            let message = format!("{} cannot be repaired: {error}", work.agent().config.member_name());
             Err(OrderError::new(Reason::Sql, message))
         }
     }
@@ -110,7 +110,8 @@ fn position(work: &OrderContext<'_>, globals: &Globals) -> GtidPosition {
 
 async fn carry_out(work: &mut OrderContext<'_>, plan: &Plan, source: Option<&Login>) -> Result<(), OrderError> {
     for group in &plan.beyond {
-        info!(gtid = %group.gtid, kind = ?group.kind, "a crash left a group in the binary log and not in the position");
+        let what = "a crash left a transaction in the binary log that gtid_slave_pos does not have";
+        info!(gtid = %group.gtid, kind = ?group.kind, "{what}");
     }
     for finish in &plan.finish {
         end_by_hand(work, finish).await?;
@@ -127,7 +128,7 @@ async fn carry_out(work: &mut OrderContext<'_>, plan: &Plan, source: Option<&Log
     }
     if work.globals().await?.slave_position != plan.position {
         set_position(work, &plan.position).await?;
-        info!(position = %plan.position, "the position was set to what the binary log has and the tables have");
+        info!(position = %plan.position, "gtid_slave_pos was set to what both the binary log and the tables have");
     }
     Ok(())
 }
@@ -140,7 +141,7 @@ async fn end_by_hand(work: &mut OrderContext<'_>, finish: &Finish) -> Result<(),
     let limit = work.remaining();
     let statement = format!("{words} {}", finish.xid);
     work.sql().await?.execute_within(&statement, limit).await.map_err(sql_error)?;
-    info!(gtid = %finish.gtid, xid = %finish.xid, "{words} stood in the binary log, the engine had not obeyed: done now");
+    info!(gtid = %finish.gtid, xid = %finish.xid, "{words} was in the binary log, not done in the engine: done now");
     Ok(())
 }
 
@@ -148,9 +149,9 @@ async fn end_by_hand(work: &mut OrderContext<'_>, finish: &Finish) -> Result<(),
 fn cannot_execute_again(work: &OrderContext<'_>, plan: &Plan) -> Result<(), OrderError> {
     let lost: Vec<String> = plan.again.iter().map(|again| again.gtid.to_string()).collect();
     let message = format!(
-        "the changes of {} are in member {}'s binary log and not in its tables",
+        "the changes of {} are in {}'s binary log and not in its tables",
         lost.join(", "),
-        work.agent().config.ordinal
+        work.agent().config.member_name()
     );
     if was_primary(work) {
         warn!("{message}: what was prepared there must be ended by XA ROLLBACK on every replica that has it prepared");
@@ -166,7 +167,7 @@ async fn execute_again(work: &mut OrderContext<'_>, plan: &Plan, source: &Login)
     let globals = work.globals().await?;
     let had = position(work, &globals);
     work.persist(|stored| stored.mending = Some(had)).await?;
-    work.doing("executes what a crash has left half done again");
+    work.doing("executes again what a crash left half done");
     restart_mariadbd(work, &UNLOGGED).await?;
     for again in &plan.again {
         let (from, until) = around(plan, again);
@@ -176,7 +177,7 @@ async fn execute_again(work: &mut OrderContext<'_>, plan: &Plan, source: &Login)
         until_stopped(work).await?;
         work.stop_replication().await?;
         prove(work, again, &until).await?;
-        info!(gtid = %again.gtid, "executed again: it stood in the binary log, its changes were not in the tables");
+        info!(gtid = %again.gtid, "executed again: it was in the binary log, its changes were not in the tables");
     }
     // Not left to the last restart: from now on nothing is missing.
     set_position(work, &plan.position).await?;
@@ -212,7 +213,7 @@ async fn prove(work: &mut OrderContext<'_>, again: &Again, until: &GtidPosition)
         "repeat the order"
     };
     let message =
-        format!("{} was not executed again alone: the position is {}; {remedy}", again.gtid, Shown(&position));
+        format!("{} was to be executed again alone, but the position is {}; {remedy}", again.gtid, Shown(&position));
     Err(OrderError::new(Reason::Sql, message))
 }
 

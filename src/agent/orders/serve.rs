@@ -33,7 +33,7 @@ pub(super) async fn serve(
     let read = agent.take_read();
     agent.stop_serving();
     let login = Login::new(user.clone(), password.0.clone());
-    let login = login.ok_or_else(|| OrderError::new(Reason::Unsupported, "a login without password"))?;
+    let login = login.ok_or_else(|| OrderError::new(Reason::Unsupported, "the login has no password"))?;
     let server = match read {
         Some(server) => server,
         None => agent.read_logs().await.map_err(|error| OrderError::new(Reason::Volume, error.to_string()))?,

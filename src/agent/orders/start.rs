@@ -36,11 +36,10 @@ async fn until_it_answers(work: &OrderContext<'_>, run: Incarnation) -> Result<(
         Ok(Mariadbd::Running { incarnation, .. }) if incarnation == run => Ok(()),
         Ok(Mariadbd::Exited { status, message, .. }) => Err(OrderError::new(
             Reason::NotRunning,
-            format!("mariadbd ended with {status} while it started; its last words:\n{message}"),
+            format!("mariadbd ended with {status} while it started; its last output:\n{message}"),
         )),
-        other => Err(OrderError::new(
-            Reason::NotRunning,
-            format!("mariadbd was started and is not there any more: {other:?}"),
-        )),
+        other => {
+            Err(OrderError::new(Reason::NotRunning, format!("mariadbd was started and no longer runs: {other:?}")))
+        }
     }
 }

@@ -103,7 +103,10 @@ pub(super) async fn refuse_own_history(
     if is_logged(&logged, position) {
         return Ok(());
     }
-    let message = format!("the member took writes of its own up to {own}, and has not all up to {}", Shown(position));
+    let message = format!(
+        "the member took writes of its own up to {own}, and does not have everything up to {}",
+        Shown(position)
+    );
     Err(OrderError::new(Reason::MissingTransactions, message))
 }
 
@@ -131,7 +134,7 @@ async fn held_up(work: &mut OrderContext<'_>, applied: &GtidPosition) -> Result<
 async fn waits_for_nothing(work: &mut OrderContext<'_>, applied: &GtidPosition) -> Result<(), OrderError> {
     let slave = work.slave().await?;
     let message = match slave.map(|slave| slave.status) {
-        None => "the member replicates from nobody".to_owned(),
+        None => "the member has no source".to_owned(),
         Some(status) => match idle(&status, applied) {
             Some(message) => message,
             None => return Ok(()),

@@ -19,7 +19,7 @@ const TAKES: Duration = Duration::from_secs(16);
 /// Restarts the IO thread. Its source hears of the end of the old connection at once.
 pub(super) async fn reconnect(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_none() {
-        return Err(OrderError::new(Reason::Unsupported, "the member replicates from nobody: give `follow` first"));
+        return Err(OrderError::new(Reason::Unsupported, "the member has no source: give `follow` first"));
     }
     work.persist(|_| {}).await?;
     sql_thread::start(work).await?.map_err(sql_error)?;
@@ -34,10 +34,10 @@ pub(super) async fn reconnect(work: &mut OrderContext<'_>) -> Result<Answer, Ord
 /// A server that falls silent at that would keep the lock, with semi-sync off: [`end`] sees to it.
 pub(super) async fn reset_semi_sync(work: &mut OrderContext<'_>) -> Result<Answer, OrderError> {
     if work.slave().await?.is_some() || work.globals().await?.read_only {
-        return Err(OrderError::new(Reason::Unsupported, "the member is no primary"));
+        return Err(OrderError::new(Reason::Unsupported, "the member is not the primary"));
     }
     if work.remaining() < TAKES {
-        let message = "the server answers too slowly to be given a lock for so short a time".to_owned();
+        let message = "the server answers too slowly for a read lock within the order's deadline".to_owned();
         return Err(OrderError::new(Reason::Expired, message));
     }
     work.persist(|_| {}).await?;
@@ -120,7 +120,7 @@ pub(super) async fn end(work: &mut OrderContext<'_>, why: &OrderError) -> Result
     work.check()?;
     work.incarnation()?;
     if work.agent().role() != Some(MemberRole::Primary) {
-        return Err(OrderError::new(Reason::Unsupported, "the member is no primary"));
+        return Err(OrderError::new(Reason::Unsupported, "the member is not the primary"));
     }
     if !work.is_persisted() {
         work.persist(|_| {}).await?;
@@ -129,7 +129,7 @@ pub(super) async fn end(work: &mut OrderContext<'_>, why: &OrderError) -> Result
     match sessions.connect_within(ANSWER_LIMIT).await {
         Ok(mut session) => match sessions.settle_over(&mut session).await {
             Ok(()) => {
-                let message = format!("mariadbd was silent for a moment ({}): give it again", why.message);
+                let message = format!("mariadbd was silent for a moment ({}): repeat the order", why.message);
                 return Err(OrderError::new(Reason::Sql, message));
             }
             Err(error) if !sessions.locks() => return Err(error),
@@ -142,7 +142,7 @@ pub(super) async fn end(work: &mut OrderContext<'_>, why: &OrderError) -> Result
     }
     work.check()?;
     work.agent().supervisor.kill(KILL_LIMIT).await?;
-    let message = format!("semi-sync could not be switched off and on ({}), so that mariadbd was killed", why.message);
+    let message = format!("semi-sync could not be switched off and on ({}), so mariadbd was killed", why.message);
     Err(OrderError::new(Reason::NotRunning, message))
 }
 
@@ -150,6 +150,7 @@ async fn waiting(work: &mut OrderContext<'_>) -> Result<u64, OrderError> {
     const WAITING: &str = "Rpl_semi_sync_master_wait_sessions";
     let status = read::status(work.sql().await?, WAITING).await.map_err(sql_error)?;
     let number = status.get(WAITING).and_then(|value| value.parse().ok());
-    number
-        .ok_or_else(|| sql_error(SqlError::Unexpected { what: WAITING.to_owned(), message: "is no number".to_owned() }))
+    number.ok_or_else(|| {
+        sql_error(SqlError::Unexpected { what: WAITING.to_owned(), message: "is not a number".to_owned() })
+    })
 }

@@ -84,7 +84,7 @@ impl Supervisor {
         };
         match timeout(NOTICE, view.wait_for(seen)).await {
             Ok(Ok(_)) => Ok(run),
-            _ => Err(OrderError::new(Reason::Launch, "launch did not tell that mariadbd was started")),
+            _ => Err(OrderError::new(Reason::Launch, "launch did not report that mariadbd was started")),
         }
     }
 

@@ -153,7 +153,7 @@ fn resumed_because_all_were_held() -> Story {
     let state = crate::topology::member::samples::state;
     let recovers = Mariadbd::Running { incarnation: Incarnation(2), sql: false };
     story.member(0).agent = AgentSight::Present(Box::new(state(0, recovers)));
-    let late = OrderError::new(Reason::Expired, "not done at its deadline");
+    let late = OrderError::new(Reason::Expired, "not done by its deadline");
     for _ in 0..2 {
         story.member(0).progress.note_failure(&Order::Start, late.clone());
     }
