@@ -27,9 +27,9 @@ pub(crate) struct Config {
     pub(crate) run_dir: PathBuf,
     /// Folder for mariadbd's temporary files.
     pub(crate) tmp_dir: PathBuf,
-    /// mariadbd, as launch finds it.
+    /// Path of mariadbd, or its name in launch's PATH.
     pub(crate) mariadbd: String,
-    /// mariadb-install-db, as launch finds it.
+    /// Path of mariadb-install-db, or its name in launch's PATH.
     pub(crate) install_db: String,
     /// The only option file mariadbd reads.
     pub(crate) my_cnf: PathBuf,

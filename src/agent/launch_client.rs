@@ -68,7 +68,7 @@ impl LaunchClient {
             Ok(Reply::Refused { message }) => {
                 Err(OrderError::new(Reason::Launch, format!("launch refused: {message}")))
             }
-            Ok(reply) => Err(OrderError::new(Reason::Launch, format!("launch gave another answer: {reply:?}"))),
+            Ok(reply) => Err(OrderError::new(Reason::Launch, format!("launch gave an unexpected answer: {reply:?}"))),
             Err(error) => Err(self.away(&error)),
         }
     }
@@ -83,7 +83,7 @@ impl LaunchClient {
             Ok(Reply::Refused { message }) => {
                 Err(OrderError::new(Reason::Launch, format!("launch refused: {message}")))
             }
-            Ok(reply) => Err(OrderError::new(Reason::Launch, format!("launch gave another answer: {reply:?}"))),
+            Ok(reply) => Err(OrderError::new(Reason::Launch, format!("launch gave an unexpected answer: {reply:?}"))),
             Err(error) => Err(self.away(&error)),
         }
     }

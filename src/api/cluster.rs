@@ -93,7 +93,7 @@ use super::template::PodTemplate;
         .message("bootstrap cannot change: it is done once, when the cluster is initialised. Use SQL instead")
         .field_path(".bootstrap"),
     validation = Rule::new("!has(oldSelf.encryption) || has(self.encryption) && self.encryption == oldSelf.encryption")
-        .message("encryption cannot change nor be removed: the volumes hold what was encrypted with these keys")
+        .message("encryption cannot be changed or removed: the volumes hold what was encrypted with these keys")
         .field_path(".encryption"),
     validation = Rule::new(owned::keys_rule()).message(owned::KEYS_MESSAGE).field_path(".myCnf"),
     validation = Rule::new("self.members > 1 || self.replication.mode == 'Async'")

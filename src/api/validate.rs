@@ -274,7 +274,7 @@ fn retention(raw: &BinlogRetention, storage: &Storage) -> Result<Retention, Inva
             let field = "spec.replication.binlogRetention.size";
             let bytes = quantity::bytes(size).filter(|bytes| *bytes >= LEAST_LOGS);
             bytes.ok_or_else(|| {
-                Invalid::new(field, format!("{:?} is too small or no quantity", size.0), "set 64Mi or more")
+                Invalid::new(field, format!("{:?} is too small or not a quantity", size.0), "set 64Mi or more")
             })?
         }
         None => (quantity::bytes(&storage.size).unwrap_or_default() / SHARE_OF_LOGS).max(LEAST_LOGS),

@@ -52,7 +52,7 @@ struct Run {
     /// The cluster's replication domain.
     #[arg(long, env = layout::ENV_GTID_DOMAIN, default_value_t = 0)]
     gtid_domain_id: u32,
-    /// Number of members: that many have replication accounts.
+    /// Number of members: each has a replication account.
     #[arg(long, env = layout::ENV_MEMBERS, default_value_t = layout::MAX_MEMBERS)]
     members: u8,
     /// Database to create at the initialisation.
@@ -79,28 +79,28 @@ struct Run {
     /// Folder for mariadbd's temporary files.
     #[arg(long, default_value = layout::TMP_DIR)]
     tmp_dir: PathBuf,
-    /// mariadbd, as launch finds it.
+    /// Path of mariadbd, or its name in launch's PATH.
     #[arg(long, default_value = "mariadbd")]
     mariadbd: String,
-    /// mariadb-install-db, as launch finds it.
+    /// Path of mariadb-install-db, or its name in launch's PATH.
     #[arg(long, default_value = "mariadb-install-db")]
     install_db: String,
     /// The only option file mariadbd reads.
     #[arg(long, default_value = layout::MY_CNF)]
     my_cnf: PathBuf,
-    /// The cipher of encryption at rest; without it there are no keys.
+    /// Cipher of encryption at rest; without it the agent has no keys.
     #[arg(long, env = layout::ENV_ENCRYPTION_ALGORITHM, value_parser = algorithm)]
     encryption_algorithm: Option<EncryptionAlgorithm>,
-    /// Its key file.
+    /// Key file of encryption at rest.
     #[arg(long, default_value = layout::KEYS)]
     encryption_keys: String,
-    /// Where mariadbd listens.
+    /// Port of mariadbd.
     #[arg(long, default_value_t = layout::MARIADB_PORT)]
     mariadb_port: u16,
-    /// Where the binlog server listens.
+    /// Port of the binlog server.
     #[arg(long, default_value_t = BINLOG_SERVER_PORT)]
     binlog_port: u16,
-    /// Where /readyz is.
+    /// Port of /readyz.
     #[arg(long, default_value_t = layout::AGENT_PORT)]
     http_port: u16,
 }
@@ -165,7 +165,7 @@ impl Run {
 
 fn algorithm(name: &str) -> Result<EncryptionAlgorithm, String> {
     let known = [EncryptionAlgorithm::AesCbc, EncryptionAlgorithm::AesCtr];
-    known.into_iter().find(|known| known.name() == name).ok_or_else(|| "it is AES_CBC or AES_CTR".to_owned())
+    known.into_iter().find(|known| known.name() == name).ok_or_else(|| "use AES_CBC or AES_CTR".to_owned())
 }
 
 fn password_file(folder: &str) -> PathBuf {

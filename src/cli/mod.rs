@@ -29,7 +29,7 @@ struct Cli {
 enum Command {
     /// Runs or reaches the agent of a member.
     Agent(agent::AgentArgs),
-    /// Looks into binary and relay logs, compares and serves them.
+    /// Inspects, compares and serves binary and relay logs.
     Binlog(binlog::Args),
     /// Prints the CustomResourceDefinitions, or writes them into folders.
     Crd(crd::Args),

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// How logs are written.
     #[arg(long, env = "BEACHMASTER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
-    /// Which logs are written, in the words of tracing's EnvFilter.
+    /// Which logs are written, in the syntax of tracing's EnvFilter.
     #[arg(long, env = "BEACHMASTER_LOG", default_value = "info,kube_client=warn,kube_runtime=warn")]
     log: String,
 }
@@ -73,13 +73,13 @@ pub(crate) fn run(args: Args) -> ExitCode {
     log_to_stderr(args.log_format, &args.log);
     // kube takes the process' provider: it must be chosen before the first client.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        tracing::error!("another TLS provider was installed before");
+        tracing::error!("another TLS provider is already installed");
         return ExitCode::FAILURE;
     }
     let settings = match settings(args) {
         Ok(settings) => settings,
         Err(message) => {
-            tracing::error!(message, "cannot begin");
+            tracing::error!(message, "the operator cannot start");
             return ExitCode::FAILURE;
         }
     };
@@ -89,7 +89,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            tracing::error!(message, "ended");
+            tracing::error!(message, "the operator ended");
             ExitCode::FAILURE
         }
     }
@@ -113,7 +113,7 @@ fn settings(args: Args) -> Result<Settings, String> {
     };
     if lease.renew_deadline >= lease.duration || lease.retry_period >= lease.renew_deadline {
         return Err(format!(
-            "lease times must rise from retry period ({:?}) over renew deadline ({:?}) to duration ({:?})",
+            "lease times must rise: retry period ({:?}) below renew deadline ({:?}) below duration ({:?})",
             lease.retry_period, lease.renew_deadline, lease.duration
         ));
     }

@@ -266,7 +266,7 @@ impl Cluster {
     /// Said once, not at every try.
     fn not_led(&mut self, error: &ServiceError) {
         if self.service_error.as_ref() != Some(error) {
-            warn!(cluster = %self.desired.cluster, %error, "NAME-primary is not read or written; it is tried again");
+            warn!(cluster = %self.desired.cluster, %error, "NAME-primary cannot be read or written; tried again");
             self.service_error = Some(error.clone());
         }
     }
@@ -374,7 +374,7 @@ impl Cluster {
     fn order(&mut self, ordinal: Ordinal, order: Order, now: Millis) {
         let record = self.store.record();
         let Some(data_uid) = record.data_uid.clone() else {
-            error!(cluster = %self.desired.cluster, order = order.name(), "an order without data identity is not given");
+            error!(cluster = %self.desired.cluster, order = order.name(), "not given: the status has no data identity");
             return;
         };
         self.seq += 1;

@@ -216,7 +216,7 @@ impl Member {
         match event {
             LinkEvent::Greeted { state } => {
                 // A new stream does not answer the old one's orders; the first answer is given again on repetition.
-                let lost = self.unanswered("the stream to the agent was opened anew", now);
+                let lost = self.unanswered("the stream to the agent was reopened", now);
                 self.present(*state, now).into_iter().chain(lost).chain([News::Look]).collect()
             }
             LinkEvent::Told { up } => self.told(*up, now),

@@ -38,13 +38,15 @@ impl From<ClientError> for WireError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SqlError {
     /// Nobody listens there.
-    #[error("{address}: nobody listens ({message}); is mariadbd running?")]
+    #[error("{address}: nothing listens ({message}); is mariadbd running?")]
     Refused { address: String, message: String },
     /// The connection ended.
     #[error("{what}: the connection ended ({message}); mariadbd may have stopped")]
     Closed { what: String, message: String },
     /// The session is not used again.
-    #[error("{what}: an earlier statement of this session got no answer, or ended it; the next try opens another one")]
+    #[error(
+        "{what}: an earlier statement of this session got no answer, or ended it; the next try opens a new session"
+    )]
     Broken { what: String },
     /// No answer in time. The session is not used again.
     #[error("{what}: no answer within {limit:?}; the server hangs, is overloaded or cannot be reached")]
@@ -56,7 +58,7 @@ pub enum SqlError {
     #[error("{what}: error {code}: {message}")]
     Server { what: String, code: u16, message: String },
     /// The server wants more of a password than the answer to a challenge.
-    #[error("{what}: {message}: it may be no member of this cluster, or the account was dropped or has another plugin")]
+    #[error("{what}: {message}: it may not belong to this cluster, or the account was dropped or has another plugin")]
     Plugin { what: String, message: String },
     /// The answer is not what this program understands.
     #[error("{what}: {message}; this version of MariaDB may be unknown to this program")]

@@ -41,7 +41,7 @@ impl Clients {
 #[derive(Debug, Error)]
 pub(crate) enum ClientError {
     /// Neither a kubeconfig nor a ServiceAccount.
-    #[error("no way to the API server: set KUBECONFIG, or run in a pod with a ServiceAccount token")]
+    #[error("no configuration for the API server: set KUBECONFIG, or run in a pod with a ServiceAccount token")]
     Config(#[from] kube::config::InferConfigError),
     /// The configuration cannot be used.
     #[error("the API server's address or certificates in the configuration cannot be used")]

@@ -61,7 +61,7 @@ impl Events {
         let subject = format!("Term{term} {subject}").trim_end().to_owned();
         let told = Told { about, reason, subject, note: bounded(note), at: Timestamp::now() };
         if self.0.try_send(told).is_err() {
-            debug!(reason = reason.as_str(), "an Event was left out: too many wait for the API server");
+            debug!(reason = reason.as_str(), "an Event was dropped: too many wait for the API server");
         }
     }
 }

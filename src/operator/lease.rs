@@ -85,7 +85,7 @@ impl Elector {
                     return held;
                 }
                 Ok(None) => {}
-                Err(message) => warn!(lease = %self.settings.manager(), %message, "cannot look at the Lease"),
+                Err(message) => warn!(lease = %self.settings.manager(), %message, "the Lease cannot be read or taken"),
             }
             sleep(self.settings.retry_period).await;
         }
@@ -136,7 +136,7 @@ impl Elector {
             sleep(self.settings.retry_period.min(held.left())).await;
             let left = held.left();
             if left.is_zero() {
-                warn!(lease = %self.settings.manager(), "could not be renewed in time: stops acting");
+                warn!(lease = %self.settings.manager(), "the Lease was not renewed in time: the operator stops acting");
                 return;
             }
             let begun = Instant::now();
@@ -145,10 +145,10 @@ impl Elector {
                     held.until.send_replace(begun + self.settings.renew_deadline);
                 }
                 Ok(Ok(false)) => {
-                    warn!(lease = %self.settings.manager(), "was taken by another process: stops acting");
+                    warn!(lease = %self.settings.manager(), "another process took the Lease: this one stops acting");
                     return;
                 }
-                Ok(Err(message)) => warn!(lease = %self.settings.manager(), %message, "renewal failed"),
+                Ok(Err(message)) => warn!(lease = %self.settings.manager(), %message, "the Lease was not renewed"),
                 Err(_) => {}
             }
         }
@@ -190,7 +190,9 @@ impl Elector {
         let limit = self.settings.retry_period;
         match within(limit, self.api.replace(&self.settings.name, &PostParams::default(), &lease)).await {
             Ok(_) => info!(lease = %self.settings.manager(), "released"),
-            Err(message) => warn!(lease = %self.settings.manager(), %message, "not released: it will run out"),
+            Err(message) => {
+                warn!(lease = %self.settings.manager(), %message, "the Lease was not released: it expires by itself")
+            }
         }
     }
 

@@ -37,7 +37,7 @@ fn fate(number: usize, line: &str, keys: bool) -> Result<Fate, Invalid> {
         |problem: String, remedy: &str| Err(Invalid::new(format!("spec.myCnf line {number}"), problem, remedy));
     if line.starts_with('[') || line.starts_with('!') {
         let remedy = "write options of [mariadbd] only, without sections and includes";
-        return refuse(format!("{line:?} is no option"), remedy);
+        return refuse(format!("{line:?} is not an option"), remedy);
     }
     if line.is_empty() || line.starts_with(['#', ';']) {
         return Ok(Fate::Kept);

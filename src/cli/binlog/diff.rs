@@ -14,7 +14,7 @@ use crate::binlog::{End, GtidSet, Keys};
 pub(crate) struct Args {
     /// A log file, or a directory with an index.
     a: PathBuf,
-    /// Another one.
+    /// The log file or directory to compare it with.
     b: PathBuf,
     /// How results are printed.
     #[arg(long, short, value_enum, default_value = "text")]

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tells what log files hold and how they end. Exits with 1 when one is damaged or no log.
+    /// Prints what log files hold and how they end. Exits with 1 when one is damaged or is not a log.
     Inspect(inspect::Args),
     /// Compares the transactions of two sets of logs. Exits with 1 when they differ, with 2 when one cannot be read.
     Diff(diff::Args),

@@ -27,10 +27,10 @@ pub(crate) struct Args {
     /// Where replicas connect. There is no TLS: keep it to a network you trust.
     #[arg(long, default_value = "127.0.0.1:3307")]
     listen: SocketAddr,
-    /// Whom replicas log in as.
+    /// User name for the replicas.
     #[arg(long, default_value = "tail")]
     user: String,
-    /// File with the password, whose line end does not count. Without it a random one is made and printed.
+    /// File with the password; a line end after it is ignored. Without the file a random password is made and printed.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     #[command(flatten)]

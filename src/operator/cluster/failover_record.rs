@@ -210,7 +210,7 @@ fn salvaged(story: &Story, cluster: &str) -> Vec<Salvaged> {
 
 fn complete(resumed: bool, now: Timestamp) -> Condition {
     let note = if resumed {
-        "an earlier leader of the operator began it: times count from the take-over, and only what was seen since is told"
+        "an earlier leader began it: times count from the take-over, and only what was seen since is recorded"
     } else {
         "no transaction lost"
     };

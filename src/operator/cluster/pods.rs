@@ -88,7 +88,7 @@ impl PodWatch {
             }
             Err(error) => {
                 let Self { namespace, cluster, .. } = self;
-                warn!(%namespace, %cluster, %error, "the watch of the pods failed; the last view stays");
+                warn!(%namespace, %cluster, %error, "watching the pods failed; the last known state is kept");
                 return false;
             }
         }

@@ -81,7 +81,7 @@ async fn greeting(
             Err(io::Error::other(format!("another pod answered: {}, not {}", state.pod_uid, pod.uid)))
         }
         Some(Up::Hello { state, .. }) => Ok(state),
-        Some(_) => Err(io::Error::other("the agent's first line is no greeting")),
+        Some(_) => Err(io::Error::other("the agent's first line is not a greeting")),
         None => Err(io::Error::other("the stream ended before the agent greeted")),
     }
 }
