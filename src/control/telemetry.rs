@@ -141,8 +141,8 @@ impl Telemetry {
         info!(cluster = %self.path, %member, %term, seq, step = order.name(), "order given");
         if *order == Order::Fence && record.primary != Some(ordinal) {
             let note = format!(
-                "{member} could take writes (its read_only was off) and is not the primary: its mariadbd is killed, which \
-                 answers nobody who still waits, and starts again as a replica"
+                "{member} could take writes (its read_only was off) and is not the primary: its mariadbd is killed, so \
+                 that waiting commits get no answer, and starts again as a replica"
             );
             warn!(cluster = %self.path, %member, %term, note, "fenced");
             self.event(EventReason::MemberFenced, (term, &member), note);

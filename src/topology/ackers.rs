@@ -257,7 +257,7 @@ pub(crate) fn weakened(primary: &MemberView) -> Option<String> {
 #[must_use]
 pub(crate) fn weakens(now: &ServerView, before: Option<&ServerView>) -> Option<String> {
     if !now.semi_sync.enabled || !now.semi_sync.wait_no_slave {
-        return Some("semi-sync was switched off on the primary".to_owned());
+        return Some("semi-sync or rpl_semi_sync_master_wait_no_slave was switched off on the primary".to_owned());
     }
     if before.is_some_and(|before| now.semi_sync.no_tx > before.semi_sync.no_tx) {
         return Some("commits went through unacknowledged on the primary".to_owned());

@@ -86,7 +86,7 @@ fn rejection(policy: &Policy, record: &Record, member: &MemberView, end: Option<
         return Some(format!("{} failed {} times: {}", failure.order, failure.count, failure.error));
     }
     if state.record().is_some_and(|record| record.hold) {
-        return Some("it is held".to_owned());
+        return Some("its volume is held".to_owned());
     }
     errant(record, member, end)
 }

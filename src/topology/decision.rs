@@ -111,7 +111,7 @@ impl<'a> Case<'a> {
         if !knows_terms && !self.makes_volumes() && !self.rules.any_agent_will_do {
             return Decision::blocked(
                 "no member that can be reached has data of this cluster on its volume: \
-                 bring back one that has its volume",
+                 bring back one with its volume",
             );
         }
         let record = Record { term: self.record.term.next(), ..self.record.clone() };
@@ -124,7 +124,7 @@ impl<'a> Case<'a> {
         let since = self.seen.status_since.filter(|_| !self.rules.old_proofs)?;
         let old = self.seen.members.iter().filter(|member| !member.is_newer_than(since));
         let names: Vec<String> = old.map(|member| self.policy.name(member.ordinal)).collect();
-        (!names.is_empty()).then(|| format!("it goes on once {} has told again how it is", names.join(", ")))
+        (!names.is_empty()).then(|| format!("the operator goes on once {} has reported again", names.join(", ")))
     }
 
     /// True while volumes are rightly blank: the initialisation has not ended.
@@ -224,7 +224,9 @@ mod tests {
             |now| Observation { my_term: None, status_since: Some(Millis(1_000)), now: Millis(now), ..seen.clone() };
         assert_eq!(decide(&policy(2), &record(), &read_again(1_100)), Decision::default());
         let waits = decide(&policy(2), &record(), &read_again(4_000));
-        assert!(waits.acts.is_empty() && waits.blocked.is_some_and(|why| why.message().contains("c-1 has told again")));
+        assert!(
+            waits.acts.is_empty() && waits.blocked.is_some_and(|why| why.message().contains("c-1 has reported again"))
+        );
         let nobody = of_a_new_leader(&record(), vec![away(0), away(1)]);
         assert_eq!(nobody.blocked, Some("no member's agent can be reached".into()));
     }

@@ -29,7 +29,7 @@ const RESTED_MS: u64 = 60_000;
 /// The primary is dead: announce what will be done about it, or say why nothing can be.
 pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decision {
     if !case.seen.members.iter().all(MemberView::is_sighted) {
-        return Decision::blocked("not every member was looked at yet");
+        return Decision::blocked("not every member has been observed yet");
     }
     if case.rests_paused() {
         let name = case.policy.name(primary.ordinal);
@@ -48,7 +48,7 @@ pub(super) fn begin(case: &Case<'_>, primary: &MemberView, how: &str) -> Decisio
         return Decision::blocked(awaited).rejecting(ranking.rejected);
     }
     if resume::is_possible(case, primary) {
-        let why = format!("{} is dead: {how}, and nobody else can be promoted", case.name(primary.ordinal));
+        let why = format!("{} is dead: {how}, and no other member can be promoted", case.name(primary.ordinal));
         return announce::resume(case, primary.ordinal, why).rejecting(ranking.rejected);
     }
     let why = case.unless_disabled(safe.err().unwrap_or_else(|| nobody(&ranking)));
@@ -83,8 +83,7 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     };
     let Some(best) = ranking.best() else { return without_candidate(case, from, &ranking) };
     if let Some(other) = already_moved(case, from, best) {
-        let why =
-            format!("{} cannot be promoted any more: {} is the next candidate", case.name(other), case.name(best));
+        let why = format!("{} can no longer be promoted: {} is the next candidate", case.name(other), case.name(best));
         return announce::failover(case, from, why).rejecting(ranking.rejected);
     }
     let frozen = frozen_members(case, from, &ranking);
@@ -98,7 +97,7 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     };
     let target = safety::target(&basis, &frozen).union(&acknowledged);
     let Some(candidate) = case.seen.member(best) else {
-        return Decision::blocked("the candidate is no member any more").rejecting(ranking.rejected);
+        return Decision::blocked("the candidate is no longer a member").rejecting(ranking.rejected);
     };
     // Whoever has more than its files hold would send the resumed one back here.
     let can_resume =
@@ -106,7 +105,8 @@ pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosit
     if case.seen.member(from).is_some_and(can_resume)
         && let Some(held) = held::all_of_them(case, &ranking)
     {
-        let why = format!("nobody can apply what it has received ({held}): the old primary is started again instead");
+        let why =
+            format!("no candidate can apply what it has received ({held}): the old primary is started again instead");
         return announce::resume(case, from, why).rejecting(ranking.rejected);
     }
     let mut decision = equalise(case, from, candidate, &basis, &target);
@@ -317,7 +317,7 @@ fn salvage(
     candidate: &MemberView,
     target: &GtidPosition,
 ) -> Result<Option<Act>, String> {
-    let old = case.seen.member(from).ok_or("the old primary is no member any more")?;
+    let old = case.seen.member(from).ok_or("the old primary is no longer a member")?;
     let (user, password) = case.seen.fresh_login.clone();
     // A new agent or a new pod of the old primary does not serve any more, whatever was answered before.
     let serves = old.state().is_some_and(|state| state.serving.is_some());

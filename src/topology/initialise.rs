@@ -109,7 +109,7 @@ fn next(case: &Case<'_>, member: &MemberView) -> Next {
 fn point_of_no_return(case: &Case<'_>, first: Ordinal) -> Decision {
     let chosen = case.seen.member(first).or_else(|| case.seen.member(first_primary(case)?));
     let Some(primary) = chosen else {
-        return Decision::blocked("the member to be promoted first is no member any more");
+        return Decision::blocked("the member to be promoted first is no longer a member");
     };
     let semi_sync = case.policy.mode == Mode::SemiSync;
     let ackers = case.others(primary.ordinal).filter_map(ackers::entry_of).take(ackers::WANTED);
@@ -148,8 +148,8 @@ fn why_not_blank(case: &Case<'_>, member: &MemberView) -> Option<String> {
     match member.state().map(|state| &state.volume) {
         Some(Volume::Blank) => None,
         Some(Volume::Recorded { record }) => Some(format!(
-            "{name}: its volume already has data of {} (data {}), but this cluster's status names none: put the status back \
-             that was saved (`kubectl replace --subresource=status -f FILE`); do not empty the volumes, they are the data",
+            "{name}: its volume already has data of {} (data {}), but this cluster's status names none: put the saved \
+             status back (`kubectl replace --subresource=status -f FILE`); never empty the volumes: they hold the data",
             record.identity.cluster, record.identity.data_uid.0
         )),
         Some(Volume::Unusable { message }) => Some(format!("{name}: {message}")),

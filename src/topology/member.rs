@@ -111,8 +111,8 @@ pub(crate) fn volume_trouble(record: &Record, cluster: &str, member: &MemberView
         Volume::Unusable { message } => Some(Trouble::UnusableVolume(message.clone())),
         Volume::Recorded { .. } if member.holds(cluster, data_uid) => None,
         Volume::Recorded { record } => Some(Trouble::ForeignVolume(format!(
-            "member {} of {} (data {})",
-            record.identity.ordinal, record.identity.cluster, record.identity.data_uid.0
+            "{}-{} (data {})",
+            record.identity.cluster, record.identity.ordinal, record.identity.data_uid.0
         ))),
     }
 }
@@ -132,7 +132,7 @@ fn errant(record: &Record, member: &MemberView, primary: Option<&MemberView>) ->
     let ahead = primary.begun >= view.begun && !primary.binlog_position.covers(&earlier.received());
     ahead
         .then(|| crate::gtid::join_ranges(&earlier.received().beyond(&primary.binlog_position)))
-        .map(|ranges| if ranges.is_empty() { "same numbers, other server".to_owned() } else { ranges })
+        .map(|ranges| if ranges.is_empty() { "same sequence numbers from another server".to_owned() } else { ranges })
 }
 
 fn refused_position(member: &MemberView) -> Option<Trouble> {

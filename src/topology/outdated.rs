@@ -81,13 +81,13 @@ pub(crate) fn words(policy: &Policy, record: &Record, proof: Proof) -> String {
     let Proof { term, by, promoted } = proof;
     let newer = match by {
         Some(member) if let Some(term) = promoted => {
-            format!("{} was promoted in term {term}, of which it does not know", policy.name(member))
+            format!("{} was promoted in term {term}, which it does not record", policy.name(member))
         }
         Some(member) => format!("{} knows term {term}", policy.name(member)),
         None => format!("Service {}-primary was written in term {term}", policy.short_name()),
     };
     format!(
-        "the status says term {}, and {newer}: it is older than the cluster, so nothing is changed by it",
+        "the status says term {}, and {newer}: it is older than the cluster, so the operator changes nothing by it",
         record.term
     )
 }
@@ -96,7 +96,7 @@ pub(crate) fn words(policy: &Policy, record: &Record, proof: Proof) -> String {
 pub(super) fn decide(case: &Case<'_>, proof: Proof) -> Decision {
     let told = words(case.policy, case.record, proof);
     match proved(case, proof.term) {
-        Ok(record) => Decision::write(record, format!("{told}; it goes on from what the volumes prove")),
+        Ok(record) => Decision::write(record, format!("{told}; the operator goes on from what the volumes prove")),
         Err(missing) => Decision::blocked(Blocked::RecordOutdated(format!("{told}; {missing}"))),
     }
 }
@@ -104,7 +104,9 @@ pub(super) fn decide(case: &Case<'_>, proof: Proof) -> Decision {
 /// The record that the volumes prove after `term`.
 fn proved(case: &Case<'_>, term: Term) -> Result<Record, String> {
     if case.policy.paused {
-        return Err("spec.paused is true: set it to false, and it goes on from what the volumes prove".to_owned());
+        return Err(
+            "spec.paused is true: set it to false, and the operator goes on from what the volumes prove".to_owned()
+        );
     }
     if let Some(waits) = case.waits_for_news() {
         return Err(waits);
@@ -166,14 +168,16 @@ fn without_primary(case: &Case<'_>, term: Term, silent: &[Ordinal], given_up: &[
         };
         let names = names(case, given_up);
         return Err(format!(
-            "nobody else has anything of what {names} may have written: {remedy}; or put back a status of term {term} or later"
+            "no other member has anything of what {names} may have written: {remedy}; or put back a status of term \
+             {term} or later"
         ));
     }
     if let Some(idle) = others.iter().find(|member| !member.is_running()) {
         let name = case.policy.name(idle.ordinal);
         if !others.iter().any(|member| member.is_running()) {
             return Err(format!(
-                "{name} does not run yet: it goes on by itself once it does; or put back a status of term {term} or later"
+                "{name} does not run yet: the operator goes on once it does; or put back a status of term {term} or \
+                 later"
             ));
         }
         let too: Vec<Ordinal> = given_up.iter().copied().chain([idle.ordinal]).collect();
@@ -214,7 +218,7 @@ fn waits_for(case: &Case<'_>, missing: &[Ordinal], term: Term) -> String {
         String::new()
     };
     format!(
-        "it goes on by itself once every member's agent tells what is on its volume (missing: {names}); {give_up}or put back a \
+        "the operator goes on once every member's agent reports its volume (missing: {names}); {give_up}or put back a \
          status of term {term} or later"
     )
 }

@@ -136,7 +136,7 @@ fn may_have_acker(record: &Record, seen: &Observation, primary: &MemberView) -> 
 
 fn unpromoted(name: &str) -> String {
     format!(
-        "{name} runs, and was not promoted since it was started: it is stopped, and then a failover decides who becomes primary"
+        "{name} runs, and was not promoted since it was started: it is stopped, and then a failover or a resume follows"
     )
 }
 
@@ -144,7 +144,7 @@ fn misdirected(policy: &Policy, seen: &Observation, primary: &MemberView) -> Str
     let leads = seen.service_member.map_or_else(|| "no member".to_owned(), |other| policy.name(other));
     let next = if policy.paused { "spec.paused is true, so it is left as it is" } else { "it is put back" };
     let cluster = policy.short_name();
-    format!("Service {cluster}-primary leads to {leads}, not to {}: {next}", policy.name(primary.ordinal))
+    format!("Service {cluster}-primary selects {leads}, not {}: {next}", policy.name(primary.ordinal))
 }
 
 fn reconciling(policy: &Policy, record: &Record, decision: &Decision) -> Condition {
@@ -257,7 +257,7 @@ fn noted(policy: &Policy, record: &Record, member: &MemberView, notes: &SqlNotes
     let (state, reason, message) = running(policy, record, member);
     if let Some(refused) = &notes.login_refused {
         let message = format!(
-            "mariadbd refuses the agent's login ({refused}): give mysql@localhost back, as mariadb-install-db makes it \
+            "mariadbd refuses the agent's login ({refused}): restore mysql@localhost as mariadb-install-db creates it \
              (IDENTIFIED VIA unix_socket, all rights, WITH GRANT OPTION)"
         );
         return (MemberState::Starting, Some(MemberReason::LoginRefused), Some(message));

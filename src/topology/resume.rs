@@ -26,7 +26,7 @@ pub(super) fn is_possible(case: &Case<'_>, old: &MemberView) -> bool {
 
 pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosition>) -> Decision {
     let Some(old) = case.primary() else {
-        return Decision::blocked("the primary is no member any more: raise spec.members again");
+        return Decision::blocked("the primary is no longer a member: raise spec.members again");
     };
     if old.state().is_none() {
         return Decision::blocked(format!("{}: its agent cannot be reached", case.name(old.ordinal)));
@@ -95,7 +95,7 @@ fn unreadable(case: &Case<'_>, old: &MemberView, message: &str) -> Decision {
             let why = format!("the binary logs of {} cannot be read: {message}", case.name(old.ordinal));
             return announce::failover(case, old.ordinal, why).rejecting(ranking.rejected);
         }
-        Ok(()) => case.unless_disabled("nobody else can be promoted".to_owned()),
+        Ok(()) => case.unless_disabled("no other member can be promoted".to_owned()),
     };
     let why = format!(
         "the binary logs of {} cannot be read ({message}), so it is not known what it would lose: put back what is \
@@ -201,5 +201,5 @@ fn point_of_no_return(case: &Case<'_>, old: &MemberView, view: &super::observati
         }),
         ..case.record.clone()
     };
-    Decision::write(record, format!("{} runs again and nobody is ahead of it", case.name(old.ordinal)))
+    Decision::write(record, format!("{} runs again and no member is ahead of it", case.name(old.ordinal)))
 }

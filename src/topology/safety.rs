@@ -138,7 +138,7 @@ fn can_account_for(rules: Rules, seen: &Observation, acker: &Acker) -> bool {
 }
 
 fn salvage(policy: &Policy, record: &Record, from: Option<&MemberView>) -> Result<GtidPosition, String> {
-    let Some(member) = from else { return Err("the old primary is no member any more".to_owned()) };
+    let Some(member) = from else { return Err("the old primary is no longer a member".to_owned()) };
     let name = policy.name(member.ordinal);
     match &member.progress.fenced {
         Some(evidence) => {

@@ -16,7 +16,7 @@ use crate::orders::{Order, Source};
 
 pub(super) fn decide(case: &Case<'_>) -> Decision {
     let Some(primary) = case.primary() else {
-        return Decision::blocked("the recorded primary is no member of the spec: raise spec.members again");
+        return Decision::blocked("the recorded primary is no longer a member: raise spec.members again");
     };
     let others: Vec<&MemberView> = case.others(primary.ordinal).collect();
     match verdict(primary, &case.host(primary.ordinal), &others) {
@@ -42,13 +42,13 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
             case.name(primary.ordinal)
         )),
         Verdict::Denied { message } => Decision::blocked(format!(
-            "{} refuses the operator's account {PROBE_USER} ({message}), so nothing is known of it: its agent sets the \
+            "{} refuses the operator's account {PROBE_USER} ({message}), so its state is not known: its agent sets the \
              account up again within seconds, after a change of its Secret within 90 s; writes go on meanwhile; if it does not, look \
              at the agent's log",
             case.policy.name(primary.ordinal)
         )),
         Verdict::PathBroken => Decision::blocked(format!(
-            "the operator cannot reach {}, but a replica still receives from it: it has stopped just now, or the network \
+            "the operator cannot reach {}, but a replica still receives from it: it has just stopped, or the network \
              between operator and members is broken; nothing is done yet",
             case.name(primary.ordinal)
         )),
@@ -153,7 +153,7 @@ fn remove_ackers(case: &Case<'_>, primary: &MemberView) -> Option<(Record, Strin
         .collect();
     let ackers = case.record.ackers.iter().filter(|acker| !leaving.contains(acker)).cloned().collect();
     (!names.is_empty())
-        .then(|| (Record { ackers, ..case.record.clone() }, format!("{} acknowledges no more", names.join(", "))))
+        .then(|| (Record { ackers, ..case.record.clone() }, format!("{} no longer acknowledges", names.join(", "))))
 }
 
 fn degrade_or_return(case: &Case<'_>, primary: &MemberView) -> Option<(Record, String)> {

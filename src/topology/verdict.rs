@@ -113,7 +113,7 @@ fn what_is_known(primary: &MemberView) -> String {
     let server = match &primary.server {
         ServerSight::Refused { .. } => "port 3306 refuses connections",
         ServerSight::Silent { .. } => "SQL does not answer",
-        ServerSight::Unknown => "SQL was not tried yet",
+        ServerSight::Unknown => "SQL has not been tried yet",
         ServerSight::Sick { .. } | ServerSight::Denied { .. } | ServerSight::Answers { .. } => "SQL answers",
     };
     let agent = if primary.state().is_some() { "its agent answers" } else { "its agent cannot be reached" };

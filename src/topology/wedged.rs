@@ -36,7 +36,7 @@ pub(super) fn waking(case: &Case<'_>, primary: &MemberView, since: Millis, anyho
         Wake::By(acker) => {
             // What it has to do anyhow can wait.
             acts.retain(|act| !matches!(act, Act::Order { member, .. } if *member == acker.ordinal));
-            (order(acker, reconnect(acker)), format!("{} connects anew to wake it", case.policy.name(acker.ordinal)))
+            (order(acker, reconnect(acker)), format!("{} reconnects to wake it", case.policy.name(acker.ordinal)))
         }
         Wake::Itself => {
             let what = "its semi-sync is switched off and on behind a read lock to wake it";
@@ -74,17 +74,17 @@ fn wake<'a>(case: &Case<'a>, primary: &MemberView) -> Wake<'a> {
         runs && primary.answered_at.is_none_or(|answered| view.begun > answered)
     };
     let (Some(now), Some(before)) = (primary.view().filter(settled), primary.before()) else {
-        return Wake::Waits("it is looked at once more".to_owned());
+        return Wake::Waits("its next reading decides".to_owned());
     };
     if now.binlog_position != before.binlog_position {
         // Acknowledgements come in, so the thread that collects them is awake: something else is slow.
-        return Wake::Waits("it commits what its open sessions ask for, so it is busy or its host is".to_owned());
+        return Wake::Waits("its open sessions still commit, so it is busy or its host is".to_owned());
     }
     // One after the other: two that connect anew at once would leave nobody connected, should the primary hang once more.
     let is_under_way =
         |member: &&MemberView| [Order::Reconnect, Order::Unstick].iter().any(|it| member.is_doing(it.name()));
     if case.others(primary.ordinal).any(|member| is_under_way(&member)) {
-        return Wake::Waits("a replica connects anew to wake it".to_owned());
+        return Wake::Waits("a replica reconnects to wake it".to_owned());
     }
     // What was done before the last try did not help, or its effect was not tried yet.
     let tried_since = |member: &MemberView| {
@@ -101,7 +101,7 @@ fn wake<'a>(case: &Case<'a>, primary: &MemberView) -> Wake<'a> {
         return Wake::By(acker);
     }
     if !connected.is_empty() {
-        return Wake::Waits("a replica connects anew to wake it".to_owned());
+        return Wake::Waits("a replica reconnects to wake it".to_owned());
     }
     // Where it is wanted, an earlier try has switched it off and was cut off.
     if !now.semi_sync.enabled && !ackers::waits(case.record.durability) {
@@ -119,7 +119,7 @@ fn wake<'a>(case: &Case<'a>, primary: &MemberView) -> Wake<'a> {
         };
     }
     if !is_confirmed(primary) {
-        return Wake::Waits("its own agent has not said yet whether it gets in".to_owned());
+        return Wake::Waits("its own agent has not reported yet whether it gets in".to_owned());
     }
     // An agent without a session of its own can only kill it.
     if primary.is_free() && all_tried && (primary.is_running() || case.may_fail_over()) {

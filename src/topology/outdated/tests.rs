@@ -135,7 +135,7 @@ fn the_last_member_that_has_anything_is_not_given_up() {
     };
     let starting = cluster(vec![away(0), dead(1)]);
     let told = written(&wish(&[0]), &starting).unwrap_err();
-    assert!(told.contains("c-1 does not run yet: it goes on by itself") && !told.contains("given-up"), "{told}");
+    assert!(told.contains("c-1 does not run yet: the operator goes on once") && !told.contains("given-up"), "{told}");
     let told = written(&wish(&[0, 1]), &starting).unwrap_err();
     assert!(told.contains("what c-0,c-1 may have written: take c-1 out of the annotation"), "{told}");
     let nobody = cluster(vec![away(0), away(1)]);
@@ -176,7 +176,7 @@ fn what_was_told_before_the_status_was_read_proves_nothing() {
         let members = vec![told_at(promoted(primary(), Some(17)), times[0]), told_at(acking(1), times[1])];
         written(&policy(2), &Observation { status_since: Some(Millis(50)), ..cluster(members) })
     };
-    assert!(of([60, 50]).unwrap_err().contains("it goes on once c-1 has told again how it is"));
+    assert!(of([60, 50]).unwrap_err().contains("the operator goes on once c-1 has reported again"));
     assert!(of([40, 50]).unwrap_err().contains("c-0, c-1"));
     assert_eq!(of([60, 60]).unwrap().primary, Some(Ordinal(0)));
 }
@@ -188,7 +188,7 @@ fn a_promotion_that_the_record_does_not_know_is_proof() {
     let seen = cluster(vec![dead(0), promoted(replica(1, "p0"), Some(3 << 4 | 2)), acking(2)]);
     let found = proof(&late, &seen).unwrap();
     assert_eq!((found.term, found.by, found.promoted), (Term(6), Some(Ordinal(1)), Some(Term(3))));
-    assert!(words(&policy(3), &late, found).contains("c-1 was promoted in term 3, of which it does not know"));
+    assert!(words(&policy(3), &late, found).contains("c-1 was promoted in term 3, which it does not record"));
     let decision = decide(&policy(3), &late, &Observation { my_term: Some(Term(6)), ..seen.clone() });
     let [Act::Write { record: next, .. }] = &decision.acts[..] else { panic!("{decision:?}") };
     assert_eq!((next.term, next.primary, next.promoted_in), (Term(7), Some(Ordinal(1)), Term(3)));

@@ -108,7 +108,7 @@ fn blockers(
         Durability::Enforced => blockers.extend(unproven(policy, record, seen)),
         Durability::Async => {}
         Durability::CatchingUp => {
-            blockers.push((Reason::CatchingUp, "no acker has proved yet to have everything".to_owned()))
+            blockers.push((Reason::CatchingUp, "no acker has proved yet that it has everything".to_owned()))
         }
         Durability::Degraded => {
             blockers.push((Reason::Degraded, "commits do not wait for ackers, because there was none".to_owned()));
@@ -141,7 +141,7 @@ fn of_primary(
     primary.state().is_none().then(|| {
         (
             Reason::AgentUnreachable,
-            format!("the agent of {name} cannot be reached: a death of mariadbd there is not seen"),
+            format!("the agent of {name} cannot be reached, so the death of its mariadbd would not be seen"),
         )
     })
 }
@@ -214,7 +214,7 @@ fn logs_reset(policy: &Policy, record: &Record, seen: &Observation, primary: &Me
         Reason::BinaryLogsReset,
         format!(
             "the binary logs of {name} are at {} and no longer hold what they held when it became primary ({began}), so somebody \
-             ran RESET MASTER or FLUSH BINARY LOGS DELETE_DOMAIN_ID: after a crash they would not be believed; with \
+             ran RESET MASTER or FLUSH BINARY LOGS DELETE_DOMAIN_ID: they would prove nothing after a crash; with \
              replication.mode SemiSync and a replica that acknowledges, that one proves what was acknowledged",
             now.binlog_position
         ),

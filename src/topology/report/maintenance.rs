@@ -16,7 +16,8 @@ pub(super) fn drift(policy: &Policy, seen: &Observation, member: &MemberView) ->
     let what = if policy.paused || !member.state().is_some_and(|state| state.knows(MAINTAIN)) {
         "put them back with SET GLOBAL"
     } else if lately {
-        "some were put back less than a minute ago, and these are within a minute: if they are the same, find who changes them"
+        "some were put back less than a minute ago, these follow within a minute: if they are the same, find who \
+         changes them"
     } else {
         "they are put back"
     };

@@ -38,7 +38,7 @@ fn an_acker_that_restarted_leaves_only_when_another_has_what_came_before() {
     for member in &mut story.seen.members {
         edit(member, |view| view.begun = Millis(60));
     }
-    assert_eq!(story.written(), "c-1 (incarnation 1) acknowledges no more");
+    assert_eq!(story.written(), "c-1 (incarnation 1) no longer acknowledges");
     assert_eq!(story.record.ackers, [acker(2, 1), acker(1, 2)]);
 }
 

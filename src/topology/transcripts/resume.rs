@@ -13,7 +13,7 @@ fn the_old_primary_is_not_started_again_while_a_candidate_may_still_turn_up() {
     let decision = story.next();
     assert!(decision.acts.is_empty() && decision.blocked.unwrap().to_string().contains("cannot be reached yet"));
     let mut alone = story.at(Millis(3_100));
-    assert!(alone.written().contains("nobody else can be promoted"));
+    assert!(alone.written().contains("no other member can be promoted"));
     for (member, agent) in story.seen.members[1..].iter_mut().zip(present) {
         member.agent = agent;
     }
@@ -27,7 +27,7 @@ fn a_single_member_is_resumed_with_a_new_server_id() {
     story.policy = policy(1);
     story.seen.members.truncate(1);
     story.record.ackers.clear();
-    assert!(story.written().contains("nobody else can be promoted"));
+    assert!(story.written().contains("no other member can be promoted"));
     assert_eq!(story.acts(), ["fence 0"], "first where its binary logs end");
     story.fence("0-17-10");
     assert_eq!(story.written(), "the binary logs of c-0 end at 0-17-10");
