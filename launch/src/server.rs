@@ -197,7 +197,7 @@ impl Launch {
         }
         if let Some(mariadbd) = &self.mariadbd {
             let pid = mariadbd.pid.as_raw_nonzero();
-            return Reply::Refused { message: format!("mariadbd runs already as process {pid}") };
+            return Reply::Refused { message: format!("mariadbd already runs as process {pid}") };
         }
         match Process::spawn(command) {
             Ok(process) => {

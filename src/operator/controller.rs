@@ -271,7 +271,7 @@ async fn claim(context: &Context, object: ReplicationCluster) -> Result<Option<R
     match other {
         Some(other) if other == manager => Ok(Some(object)),
         Some(other) => {
-            info!(cluster = %object.name_any(), %other, "is managed by another installation and left alone");
+            info!(cluster = %object.name_any(), %other, "another installation manages the cluster; it is left alone");
             Ok(None)
         }
         None => {

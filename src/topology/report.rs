@@ -107,7 +107,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     {
         return not(
             Reason::NoAcker,
-            "writes wait until a replica acknowledges them, and none is connected: bring one back, or set \
+            "writes wait until a replica acknowledges them, and none does: bring one back, or set \
              spec.replication.whenNoAcker to Degrade"
                 .to_owned(),
         );

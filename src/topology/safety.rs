@@ -197,7 +197,11 @@ fn all_ackers(policy: &Policy, record: &Record, holds: impl Fn(&Acker) -> bool) 
         .filter(|acker| !holds(acker))
         .map(|acker| format!("{} in incarnation {}", policy.name(acker.member), acker.incarnation))
         .collect();
-    if missing.is_empty() { Ok(()) } else { Err(format!("these ackers do not answer: {}", missing.join(", "))) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("these ackers cannot prove what they have received: {}", missing.join(", ")))
+    }
 }
 
 /// Nothing it acknowledged can be missing from what the members are known to have.

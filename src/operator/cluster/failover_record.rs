@@ -52,7 +52,7 @@ impl FailoverRecords {
         let (records, story) = (self.clone(), story.clone());
         tokio::spawn(async move {
             if let Err(error) = records.begin(&story).await {
-                warn!(term = %story.term, %error, "the Failover record was not created; it will be at the end");
+                warn!(term = %story.term, %error, "the Failover record was not created; it is created at the end");
             }
         });
     }
