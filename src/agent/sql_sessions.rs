@@ -303,13 +303,12 @@ pub(crate) fn sql_error(error: SqlError) -> OrderError {
 /// Why there is nobody to talk SQL to, without mariadbd's last lines: they are in the state that comes with the answer.
 #[must_use]
 pub(crate) fn not_running(view: &Mariadbd) -> String {
-    let why = match view {
-        Mariadbd::NotStarted => "was not started".to_owned(),
-        Mariadbd::Running { .. } => "runs".to_owned(),
-        Mariadbd::Exited { status, .. } => format!("ended with {status}"),
-        Mariadbd::Unknown { message } => format!("cannot be judged: {message}"),
-    };
-    format!("mariadbd {why}: give `start` first")
+    match view {
+        Mariadbd::NotStarted => "mariadbd was not started: give `start` first".to_owned(),
+        Mariadbd::Running { .. } => "mariadbd runs".to_owned(),
+        Mariadbd::Exited { status, .. } => format!("mariadbd ended with {status}: give `start` first"),
+        Mariadbd::Unknown { message } => format!("mariadbd cannot be judged: {message}"),
+    }
 }
 
 fn not_answering() -> OrderError {

@@ -191,7 +191,8 @@ fn opened(root: &Path, boot_id: &str) -> (Contents, Seen) {
 fn look(root: &Path, boot_id: &str) -> Result<Found, String> {
     let record = root.join("beachmaster/record");
     let found = RecordFile::open(&record).map_err(|error| format!("{}: {error}", record.display()))?;
-    let remedy = "it is never overwritten; empty the volume or restore its record";
+    let remedy = "it is never overwritten: restore the record from a backup of the volume, or, in a new cluster, attach an empty \
+                  volume";
     let has_data = is_filled(&root.join("data"))?;
     match found {
         Found::Empty if has_data => {
@@ -204,7 +205,7 @@ fn look(root: &Path, boot_id: &str) -> Result<Found, String> {
         Found::Record(stored, _) if stored.relaxed_in_boot.as_ref().is_some_and(|boot| boot != boot_id) => {
             Err(format!(
                 "{}: its node went down while the member caught up without syncs, so data and binary log may differ: \
-             rebuild the member from another one",
+             the member stays out, this version does not rebuild members",
                 root.display()
             ))
         }
@@ -277,7 +278,7 @@ mod tests {
         drop(volume);
         assert!(Volume::open(home.path(), "boot").stored().is_some());
         let View::Unusable { message } = Volume::open(home.path(), "next").view() else { panic!() };
-        assert!(message.contains("rebuild the member"), "{message}");
+        assert!(message.contains("the member stays out"), "{message}");
     }
 
     #[test]

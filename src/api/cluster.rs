@@ -42,7 +42,7 @@ use super::template::PodTemplate;
         name = "Failover-Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"FailoverReady\")].status",
-        description = "The cluster can survive losing its primary"
+        description = "The death of the primary's mariadbd would be survived"
     ),
     printcolumn(
         name = "Status",

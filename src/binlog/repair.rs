@@ -85,13 +85,13 @@ pub(crate) enum Refusal {
     #[error(
         "transaction {0} is in the binary log and not in gtid_slave_pos, and it is neither DDL nor XA, so it is not \
          known whether its changes are in the tables (non-transactional tables, or gtid_slave_pos was set by hand): \
-         compare those tables with the primary's and set gtid_slave_pos yourself, or rebuild the member"
+         compare those tables with the primary's and set gtid_slave_pos yourself"
     )]
     Transaction(Gtid),
     /// Nobody else has it.
     #[error(
-        "transaction {0} was written by this member itself while it was a replica: find out who wrote it, compare with \
-         the primary, then rebuild the member"
+        "transaction {0} was written by this member itself while it was a replica: find out who wrote it and compare with \
+         the primary; the member stays out, this version does not rebuild members"
     )]
     Errant(Gtid),
     /// The log does not tell.
@@ -108,7 +108,7 @@ pub(crate) enum Refusal {
     /// The groups do not reach back far enough.
     #[error(
         "gtid_slave_pos {} is before everything the binary log has ({log}): set gtid_slave_pos to what the tables \
-         have, or rebuild the member",
+         have",
         Shown(.position)
     )]
     TooOld {

@@ -247,7 +247,7 @@ fn without_basis(case: &Case<'_>, from: Ordinal, missing: String) -> Decision {
 fn tired(case: &Case<'_>, member: &MemberView) -> Option<String> {
     let failure = member.progress.given_up().filter(|_| member.is_running())?;
     let rested = member.answered_at.is_none_or(|answered| case.lasted(answered) >= RESTED_MS);
-    rested.then(|| format!("{} failed at {} a minute ago", case.name(member.ordinal), failure.order))
+    rested.then(|| format!("{} failed at {} more than a minute ago", case.name(member.ordinal), failure.order))
 }
 
 fn without_candidate(case: &Case<'_>, from: Ordinal, ranking: &Ranking) -> Decision {

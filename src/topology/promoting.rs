@@ -15,7 +15,7 @@ use crate::orders::{Order, Source};
 /// `required` is what the new primary must have.
 pub(super) fn decide(case: &Case<'_>, required: &GtidPosition) -> Decision {
     let Some(primary) = case.primary() else {
-        return Decision::blocked("the member being promoted is no longer a member: raise spec.members again");
+        return Decision::blocked("the member being promoted is not among spec.members: put back the spec or the status that the other belongs to");
     };
     if primary.is_proven_dead() {
         return failover::after_promotion_failed(case, primary);

@@ -16,7 +16,7 @@ use crate::orders::{Order, Source};
 
 pub(super) fn decide(case: &Case<'_>) -> Decision {
     let Some(primary) = case.primary() else {
-        return Decision::blocked("the recorded primary is no longer a member: raise spec.members again");
+        return Decision::blocked("the recorded primary is not among spec.members: put back the spec or the status that the other belongs to");
     };
     let others: Vec<&MemberView> = case.others(primary.ordinal).collect();
     match verdict(primary, &case.host(primary.ordinal), &others) {

@@ -208,7 +208,7 @@ async fn prove(work: &mut OrderContext<'_>, again: &Again, until: &GtidPosition)
         return Ok(());
     }
     let remedy = if position.covers(until) {
-        "more was executed than asked for: rebuild the member"
+        "more was executed than asked for: the member stays out, this version does not rebuild members"
     } else {
         "repeat the order"
     };

@@ -174,13 +174,13 @@ fn of_candidate(
         return Some((reason, format!("{candidate} would be promoted and {why}: whether it receives is not known")));
     };
     let slave = view.slave.as_ref();
-    let receives = follows(view, host) && slave.is_some_and(|slave| slave.io == IoThread::Yes);
+    let connected = slave.is_some_and(|slave| slave.io == IoThread::Yes && slave.host == host);
+    let receives = follows(view, host) && connected;
     (!receives).then(|| {
         let error = slave.map(|slave| slave.io_error.as_str()).filter(|error| !error.is_empty());
         let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
         let (candidate, primary) = (policy.name(candidate.ordinal), policy.name(primary.ordinal));
-        let what =
-            if slave.is_some_and(|slave| slave.io == IoThread::Yes) { "apply what it receives" } else { "receive" };
+        let what = if connected { "apply what it receives" } else { "receive" };
         (
             Reason::CandidateNotReceiving,
             format!("{candidate} would be promoted and does not {what} from {primary}{error}"),

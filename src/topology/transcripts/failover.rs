@@ -275,7 +275,7 @@ fn orders_that_fail_in_a_circle_are_counted() {
     let lacks = OrderError::new(Reason::MissingTransactions, "not in its tables");
     let source = Source::Member { host: "h".to_owned(), port: 1 };
     let follow = Order::Follow { source, acker: None, wait: Some("0-17-10".parse().unwrap()) };
-    let beyond = OrderError::new(Reason::Sql, "rebuild the member");
+    let beyond = OrderError::new(Reason::Sql, "more was executed than asked for");
     for round in 0..3 {
         story.freeze(1, "0-17-10", "0-17-10");
         story.member(1).progress.frozen.as_mut().unwrap().settled = false;
