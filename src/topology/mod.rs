@@ -7,7 +7,7 @@
 
 pub(crate) mod ackers;
 mod announce;
-pub(crate) mod blocked;
+pub mod blocked;
 pub(crate) mod candidate;
 pub(crate) mod catch_up;
 pub mod decide;

@@ -197,7 +197,11 @@ impl World {
     pub fn boot(&mut self, host: HostId) -> bool {
         let there = &mut self.hosts[host];
         let Some(record) = there.volume.record.as_mut() else { return false };
-        if !there.volume.readable || there.disk.is_full(self.now) {
+        if there.volume.disk.is_full(self.now) {
+            self.stats.without_space += 1;
+            return false;
+        }
+        if !there.volume.readable {
             return false;
         }
         record.incarnation = Incarnation(record.incarnation.0 + 1);
@@ -210,7 +214,7 @@ impl World {
         there.exited = None;
         self.say(|| format!("host {host}: mariadbd starts, incarnation {incarnation}"));
         self.agent_event(host, orders::Event::Started);
-        let waits = self.hosts[host].disk.writes_after(self.now).unwrap_or(0);
+        let waits = self.hosts[host].volume.disk.writes_after(self.now).unwrap_or(0);
         let recovery = self.dice.range(50, 600) + waits;
         self.after(recovery, Event::Booted(host, incarnation));
         true

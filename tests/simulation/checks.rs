@@ -21,6 +21,7 @@ impl World {
         }
         let waits = there.server.as_ref().is_some_and(|server| server.semi_master);
         !waits
+            || self.has_stranger(host)
             || self
                 .conns
                 .values()

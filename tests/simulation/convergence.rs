@@ -186,6 +186,9 @@ impl World {
             return (used && !started).then(|| "volumes hold data, but no status does".to_owned());
         }
         let primary = record.primary?;
+        if self.lost.contains(&primary) && self.policy.given_up.is_none() {
+            return Some(format!("nothing proves that {primary} is dead, which is lost for good"));
+        }
         let half_done = |host: &HostId| self.hosts[*host].volume.half_done;
         let intact = self.intact();
         // A member with a branch of its own can neither be primary nor mend one.

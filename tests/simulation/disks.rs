@@ -1,10 +1,9 @@
 //! Disks without space, and disks that answer nothing.
 
-use beachmaster::orders::{Order, Reason};
+use beachmaster::orders::Order;
 
 use crate::member::{At, Host, HostId, Run};
 use crate::plan::Heal;
-use crate::steps::Next;
 use crate::world::World;
 
 /// What is wrong with a volume, and until when.
@@ -40,30 +39,28 @@ impl Host {
             Order::EvictAcker { .. } | Order::ReadmitAcker { .. } => true,
             _ => false,
         };
-        writes && self.disk.is_full(now)
+        writes && self.volume.disk.is_full(now)
     }
 }
 
-/// How an order ends that needs space.
-pub fn without_space() -> Next {
-    Next::failed(Reason::Sql, "no space left on device")
-}
-
 impl World {
+    /// It goes on in the next pod of the member that has the volume.
     pub fn disk_full(&mut self, host: HostId, lasts: u64) {
         self.stats.disks_full += 1;
-        self.hosts[host].disk.full_until = self.now + lasts;
+        let until = self.now + lasts;
+        self.partitioned(|world| world.hosts[host].volume.disk.full_until = until);
         self.later(lasts, Heal::Disk(host));
     }
 
     pub fn disk_hangs(&mut self, host: HostId, lasts: u64) {
         self.stats.disks_hanging += 1;
-        self.hosts[host].disk.hangs_until = self.now + lasts;
+        let until = self.now + lasts;
+        self.partitioned(|world| world.hosts[host].volume.disk.hangs_until = until);
         self.later(lasts, Heal::Disk(host));
     }
 
     pub fn disk_heals(&mut self, host: HostId) {
-        let was = std::mem::take(&mut self.hosts[host].disk);
+        let was = std::mem::take(&mut self.hosts[host].volume.disk);
         if was.writes_after(self.now).is_some() {
             self.disk_goes_on(host);
         }
@@ -71,7 +68,7 @@ impl World {
 
     /// What waited for the disk goes on, unless it waits for something else by now.
     pub fn disk_goes_on(&mut self, host: HostId) {
-        if self.hosts[host].disk.writes_after(self.now).is_none() {
+        if self.hosts[host].volume.disk.writes_after(self.now).is_none() {
             self.goes_on(host);
             self.auto_start(host);
         }

@@ -2,7 +2,7 @@
 
 use beachmaster::orders::Ordinal;
 
-use crate::member::{Agent, At, HostId, Volume};
+use crate::member::{At, HostId, Volume};
 use crate::plan::{Edit, Fault, Heal, Who};
 use crate::pods::Comes;
 use crate::world::{Event, World};
@@ -172,7 +172,7 @@ impl World {
             }
             Heal::Network => self.mend_network(),
             Heal::Pod { ordinal, volume, boot } => {
-                if self.host_of(ordinal).is_none() {
+                if self.host_of(ordinal).is_none() && !self.lost.contains(&ordinal) {
                     self.new_pod(ordinal, *volume, boot);
                 }
             }
@@ -304,6 +304,10 @@ impl World {
             if self.plan.volumes_heal {
                 self.hosts[host].volume.readable = true;
                 self.hosts[host].volume.index_lost = false;
+            }
+            if !self.lost.is_empty() {
+                // Its agent tries again and again; where the operator is at work, it does not wait for that.
+                self.auto_start(host);
             }
         }
         if !self.leaders.iter().any(|leader| leader.alive && !leader.deposed) {

@@ -21,6 +21,7 @@ mod dice;
 mod disks;
 mod fault;
 mod faults;
+mod known_gaps;
 mod member;
 mod mutants;
 mod operator;
@@ -42,8 +43,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::plan::Plan;
 use crate::special_plans::{
-    of_a_half_open_stream, of_a_lost_donor, of_a_status_rolled_back, of_an_empty_volume, of_replicas_made_writable,
-    of_a_plan, of_three,
+    of_a_half_open_stream, of_a_lost_donor, of_a_plan, of_a_status_rolled_back, of_an_empty_volume,
+    of_replicas_made_writable, of_three,
 };
 use crate::stats::Stats;
 use crate::world::{LoopMutant, Mutant, World};
@@ -155,6 +156,7 @@ fn histories_keep_every_invariant() {
         ("full disks", sum(|stats| stats.disks_full)),
         ("hanging disks", sum(|stats| stats.disks_hanging)),
         ("late endpoints", sum(|stats| stats.endpoints_late)),
+        ("orders and starts without space", sum(|stats| stats.without_space)),
     ] {
         println!("{count} {fault}");
         assert!(count > 0, "no {fault}");
@@ -163,7 +165,7 @@ fn histories_keep_every_invariant() {
     assert!(crashed * 2 >= count, "only {crashed} of {count} histories have an operator crash inside a failover");
 }
 
-/// Prints one history, of `PLAN=donor` one of those plans.
+/// Prints one history, with `PLAN=` one of a special plan.
 #[test]
 fn replay() {
     let Some(seed) = number("SEED") else { return };

@@ -56,6 +56,7 @@ pub struct Volume {
     pub half_done: bool,
     /// It took writes while somebody had made it writable: it has a branch of its own.
     pub strayed: bool,
+    pub disk: Disk,
 }
 
 impl Volume {
@@ -72,6 +73,7 @@ impl Volume {
             history_lost: false,
             half_done: false,
             strayed: false,
+            disk: Disk::default(),
         }
     }
 
@@ -253,7 +255,6 @@ pub struct Host {
     pub lock_told_from: At,
     /// mariadbd stands still until then.
     pub hung_until: At,
-    pub disk: Disk,
     /// It takes no new connections.
     pub wedged: Option<Wedge>,
     /// Side of the network partition it is on.

@@ -146,7 +146,10 @@ pub fn with_an_empty_volume(dice: &mut Dice, members: usize) -> Plan {
     plan.timed.push((at, Fault::PodBlank(blank)));
     let cut = at + dice.range(100, 4_500);
     plan.timed.push((cut, Fault::PowerCutAll));
-    plan.timed.push((cut + dice.range(0, 100), Fault::StatusRolledBack { writes: dice.range(1, 20), crash: true, within: false }));
+    plan.timed.push((
+        cut + dice.range(0, 100),
+        Fault::StatusRolledBack { writes: dice.range(1, 20), crash: true, within: false },
+    ));
     plan
 }
 
@@ -209,8 +212,8 @@ pub fn with_a_stranger(dice: &mut Dice, members: usize) -> Plan {
     plan
 }
 
-/// One history of `EVERY` has disks without space, disks that hang, and nodes that are told late where the Service leads. They are
-/// thrown by dice of their own, so that every other history stays as it is.
+/// One history of `EVERY` has disks without space, disks that hang, and nodes that learn late what the Service selects. Dice of
+/// their own choose them: every other history stays as it is.
 pub fn add_slow_machines(plan: &mut Plan, seed: u64, members: usize) {
     const EVERY: u64 = 4;
     if seed % EVERY != EVERY - 1 {

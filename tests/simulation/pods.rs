@@ -2,7 +2,6 @@
 
 use beachmaster::orders::Ordinal;
 
-use crate::disks::Disk;
 use crate::member::{Agent, At, Host, HostId, Volume};
 use crate::plan::Heal;
 use crate::world::World;
@@ -39,7 +38,6 @@ impl World {
             locked_until: 0,
             lock_told_from: At::MAX,
             hung_until: 0,
-            disk: Disk::default(),
             wedged: None,
             side: 0,
             detached: false,
@@ -47,6 +45,9 @@ impl World {
         self.current[usize::from(ordinal.0)] = Some(id);
         self.say(|| format!("host {id}: new pod of member {ordinal}"));
         self.show_pods();
+        if let Some(wait) = self.hosts[id].volume.disk.writes_after(self.now) {
+            self.later(wait, Heal::Disk(id));
+        }
         self.auto_start(id);
     }
 

@@ -140,7 +140,7 @@ impl World {
     /// Sends what the source has.
     pub fn pump(&mut self, id: u64) {
         let Some(conn) = self.conns.get(&id).cloned() else { return };
-        let disk = self.hosts[conn.replica].disk.writes_after(self.now);
+        let disk = self.hosts[conn.replica].volume.disk.writes_after(self.now);
         if let Some(wait) = self.hung_for(conn.replica).max(disk) {
             // What is on its way stays there.
             return self.after(wait, Event::Pump(id));
@@ -208,7 +208,7 @@ impl World {
             return;
         }
         let there = &self.hosts[host];
-        let disk = there.disk.writes_after(self.now).unwrap_or(0);
+        let disk = there.volume.disk.writes_after(self.now).unwrap_or(0);
         let locked = there.locked_until.max(there.hung_until).saturating_sub(self.now).max(disk);
         if locked > 0 {
             return self.after(locked, Event::Apply(host, incarnation));
@@ -245,7 +245,7 @@ impl World {
     /// Moves commits into the binary log as far as waiting ones let them.
     pub fn commit(&mut self, host: HostId) {
         let there = &self.hosts[host];
-        let waits = there.is_hung(self.now) || there.disk.writes_after(self.now).is_some();
+        let waits = there.is_hung(self.now) || there.volume.disk.writes_after(self.now).is_some();
         if there.detached || waits || there.wedged == Some(Wedge::Silent) {
             return;
         }

@@ -33,6 +33,8 @@ pub struct Stats {
     pub api_away: u64,
     pub disks_full: u64,
     pub disks_hanging: u64,
+    /// Orders and starts that failed for want of space.
+    pub without_space: u64,
     pub endpoints_late: u64,
     pub older_copies: u64,
     pub by_strangers: u64,

@@ -10,7 +10,6 @@ use beachmaster::orders::{
 };
 use beachmaster::topology::record::member_of;
 
-use crate::disks::without_space;
 use crate::member::{HostId, Kept, Run, position_of};
 use crate::world::{Mutant, World};
 
@@ -57,21 +56,22 @@ impl World {
         if self.hosts[host].detached && run.step == 0 {
             return self.without_volume(host, &run.order.order);
         }
-        if self.hosts[host].disk.hangs(self.now) {
+        // A process that waits for a disk does not die of SIGKILL either.
+        if self.hosts[host].volume.disk.hangs(self.now) {
             return self.hangs(host, run);
         }
         match &run.order.order {
-            _ if self.hosts[host].lacks_space(run, self.now) => without_space(),
             Order::Init { identity } => self.init(host, run, identity),
             Order::Start => self.start(host, run),
             Order::Fence => self.fence(host, run),
             Order::ServeBinlog { .. } => self.serve(host, run),
             // A freeze that does not come through ends in a kill, whatever else waits for its deadline.
-            Order::Freeze if self.stops_nothing(host) && run.step < KILL_STEP => {
+            Order::Freeze if self.hosts[host].is_hung(self.now) && run.step < KILL_STEP => {
                 Next::Step(KILL_STEP, STOP_LIMIT_MS)
             }
             order if self.hosts[host].is_hung(self.now) && *order != Order::Freeze => self.hangs(host, run),
             _ if self.hosts[host].answering().is_none() => Next::failed(Reason::NotRunning, "mariadbd does not answer"),
+            _ if self.hosts[host].lacks_space(run, self.now) => self.without_space(),
             Order::Freeze => self.freeze(host, run),
             Order::Recover { incarnation, server_id } => self.recover(host, run, *incarnation, *server_id),
             Order::Follow { acker: Some(acker), .. } | Order::SetAcker { acker: Some(acker) }
@@ -102,9 +102,9 @@ impl World {
         }
     }
 
-    /// Its IO thread does not stop: mariadbd stands still, or that thread waits for space.
-    fn stops_nothing(&self, host: HostId) -> bool {
-        self.hosts[host].is_hung(self.now) || self.hosts[host].disk.is_full(self.now)
+    fn without_space(&mut self) -> Next {
+        self.stats.without_space += 1;
+        Next::failed(Reason::Sql, "no space left on device")
     }
 
     fn hangs(&self, host: HostId, run: &Run) -> Next {
@@ -228,6 +228,8 @@ impl World {
             0 if refuses && self.hosts[host].is_writable() && is_replica => {
                 Next::failed(Reason::StillRunning, "the member takes writes")
             }
+            // Its IO thread waits for space.
+            0 if self.hosts[host].volume.disk.is_full(self.now) => Next::Step(KILL_STEP, STOP_LIMIT_MS),
             0 if self.dice.chance(1) => Next::Step(KILL_STEP, STOP_LIMIT_MS),
             0 => Next::Step(1, self.stop_time(host)),
             step => {

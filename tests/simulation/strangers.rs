@@ -10,6 +10,7 @@ impl World {
     pub fn stranger_comes(&mut self, host: HostId, lasts: u64) {
         if self.hosts[host].is_writable() {
             self.stranger = Some((host, self.now + lasts));
+            self.stranger_receives(host, self.hosts[host].volume.binlog.len());
         }
     }
 

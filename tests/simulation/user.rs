@@ -22,8 +22,8 @@ const ANNOTATION: &str = "beachmaster.dev/given-up=";
 impl World {
     /// The pod is gone with its volume.
     pub fn lost_for_good(&mut self, host: HostId) {
-        let others = self.current.iter().flatten().filter(|other| **other != host);
-        if !others.into_iter().any(|other| self.hosts[*other].volume.record.is_some()) {
+        if self.store.record.primary.is_none() {
+            // There is nothing to lose yet.
             return;
         }
         self.end_pod(host);
@@ -36,7 +36,8 @@ impl World {
     /// Gives up the members that the message of the present leader names, when they are those that are lost.
     pub fn user_follows_advice(&mut self) {
         let leader = self.leaders.iter().rfind(|leader| leader.alive && !leader.deposed);
-        let Some(Blocked::RecordOutdated(message)) = leader.and_then(|it| it.machine.decision().blocked.as_ref()) else {
+        let Some(Blocked::RecordOutdated(message)) = leader.and_then(|it| it.machine.decision().blocked.as_ref())
+        else {
             return;
         };
         let Some(wish) = advice(message).filter(|wish| wish.members.iter().all(|it| self.lost.contains(it))) else {
@@ -84,7 +85,7 @@ fn of_members_given_up(plans: Range<u64>) -> (Stats, Option<String>) {
         let mut world = of_a_member_given_up(seed, None, false);
         world.run();
         sum.given_up += world.stats.given_up;
-        sum.blocked += world.stats.blocked;
+        sum.blocked += world.stats.blocked * u64::from(world.stats.given_up > 0);
         if let Some(broken) = world.violation {
             return (sum, Some(format!("plan {seed}: {broken}: SEED={seed} PLAN=given-up")));
         }
@@ -96,7 +97,8 @@ fn of_members_given_up(plans: Range<u64>) -> (Stats, Option<String>) {
 #[test]
 fn a_cluster_goes_on_without_a_member_that_was_given_up() {
     let (sum, broken) = of_members_given_up(0..number("HISTORIES").unwrap_or(GIVEN_UP));
-    println!("{} members given up, {} histories rest blocked", sum.given_up, sum.blocked);
+    println!("{} members given up, {} histories rest blocked all the same", sum.given_up, sum.blocked);
     assert_eq!(broken, None);
-    assert!(sum.given_up > 0);
+    // In the others more is lost than the member that was given up.
+    assert!(sum.given_up > 10 * sum.blocked, "the advice leads nowhere");
 }

@@ -12,8 +12,8 @@ use crate::operator::ToLeader;
 use crate::plan::{self, Fault, Plan, Who};
 use crate::roads::ordinal;
 use crate::special_plans::{of_a_plan, of_three};
-use crate::steps::Next;
 use crate::stats::Stats;
+use crate::steps::Next;
 use crate::world::{Event, Mutant, World};
 
 /// Between two tries, and when something is going on or the last one hung.

@@ -348,7 +348,10 @@ impl World {
 
     /// Ackers whose connection works, with their sources.
     pub fn working_ackers(&self) -> BTreeSet<(HostId, HostId)> {
-        let works = |source: HostId, replica: HostId| self.hosts[replica].alive && !self.is_cut(source, replica);
+        let works = |source: HostId, replica: HostId| {
+            let there = &self.hosts[replica];
+            there.alive && there.volume.disk.writes_after(self.now).is_none() && !self.is_cut(source, replica)
+        };
         let ackers = self.conns.values().filter(|conn| conn.semi && !conn.donor && works(conn.source, conn.replica));
         ackers.map(|conn| (conn.source, conn.replica)).collect()
     }
