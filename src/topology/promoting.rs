@@ -15,7 +15,9 @@ use crate::orders::{Order, Source};
 /// `required` is what the new primary must have.
 pub(super) fn decide(case: &Case<'_>, required: &GtidPosition) -> Decision {
     let Some(primary) = case.primary() else {
-        return Decision::blocked("the member being promoted is not among spec.members: put back the spec or the status that the other belongs to");
+        return Decision::blocked(
+            "the member being promoted is not among spec.members: put back the spec or the status that was changed",
+        );
     };
     if primary.is_proven_dead() {
         return failover::after_promotion_failed(case, primary);
@@ -34,10 +36,19 @@ pub(super) fn decide(case: &Case<'_>, required: &GtidPosition) -> Decision {
     }
     acts.extend(promote(case, primary, required));
     acts.extend(case.others(primary.ordinal).filter_map(|member| follow(case, member, primary)));
-    let failure = primary.progress.failure();
-    let failed =
-        failure.map(|failure| format!("{}: {} failed: {}", case.name(primary.ordinal), failure.order, failure.error));
-    Decision { blocked: failed.map(Into::into), acts, ..Decision::default() }
+    Decision { blocked: obstacle(case, primary).map(Into::into), acts, ..Decision::default() }
+}
+
+/// What keeps `primary` from being promoted.
+fn obstacle(case: &Case<'_>, primary: &MemberView) -> Option<String> {
+    let name = case.name(primary.ordinal);
+    match primary.progress.failure() {
+        Some(failure) => Some(format!("{name}: {} failed: {}", failure.order, failure.error)),
+        None if primary.state().is_none() && primary.progress.promoted.is_none() => {
+            Some(format!("{name} is to be promoted, and its agent cannot be reached"))
+        }
+        None => None,
+    }
 }
 
 /// The member crashed on its way, and what that left half done only a source can mend: it gives what it has to another one and
@@ -103,4 +114,26 @@ fn follow(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Option<
     let source = Source::Member { host, port: MARIADB_PORT };
     let acker = recorded_run(case.record, member);
     order(member, Order::Follow { source, acker, wait: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decide::decide;
+    use super::super::member::samples::{cluster, policy, record, replica, running};
+    use super::super::observation::AgentSight;
+    use super::super::transition::{Promotion, Transition};
+    use super::*;
+    use crate::orders::Ordinal;
+
+    #[test]
+    fn a_member_that_cannot_be_promoted_because_nobody_reaches_it_is_named() {
+        let what = Promotion::Failover { from: Ordinal(1) };
+        let promoting = Transition::Promoting { what, to: Ordinal(0), required: GtidPosition::empty() };
+        let record = Record { transition: Some(promoting), ..record() };
+        let mut seen = cluster(vec![running(0), replica(1, "p0")]);
+        assert_eq!(decide(&policy(2), &record, &seen).obstacle(), None);
+        seen.members[0].agent = AgentSight::Away { since: seen.now };
+        let obstacle = decide(&policy(2), &record, &seen).obstacle().unwrap_or_default();
+        assert!(obstacle.contains("c-0 is to be promoted"), "{obstacle}");
+    }
 }
