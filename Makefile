@@ -1,6 +1,6 @@
 # `make help` lists the targets. SCENARIO=name picks one e2e scenario, RUNS=n how often it kills, NODES=n the size of the cluster;
 # TARGET=name picks one target to fuzz, TIME=n for how many seconds; BEFORE=commit is what the scenario upgrade starts from;
-# PROFILE=dev|release is how the images are compiled: figures are those of release, tests run what compiles faster.
+# PROFILE=dev|release is how images are compiled; demo and acceptance take release, also when the environment says dev.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

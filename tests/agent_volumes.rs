@@ -112,7 +112,7 @@ fn left_alone(version: Version) {
     member.ordinal = 5;
     member.start_agent();
     let refused = member.stream().refuse(1, 7, Order::Start);
-    assert!(refused.reason == Reason::Volume && refused.message.contains("member 4"), "{refused:?}");
+    assert!(refused.reason == Reason::Volume && refused.message.contains("-4, not to"), "{refused:?}");
 
     // A record nobody can read.
     member.kill_agent();

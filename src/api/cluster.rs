@@ -60,7 +60,7 @@ use super::template::PodTemplate;
         name = "Members",
         type_ = "integer",
         json_path = ".status.readyMembers",
-        description = "Members that answer SQL"
+        description = "Members in state Ready"
     ),
     printcolumn(
         name = "Term",

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::errno;
 use super::text::shown;
+use crate::errno;
 use crate::protocol::{ClientError, Refusal};
 
 /// What ended a connection or a statement, before it is known whose and which.

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::errno;
 use super::error::{SqlError, WireError};
 use super::row::FromRow;
 use super::text::summary;
 use super::wire::{Address, Wire};
+use crate::errno;
 use crate::orders::Secret;
 use crate::protocol::{Answer, Bounds, Credentials, Row};
 

@@ -28,7 +28,11 @@ impl ServerError {
     }
 
     pub(crate) fn unknown_command() -> Self {
-        Self { code: errno::UNKNOWN_COM_ERROR, state: b"08S01", text: "Unknown command: this server only serves binary logs".to_owned() }
+        Self {
+            code: errno::UNKNOWN_COM_ERROR,
+            state: b"08S01",
+            text: "Unknown command: this server only serves binary logs".to_owned(),
+        }
     }
 
     pub(crate) fn unknown_statement() -> Self {

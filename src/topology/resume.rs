@@ -26,7 +26,9 @@ pub(super) fn is_possible(case: &Case<'_>, old: &MemberView) -> bool {
 
 pub(super) fn decide(case: &Case<'_>, from: Ordinal, logs_end: Option<&GtidPosition>) -> Decision {
     let Some(old) = case.primary() else {
-        return Decision::blocked("the primary is not among spec.members: put back the spec or the status that the other belongs to");
+        return Decision::blocked(
+            "the primary is not among spec.members: put back the spec or the status that was changed",
+        );
     };
     if old.state().is_none() {
         return Decision::blocked(format!("{}: its agent cannot be reached", case.name(old.ordinal)));

@@ -16,7 +16,9 @@ use crate::orders::{Order, Source};
 
 pub(super) fn decide(case: &Case<'_>) -> Decision {
     let Some(primary) = case.primary() else {
-        return Decision::blocked("the recorded primary is not among spec.members: put back the spec or the status that the other belongs to");
+        return Decision::blocked(
+            "the recorded primary is not among spec.members: put back the spec or the status that was changed",
+        );
     };
     let others: Vec<&MemberView> = case.others(primary.ordinal).collect();
     match verdict(primary, &case.host(primary.ordinal), &others) {

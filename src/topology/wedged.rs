@@ -212,7 +212,7 @@ mod tests {
         let seen = cluster(vec![hanging(), lost(1), acking(2)]);
         let (acts, told) = asked(&seen, &[1, 2]);
         assert_eq!(acts, give(2, Order::Reconnect));
-        assert!(told.contains("c-0 takes no new connections") && told.contains("c-2 connects anew"), "{told}");
+        assert!(told.contains("c-0 takes no new connections") && told.contains("c-2 reconnects"), "{told}");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::absent::Absent;
 use super::statement_parts::{Present, UNLIMITED, account};
 use super::stored::SOCKET;
-use crate::layout::AGENT_USER;
 use crate::errno;
+use crate::layout::AGENT_USER;
 use crate::mariadb::{Session, SqlError};
 
 pub(super) async fn repair(session: &mut Session, present: &Present, before: &Absent) -> Result<(), SqlError> {

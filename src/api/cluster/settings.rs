@@ -242,7 +242,7 @@ pub struct MemberPolicy {
     /// Number at the end of the member's name.
     #[schemars(range(min = 0, max = 8))]
     pub(crate) ordinal: i32,
-    /// The member of highest priority is promoted first, after it has caught up with the most recent one.
+    /// A failover promotes the fit member of highest priority, once it has caught up with the most recent one.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub priority: i32,

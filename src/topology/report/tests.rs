@@ -106,7 +106,7 @@ fn a_service_that_leads_elsewhere_is_named() {
     seen.service_member = None;
     let (ready, reason, message) = condition_in("Ready", &policy(3), &seen);
     assert!(!ready && reason == Reason::ServiceMisdirected, "{reason}");
-    assert!(message.contains("c-primary leads to no member") && message.contains("put back"), "{message}");
+    assert!(message.contains("c-primary selects no member") && message.contains("put back"), "{message}");
     // A paused cluster leaves a Service as it is that an earlier release has written, and clients get there.
     let paused = Policy { paused: true, ..policy(3) };
     let (ready, reason, message) =
