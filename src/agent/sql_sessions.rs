@@ -6,7 +6,7 @@
 mod keeping;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -49,6 +49,9 @@ const KILLED: Duration = Duration::from_secs(2);
 /// Between two looks whether it has.
 const KILLED_LOOK: Duration = Duration::from_millis(2);
 
+/// A connection's number, with the run that gave it: each run counts from 1 again, and gives it to a client next time.
+type ConnectionId = (Incarnation, u32);
+
 /// Sessions of the running mariadbd.
 #[derive(Debug)]
 pub(crate) struct SqlSessions {
@@ -56,16 +59,16 @@ pub(crate) struct SqlSessions {
     supervisor: Arc<Supervisor>,
     login: Login,
     observer: Mutex<Option<Session>>,
-    /// Id of the observer's connection, readable while it is in use; 0 when there is none.
-    observer_id: AtomicU32,
+    /// The observer's connection, readable while it is in use.
+    observer_id: std::sync::Mutex<Option<ConnectionId>>,
     /// Looks after the accounts: not the observer, which orders may need at any moment.
     caretaker: Mutex<Option<Session>>,
     /// As the observer's.
-    caretaker_id: AtomicU32,
+    caretaker_id: std::sync::Mutex<Option<ConnectionId>>,
     /// A session that waits for the next order.
     parked: std::sync::Mutex<Option<OrderSession>>,
     /// The session an order has, or had and did not give back.
-    lent: std::sync::Mutex<Option<(Incarnation, u32)>>,
+    lent: std::sync::Mutex<Option<ConnectionId>>,
     /// It may hold a global read lock, with semi-sync off.
     locks: AtomicBool,
     /// Accounts that were missing when looked at last.
@@ -95,9 +98,9 @@ impl SqlSessions {
             supervisor,
             login,
             observer: Mutex::new(None),
-            observer_id: AtomicU32::new(0),
+            observer_id: std::sync::Mutex::default(),
             caretaker: Mutex::new(None),
-            caretaker_id: AtomicU32::new(0),
+            caretaker_id: std::sync::Mutex::default(),
             parked: std::sync::Mutex::new(None),
             lent: std::sync::Mutex::new(None),
             locks: AtomicBool::new(false),
@@ -233,14 +236,15 @@ impl SqlSessions {
 
     /// Connection ids of the agent itself.
     pub(crate) fn own_ids(&self) -> Vec<u32> {
-        let lent = locked(&self.lent).map(|(_, id)| id);
-        let beside = [&self.observer_id, &self.caretaker_id].map(|id| id.load(Ordering::SeqCst));
-        lent.into_iter().chain(beside).collect()
+        let run = self.supervisor.incarnation();
+        let known = [&self.lent, &self.observer_id, &self.caretaker_id].map(|id| *locked(id));
+        known.into_iter().flatten().filter(|(of, _)| Some(*of) == run).map(|(_, id)| id).collect()
     }
 
     /// The same with the one that waits for the next order: it is lent again before it can be in anybody's way.
     pub(crate) fn all_own_ids(&self) -> Vec<u32> {
-        let parked = locked(&self.parked).as_ref().map(|session| session.session.id());
+        let run = self.supervisor.incarnation();
+        let parked = locked(&self.parked).as_ref().filter(|parked| Some(parked.run) == run).map(|it| it.session.id());
         self.own_ids().into_iter().chain(parked).collect()
     }
 
@@ -261,8 +265,9 @@ impl SqlSessions {
     async fn replace_if_broken(&self, observer: &mut Option<Session>) -> Result<(), SqlError> {
         if observer.as_ref().is_none_or(Session::is_broken) {
             *observer = None;
+            let run = self.supervisor.incarnation();
             let session = self.connect_impatient().await?;
-            self.observer_id.store(session.id(), Ordering::SeqCst);
+            *locked(&self.observer_id) = run.map(|run| (run, session.id()));
             *observer = Some(session);
         }
         Ok(())

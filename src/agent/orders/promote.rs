@@ -76,7 +76,8 @@ async fn close_the_past(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
 /// Every session that could still write with the old id. They need not be gone: a killed session starts nothing new.
 async fn kill_clients(work: &mut OrderContext<'_>) -> Result<(), OrderError> {
     let own = work.agent().sessions.own_ids();
-    let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    // No connection has the number 0, and a list must have something in it.
+    let own = std::iter::once(&0).chain(&own).map(ToString::to_string).collect::<Vec<_>>().join(",");
     let replicas = repl_user(0);
     let replicas = replicas.trim_end_matches('0').replace('_', "\\_");
     let query = format!(

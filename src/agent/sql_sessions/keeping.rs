@@ -74,7 +74,7 @@ impl SqlSessions {
         }
         self.ensure_accounts(&mut session).await;
         let parked = Session::connect(&self.login, STATEMENT_LIMIT).await?;
-        self.observer_id.store(session.id(), Ordering::SeqCst);
+        *locked(&self.observer_id) = Some((run, session.id()));
         *self.observer.lock().await = Some(session);
         self.forget_lent();
         *locked(&self.parked) = Some(OrderSession { run, session: parked });
@@ -126,8 +126,9 @@ impl SqlSessions {
             *caretaker = None;
         }
         if caretaker.is_none() {
+            let run = self.supervisor.incarnation();
             *caretaker = self.connect_impatient().await.ok();
-            self.caretaker_id.store(caretaker.as_ref().map_or(0, Session::id), Ordering::SeqCst);
+            *locked(&self.caretaker_id) = run.zip(caretaker.as_ref().map(Session::id));
         }
         true
     }
