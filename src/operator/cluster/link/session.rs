@@ -17,12 +17,11 @@ use crate::time::whole_millis;
 
 /// Time between two pings.
 const PING: Duration = Duration::from_secs(2);
-/// Three missed pings: the stream is gone.
-const SILENCE: Duration = Duration::from_secs(6);
 /// Time between two pings while the member is in doubt: a stream whose other end stopped must not hide a death.
 const DOUBT_PING: Duration = Duration::from_millis(500);
-/// Three missed pings of a member in doubt.
-const DOUBT_SILENCE: Duration = Duration::from_millis(1_500);
+/// So many pings in a row without a word: the stream is gone. Pings are counted, not time: an operator that stood still itself
+/// has sent none, and has yet to read what was said to it.
+const UNANSWERED: u32 = 3;
 /// The agent greets as soon as it is connected.
 const GREETING: Duration = Duration::from_secs(3);
 /// A line is taken by the kernel or the API server at once, or the stream is stuck.
@@ -96,13 +95,13 @@ async fn converse(
     let mut doubt = *link.doubt.borrow_and_update();
     let mut pings = pings(doubt);
     let mut n = 0;
-    // When something was heard, or silence began to count in the present pace.
-    let mut heard = Instant::now();
+    // Since something was heard, in the present pace.
+    let mut unanswered = 0;
     loop {
         tokio::select! {
             line = lines.next::<Up>() => {
                 let Some(up) = line? else { return Ok("the agent closed the stream") };
-                heard = Instant::now();
+                unanswered = 0;
                 clock.learn(state(&up));
                 link.tell(LinkEvent::Told { up: Box::new(up) });
             }
@@ -111,11 +110,10 @@ async fn converse(
                 write(&mut down, &Down::Order(sign(command, clock))).await?;
             }
             _ = pings.tick() => {
-                let (limit, why) = silence(doubt);
-                if heard.elapsed() > limit {
-                    return Ok(why);
+                if unanswered >= UNANSWERED {
+                    return Ok("three pings were not answered");
                 }
-                n += 1;
+                (n, unanswered) = (n + 1, unanswered + 1);
                 write(&mut down, &Down::Ping { n }).await?;
             }
             changed = link.doubt.changed() => {
@@ -126,7 +124,7 @@ async fn converse(
                 if now != doubt {
                     doubt = now;
                     // The first ping goes out at once; only what it and the next ones meet counts.
-                    (pings, heard) = (self::pings(doubt), Instant::now());
+                    (pings, unanswered) = (self::pings(doubt), 0);
                 }
             }
             changed = link.pod.changed() => {
@@ -139,11 +137,6 @@ async fn converse(
             }
         }
     }
-}
-
-/// For how long the agent may say nothing, and what is said of a stream that it ends.
-fn silence(doubt: bool) -> (Duration, &'static str) {
-    if doubt { (DOUBT_SILENCE, "three pings were not answered") } else { (SILENCE, "two pings were not answered") }
 }
 
 fn pings(doubt: bool) -> Interval {
