@@ -1,6 +1,10 @@
 //! What is known of one member, put together from what its agent, its mariadbd and its pod tell. No I/O.
 
-use super::input::{LinkEvent, Reading, Try};
+mod readings;
+#[cfg(test)]
+mod tests;
+
+use super::input::LinkEvent;
 use super::limits;
 use super::mistakes::Mistakes;
 use super::pod::{PodFacts, Trouble};
@@ -9,9 +13,10 @@ use crate::orders::{
     Token, Up,
 };
 use crate::time::Millis;
-use crate::topology::ackers;
 use crate::topology::member_progress::{MemberProgress, is_fit_again};
-use crate::topology::observation::{AgentSight, Maintained, MemberView, NewConnection, PodView, ServerSight};
+use crate::topology::observation::{
+    AgentSight, Maintained, MemberView, NewConnection, PodView, ReplicatedFrom, ServerSight,
+};
 
 /// An order that was given and not yet answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +48,7 @@ pub(crate) struct Member {
     agent: AgentSight,
     server: ServerSight,
     new_connection: NewConnection,
+    replicated: Option<ReplicatedFrom>,
     progress: MemberProgress,
     flight: Option<Flight>,
     pause: Option<(&'static str, Millis)>,
@@ -96,6 +102,7 @@ impl Member {
             agent: self.agent.clone(),
             server: self.server.clone(),
             new_connection: self.new_connection.clone(),
+            replicated: self.replicated.clone(),
             running_since: self.runs.map(|(_, since)| since),
             dead_since: self.dead_since,
             weakened: self.weakened.clone(),
@@ -265,6 +272,7 @@ impl Member {
         };
         if self.runs.map(|(run, _)| run) != run {
             self.new_connection = NewConnection::Unknown;
+            self.replicated = None;
         }
         let news = match &state.mariadbd {
             Mariadbd::Exited { status, message, .. } if ran => {
@@ -334,60 +342,6 @@ impl Member {
         self.pause = Some((order.name(), limits::retry_at(count, now)));
         News::Failed { order: order.name(), error, count }
     }
-
-    /// What the probe tells.
-    pub(crate) fn probed(&mut self, mut reading: Reading, now: Millis) {
-        if let (Reading::Answers { view, .. }, true) = (&mut reading, self.mistakes.stale_reading_believed) {
-            view.begun = now;
-        }
-        if let (Reading::Answers { view, .. }, Some(dead)) = (&reading, self.dead_since)
-            && view.begun <= dead
-        {
-            // Begun while it lived, told after its death.
-            return;
-        }
-        if let Reading::Answers { view, .. } = &reading {
-            self.answered_last = Some(view.begun);
-        }
-        self.server = match (reading, std::mem::take(&mut self.server)) {
-            (Reading::Answers { view, first: false }, ServerSight::Answers { view: before, .. }) => {
-                ServerSight::Answers { view, before: Some(before) }
-            }
-            (Reading::Answers { view, .. }, _) => ServerSight::Answers { view, before: None },
-            (Reading::Refused, ServerSight::Refused { since }) => ServerSight::Refused { since },
-            (Reading::Refused, _) => ServerSight::Refused { since: now },
-            (Reading::Silent, ServerSight::Silent { since }) => ServerSight::Silent { since },
-            (Reading::Silent, _) => ServerSight::Silent { since: now },
-            (Reading::Sick { message }, _) => ServerSight::Sick { message },
-            (Reading::Denied { message }, _) => ServerSight::Denied { message },
-        };
-        // What took no writes, now and one reading ago, has acknowledged nothing in between.
-        if let (None, ServerSight::Answers { view, before }) = (&self.weakened, &self.server)
-            && !(view.read_only && before.as_ref().is_none_or(|before| before.read_only))
-        {
-            self.weakened = ackers::weakens(view, before.as_deref());
-        }
-    }
-
-    /// What its readings have shown of acknowledgements until now is recorded, or was not to be relied upon anyway.
-    pub(crate) fn forget_weakness(&mut self) {
-        self.weakened = None;
-    }
-
-    /// How a try to open a new connection ended that began at `begun`.
-    pub(crate) fn connection_tried(&mut self, begun: Millis, outcome: Try) {
-        if self.runs.is_some_and(|(_, since)| begun <= since) {
-            // Begun before this run was known: it may have met the one before.
-            return;
-        }
-        self.new_connection = match (outcome, &self.new_connection) {
-            (Try::Accepted, _) => NewConnection::Accepted,
-            (Try::Hung, NewConnection::Hangs { since, .. }) => NewConnection::Hangs { since: *since, tried: begun },
-            (Try::Hung, _) => NewConnection::Hangs { since: begun, tried: begun },
-            (Try::TurnedAway { message }, _) => NewConnection::TurnedAway { message },
-            (Try::Unknown, _) => NewConnection::Unknown,
-        };
-    }
 }
 
 /// Name of an order: unique among all orders of all leaders to one member.
@@ -395,6 +349,3 @@ impl Member {
 pub(crate) fn order_id(term: Term, seq: u64, leader: &str) -> String {
     format!("{term}-{seq}-{leader}")
 }
-
-#[cfg(test)]
-mod tests;

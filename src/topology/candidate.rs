@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::member::{is_refused, slave, sql_or_volume_trouble};
-use super::observation::{MemberView, Observation, ServerView};
+use super::observation::{MemberView, Observation, ReplicatedFrom, ServerView};
 use super::policy::Policy;
 use super::record::Record;
 use super::record::written_outside_terms;
@@ -133,13 +133,20 @@ fn unapplied(member: &MemberView) -> u64 {
 /// own, which shows only when it is refused with 1236: it comes after all others.
 fn is_of_this_term(policy: &Policy, member: &MemberView, from: Ordinal) -> bool {
     let host = policy.hosts.get(usize::from(from.0));
-    is_moved(member) || slave(member).is_some_and(|slave| Some(&slave.host) == host)
+    is_moved(member) || replicated(member).is_some_and(|from| Some(&from.host) == host)
 }
 
-/// The lag of a member on its way to the donor is that of the tail it is given, and says nothing against it.
+/// What is remembered of its source counts while it answers: this reader, or the freeze of this term. Nobody waits for one that
+/// does neither.
+fn replicated(member: &MemberView) -> Option<&ReplicatedFrom> {
+    member.replicated.as_ref().filter(|_| member.view().is_some() || member.frozen().is_some())
+}
+
+/// The lag of a member on its way to the donor is that of the tail it is given, and says nothing against it; nor does that of
+/// one that has applied all it received since.
 fn is_within_lag(policy: &Policy, member: &MemberView) -> bool {
-    let lag = slave(member).and_then(|slave| slave.lag_s);
-    is_moved(member) || lag.is_none_or(|lag| lag <= policy.max_candidate_lag_s)
+    let lag = replicated(member).and_then(|from| from.lag_s);
+    is_moved(member) || lag.is_none_or(|lag| lag <= policy.max_candidate_lag_s) || unapplied(member) == 0
 }
 
 /// True when `member` was ordered in this term to follow somebody else. Its replica status changes before it has answered,
@@ -151,8 +158,10 @@ fn is_moved(member: &MemberView) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::member::samples::{cluster, dead, edit, policy, record, replica};
-    use super::super::observation::AgentSight;
+    use super::super::observation::{AgentSight, IoThread, ServerSight};
     use super::*;
+    use crate::orders::{Frozen, Incarnation};
+    use crate::time::Millis;
 
     fn best(members: Vec<MemberView>, change: impl Fn(&mut Policy)) -> Option<Ordinal> {
         let mut policy = policy(members.len());
@@ -174,14 +183,60 @@ mod tests {
 
     #[test]
     fn priority_wins_within_the_allowed_lag_only() {
-        let behind = |lag| {
-            let mut member = at(1, "0-17-10");
-            edit(&mut member, |view| view.slave.as_mut().unwrap().lag_s = Some(lag));
-            member
-        };
         let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
         assert_eq!(best(vec![dead(0), behind(3), at(2, "0-17-11")], prefer), Some(Ordinal(1)));
         assert_eq!(best(vec![dead(0), behind(300), at(2, "0-17-11")], prefer), Some(Ordinal(2)));
+    }
+
+    /// Without its source MariaDB tells no lag (`Seconds_Behind_Master` is NULL): just then it matters.
+    #[test]
+    fn lag_counts_that_was_told_before_the_source_was_lost_until_all_is_applied() {
+        let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
+        let mut member = behind(300);
+        edit(&mut member, |view| {
+            let slave = view.slave.as_mut().unwrap();
+            (slave.io, slave.lag_s) = (IoThread::Connecting, None);
+        });
+        assert_eq!(best(vec![dead(0), member.clone(), at(2, "0-17-11")], prefer), Some(Ordinal(2)));
+        edit(&mut member, |view| view.slave_position = "0-17-10".parse().unwrap());
+        assert_eq!(best(vec![dead(0), member, at(2, "0-17-11")], prefer), Some(Ordinal(1)));
+    }
+
+    #[test]
+    fn a_reading_that_fails_changes_no_rank() {
+        let prefer = |policy: &mut Policy| policy.members[1].priority = 5;
+        let silent = |mut member: MemberView, frozen: bool| {
+            let (received, applied) = (received(&member), member.view().map(ServerView::applied).unwrap_or_default());
+            let incarnation = Incarnation(1);
+            let frozen = frozen.then_some(Frozen {
+                incarnation,
+                received,
+                applied,
+                killed: false,
+                dropped: false,
+                settled: true,
+            });
+            (member.progress.frozen, member.server) = (frozen, ServerSight::Silent { since: Millis(9) });
+            best(vec![dead(0), member, at(2, "0-17-11")], prefer)
+        };
+        assert_eq!(silent(at(1, "0-17-11"), true), Some(Ordinal(1)));
+        assert_eq!(silent(behind(300), true), Some(Ordinal(2)), "its lag is not forgotten either");
+        assert_eq!(
+            silent(at(1, "0-17-11"), false),
+            Some(Ordinal(2)),
+            "nobody waits for one that does not answer at all"
+        );
+    }
+
+    /// Member 1 with one transaction that it has received and not applied.
+    fn behind(lag: u64) -> MemberView {
+        let mut member = at(1, "0-17-9");
+        edit(&mut member, |view| {
+            let slave = view.slave.as_mut().unwrap();
+            (slave.io_position, slave.lag_s) = ("0-17-10".parse().unwrap(), Some(lag));
+            view.slave_position = "0-17-9".parse().unwrap();
+        });
+        member
     }
 
     #[test]

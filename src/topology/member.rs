@@ -110,10 +110,9 @@ pub(crate) fn volume_trouble(record: &Record, cluster: &str, member: &MemberView
         Volume::Blank => Some(Trouble::BlankVolume),
         Volume::Unusable { message } => Some(Trouble::UnusableVolume(message.clone())),
         Volume::Recorded { .. } if member.holds(cluster, data_uid) => None,
-        Volume::Recorded { record } => Some(Trouble::ForeignVolume(format!(
-            "{}-{} (data {})",
-            record.identity.cluster, record.identity.ordinal, record.identity.data_uid.0
-        ))),
+        Volume::Recorded { record } => {
+            Some(Trouble::ForeignVolume(format!("{} (data {})", record.identity.member(), record.identity.data_uid.0)))
+        }
     }
 }
 
@@ -194,7 +193,7 @@ pub(crate) fn follows(view: &ServerView, host: &str) -> bool {
 pub(crate) mod samples {
     //! Members in typical states, for tests.
 
-    use super::super::observation::{AgentSight, Observation, PodView, SemiSyncSource, ServerSight};
+    use super::super::observation::{AgentSight, Observation, PodView, ReplicatedFrom, SemiSyncSource, ServerSight};
     use super::super::policy::{MemberPolicy, Mode, Policy, Retention, WhenNoAcker};
     use super::super::record::{Acker, Durability, boot_server_id};
     use super::*;
@@ -369,6 +368,7 @@ pub(crate) mod samples {
         if let ServerSight::Answers { view, before } = &mut member.server {
             change(view);
             before.iter_mut().for_each(|before| change(before));
+            member.replicated = ReplicatedFrom::after(member.replicated.take(), view);
         }
     }
 

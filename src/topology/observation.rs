@@ -84,6 +84,26 @@ pub(crate) enum AgentSight {
     Present(Box<AgentState>),
 }
 
+/// Where a member replicated from, and how far behind it was. A reading that fails takes nothing back of it; and whoever loses
+/// its source, or stops a thread, no longer tells its lag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReplicatedFrom {
+    /// Host of its source.
+    pub(crate) host: String,
+    /// `Seconds_Behind_Master` when it was told last.
+    pub(crate) lag_s: Option<u64>,
+}
+
+impl ReplicatedFrom {
+    /// What is known after one more reading.
+    #[must_use]
+    pub(crate) fn after(known: Option<Self>, view: &ServerView) -> Option<Self> {
+        let slave = view.slave.as_ref()?;
+        let before = known.filter(|known| known.host == slave.host).and_then(|known| known.lag_s);
+        Some(Self { host: slave.host.clone(), lag_s: slave.lag_s.or(before) })
+    }
+}
+
 /// A member's pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PodView {
@@ -110,6 +130,8 @@ pub struct MemberView {
     pub server: ServerSight,
     /// Whether its mariadbd takes new connections.
     pub(crate) new_connection: NewConnection,
+    /// What readings of this run have shown last of where it replicates from.
+    pub(crate) replicated: Option<ReplicatedFrom>,
     /// When this observer first heard that the present incarnation runs (from the agent).
     pub running_since: Option<Millis>,
     /// When this observer first heard that mariadbd does not run (from the agent), while it does not.

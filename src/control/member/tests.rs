@@ -1,5 +1,5 @@
 use super::*;
-
+use crate::control::input::Reading;
 use crate::gtid::GtidPosition;
 use crate::orders::{BootMillis, DataUid, Frozen, LogEvidence, Secret, Source, Volume};
 use crate::topology::observation::{SemiSyncSource, ServerView};
