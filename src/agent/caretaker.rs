@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -88,7 +87,7 @@ async fn look_at_server(
         Some((_, session)) => session,
         None => agent.sessions.connect_impatient().await?,
     };
-    agent.keeper.session.store(session.id(), Ordering::SeqCst);
+    agent.sessions.note_keeper(run, session.id());
     let looked = lock.look(&mut session, &agent.sessions.all_own_ids()).await;
     if let Err(error) = &looked {
         debug!(%error, "locks cannot be read");

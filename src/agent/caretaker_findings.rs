@@ -1,6 +1,5 @@
 //! What the agent's caretaker has found last.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
@@ -15,7 +14,6 @@ const KNOWN: [&str; 1] = ["maintain"];
 #[derive(Debug)]
 pub(crate) struct Keeper {
     told: Mutex<Upkeep>,
-    pub(super) session: AtomicU32,
     pub(super) soon: Notify,
 }
 
@@ -23,7 +21,7 @@ impl Default for Keeper {
     fn default() -> Self {
         let knows = KNOWN.map(str::to_owned).to_vec();
         let told = Mutex::new(Upkeep { knows, ..Upkeep::default() });
-        Self { told, session: AtomicU32::new(0), soon: Notify::new() }
+        Self { told, soon: Notify::new() }
     }
 }
 
@@ -32,12 +30,6 @@ impl Keeper {
     #[must_use]
     pub(crate) fn told(&self) -> Upkeep {
         self.locked().clone()
-    }
-
-    /// Connection id of its session; 0 before the first one.
-    #[must_use]
-    pub(crate) fn session_id(&self) -> u32 {
-        self.session.load(Ordering::SeqCst)
     }
 
     /// Asks for a look at once: the member became primary, or its events changed.

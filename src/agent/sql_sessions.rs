@@ -65,6 +65,8 @@ pub(crate) struct SqlSessions {
     caretaker: Mutex<Option<Session>>,
     /// As the observer's.
     caretaker_id: std::sync::Mutex<Option<ConnectionId>>,
+    /// The session that looks for locks and events, which a promotion ends like a client's.
+    keeper_id: std::sync::Mutex<Option<ConnectionId>>,
     /// A session that waits for the next order.
     parked: std::sync::Mutex<Option<OrderSession>>,
     /// The session an order has, or had and did not give back.
@@ -101,6 +103,7 @@ impl SqlSessions {
             observer_id: std::sync::Mutex::default(),
             caretaker: Mutex::new(None),
             caretaker_id: std::sync::Mutex::default(),
+            keeper_id: std::sync::Mutex::default(),
             parked: std::sync::Mutex::new(None),
             lent: std::sync::Mutex::new(None),
             locks: AtomicBool::new(false),
@@ -234,18 +237,28 @@ impl SqlSessions {
         self.running().map(drop)
     }
 
-    /// Connection ids of the agent itself.
+    /// Connection ids of the agent itself that a promotion spares.
     pub(crate) fn own_ids(&self) -> Vec<u32> {
+        self.of_this_run([&self.lent, &self.observer_id, &self.caretaker_id].map(|id| *locked(id)))
+    }
+
+    /// All of them: also the one that waits for the next order, which is lent again before it can be in anybody's way, and the one
+    /// that looks for locks.
+    pub(crate) fn all_own_ids(&self) -> Vec<u32> {
+        let parked = locked(&self.parked).as_ref().map(|parked| (parked.run, parked.session.id()));
+        let mut ids = self.own_ids();
+        ids.extend(self.of_this_run([parked, *locked(&self.keeper_id)]));
+        ids
+    }
+
+    fn of_this_run<const N: usize>(&self, known: [Option<ConnectionId>; N]) -> Vec<u32> {
         let run = self.supervisor.incarnation();
-        let known = [&self.lent, &self.observer_id, &self.caretaker_id].map(|id| *locked(id));
         known.into_iter().flatten().filter(|(of, _)| Some(*of) == run).map(|(_, id)| id).collect()
     }
 
-    /// The same with the one that waits for the next order: it is lent again before it can be in anybody's way.
-    pub(crate) fn all_own_ids(&self) -> Vec<u32> {
-        let run = self.supervisor.incarnation();
-        let parked = locked(&self.parked).as_ref().filter(|parked| Some(parked.run) == run).map(|it| it.session.id());
-        self.own_ids().into_iter().chain(parked).collect()
+    /// The session that looks for locks is this one.
+    pub(crate) fn note_keeper(&self, run: Incarnation, id: u32) {
+        *locked(&self.keeper_id) = Some((run, id));
     }
 
     fn running(&self) -> Result<Incarnation, OrderError> {

@@ -125,8 +125,7 @@ async fn held_up(work: &mut OrderContext<'_>, applied: &GtidPosition) -> Result<
     if !slave.status.sql {
         return Ok(Some("both its replica threads were stopped by hand".to_owned()));
     }
-    let mut own = work.agent().sessions.all_own_ids();
-    own.push(work.agent().keeper.session_id());
+    let own = work.agent().sessions.all_own_ids();
     read::held_by(work.sql().await?, &own).await.map(Some).map_err(sql_error)
 }
 
