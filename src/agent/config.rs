@@ -6,7 +6,7 @@ use crate::api::cluster::EncryptionAlgorithm;
 use crate::api::owned::{Boot, KeyFile, command_line};
 use crate::binlog::{Algorithm, Keys};
 use crate::layout;
-use crate::orders::{Ordinal, Secret};
+use crate::orders::{Ordinal, Secret, member_name};
 
 /// An agent's surroundings.
 #[derive(Debug, Clone)]
@@ -65,7 +65,13 @@ impl Config {
     #[must_use]
     pub(crate) fn member_name(&self) -> String {
         let cluster = self.cluster.rsplit('/').next().unwrap_or_default();
-        format!("{cluster}-{}", self.ordinal)
+        member_name(cluster, self.ordinal)
+    }
+
+    /// The same with its namespace, for a comparison with whom a volume belongs to.
+    #[must_use]
+    pub(crate) fn full_name(&self) -> String {
+        member_name(&self.cluster, self.ordinal)
     }
 
     /// mariadbd's datadir.

@@ -21,7 +21,7 @@ use super::cluster::{
 };
 use super::duration::DurationText;
 use crate::layout::MAX_MEMBERS;
-use crate::orders::Ordinal;
+use crate::orders::{Ordinal, member_name};
 
 /// A cluster whose spec can be used.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,12 +117,6 @@ pub(crate) struct FailoverSettings {
     pub(crate) timeout: Duration,
     /// How far behind a preferred member may be.
     pub(crate) max_candidate_lag: Duration,
-}
-
-/// Name of the member with this ordinal, and of its pod.
-#[must_use]
-pub(crate) fn member_name(cluster: &str, ordinal: Ordinal) -> String {
-    format!("{cluster}-{ordinal}")
 }
 
 /// Ordinal of the member with this name, when it is one of this cluster.

@@ -11,8 +11,8 @@ use super::effect::{Effect, ServicePatch};
 use super::input::CallFailed;
 use super::pause::Pause;
 use crate::api::ClusterStatus;
-use crate::api::validate::{member_name, member_ordinal};
-use crate::orders::{Ordinal, Term};
+use crate::api::validate::member_ordinal;
+use crate::orders::{Ordinal, Term, member_name};
 use crate::resources::{labels, names};
 use crate::time::Millis;
 

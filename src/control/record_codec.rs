@@ -7,9 +7,9 @@ use thiserror::Error;
 use super::timeline::promotion_term;
 use crate::api::failover::record_name;
 use crate::api::status::{self, BeganAt, ClusterStatus, UnknownKeys};
-use crate::api::validate::{member_name, member_ordinal};
+use crate::api::validate::member_ordinal;
 use crate::gtid::GtidPosition;
-use crate::orders::{Ordinal, Term};
+use crate::orders::{Ordinal, Term, member_name};
 use crate::topology::record::{Acker, Durability, Record};
 use crate::topology::transition::{Promotion, Step, Transition, TransitionKind};
 

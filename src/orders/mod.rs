@@ -67,6 +67,12 @@ impl fmt::Display for Ordinal {
     }
 }
 
+/// Name of the member with this ordinal, and of its pod; with the cluster's namespace before it when `cluster` has one.
+#[must_use]
+pub(crate) fn member_name(cluster: &str, ordinal: Ordinal) -> String {
+    format!("{cluster}-{ordinal}")
+}
+
 /// One run of a member's mariadbd; counted on its volume, +1 before each start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -127,4 +133,12 @@ pub struct Identity {
     pub data_uid: DataUid,
     /// The member the volume belongs to.
     pub ordinal: Ordinal,
+}
+
+impl Identity {
+    /// The member the volume belongs to, as `namespace/name-ordinal`: it may be one of another namespace.
+    #[must_use]
+    pub(crate) fn member(&self) -> String {
+        member_name(&self.cluster, self.ordinal)
+    }
 }

@@ -98,10 +98,8 @@ impl<'a> OrderContext<'a> {
         if identity.cluster == config.cluster && identity.ordinal == config.ordinal {
             return Ok(());
         }
-        let message = format!(
-            "the volume belongs to {}-{}, not to {}-{}: give the member its own volume",
-            identity.cluster, identity.ordinal, config.cluster, config.ordinal
-        );
+        let (owner, member) = (identity.member(), config.full_name());
+        let message = format!("the volume belongs to {owner}, not to {member}: give the member its own volume");
         Err(OrderError::new(Reason::Volume, message))
     }
 

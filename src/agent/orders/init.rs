@@ -41,16 +41,14 @@ async fn claim(work: &mut OrderContext<'_>, identity: Identity) -> Result<(), Or
         && identity.ordinal == config.ordinal
         && identity.data_uid == order.token.data_uid;
     if !for_us {
-        let message = format!("init for {identity:?} came to {}-{}", config.cluster, config.ordinal);
+        let message = format!("init for {identity:?} came to {}", config.full_name());
         return Err(OrderError::new(Reason::Unsupported, message));
     }
     match work.agent().volume.view() {
         Volume::Recorded { record } if record.identity == identity => work.persist(|_| {}).await.map(drop),
         Volume::Recorded { record } => {
-            let Identity { cluster, ordinal, data_uid } = record.identity;
-            let data = data_uid.0;
-            let message =
-                format!("the volume belongs to {cluster}-{ordinal} (data {data}): nothing is initialised over it");
+            let (owner, data) = (record.identity.member(), record.identity.data_uid.0);
+            let message = format!("the volume belongs to {owner} (data {data}): nothing is initialised over it");
             Err(OrderError::new(Reason::Volume, message))
         }
         Volume::Unusable { message } => Err(OrderError::new(Reason::Volume, message)),

@@ -14,12 +14,11 @@ use crate::api::failover::{
     ClusterRef, Equalised, Failover, FailoverCause, FailoverSpec, FailoverStatus, Lost, Salvaged, TimelineStep,
     record_name,
 };
-use crate::api::validate::member_name;
 use crate::control::timeline::{Point, Story};
 use crate::gtid::{GtidRange, join_ranges};
 use crate::operator::clients::{CallError, call};
 use crate::operator::lease::Leadership;
-use crate::orders::{Ordinal, Term};
+use crate::orders::{Ordinal, Term, member_name};
 use crate::topology::transition::TransitionKind;
 
 /// A record is worth some tries; it is written at rest.

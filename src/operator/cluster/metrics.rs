@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::validate::member_name;
 use crate::control::effect::Count;
 use crate::control::gauges::Gauges;
 use crate::operator::metrics::{ClusterLabels, MemberLabels, Metrics, RoleLabels, WordLabels};
-use crate::orders::Ordinal;
+use crate::orders::{Ordinal, member_name};
 use crate::topology::record::Durability;
 use crate::topology::report::Role;
 
