@@ -31,7 +31,7 @@ impl World {
         self.after(last, Event::Calm);
     }
 
-    pub fn who(&self, who: Who) -> Option<HostId> {
+    fn who(&self, who: Who) -> Option<HostId> {
         let record = &self.store.record;
         let ordinal = match who {
             Who::Primary => record.transition.as_ref().and_then(|it| it.from()).or(record.primary)?,

@@ -165,7 +165,7 @@ fn histories_keep_every_invariant() {
     assert!(crashed * 2 >= count, "only {crashed} of {count} histories have an operator crash inside a failover");
 }
 
-/// Prints one history, with `PLAN=` one of a special plan.
+/// Prints the history of `SEED=`: one of the usual plan, or of the one that `PLAN=` names.
 #[test]
 fn replay() {
     let Some(seed) = number("SEED") else { return };

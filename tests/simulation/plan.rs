@@ -118,6 +118,11 @@ impl Plan {
     }
 }
 
+/// Any member.
+fn anyone(dice: &mut Dice, members: usize) -> Who {
+    Who::Any(u8::try_from(dice.index(members)).unwrap_or(0))
+}
+
 /// The faults of a history without those of which only the newest status knows: where logs ended that are gone, and a run whose
 /// pod was deleted by force and lives on.
 fn plan_for_an_older_status(dice: &mut Dice, members: usize) -> Plan {
@@ -142,7 +147,7 @@ pub fn with_a_status_rolled_back(dice: &mut Dice, members: usize) -> Plan {
 pub fn with_an_empty_volume(dice: &mut Dice, members: usize) -> Plan {
     let mut plan = plan_for_an_older_status(dice, members);
     let at = dice.range(4_000, 12_000);
-    let blank = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+    let blank = anyone(dice, members);
     plan.timed.push((at, Fault::PodBlank(blank)));
     let cut = at + dice.range(100, 4_500);
     plan.timed.push((cut, Fault::PowerCutAll));
@@ -157,7 +162,7 @@ pub fn with_an_empty_volume(dice: &mut Dice, members: usize) -> Plan {
 pub fn with_replicas_made_writable(dice: &mut Dice, members: usize) -> Plan {
     let mut plan = plan(dice, members);
     for _ in 0..dice.range(1, 3) {
-        let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+        let any = anyone(dice, members);
         plan.timed.push((dice.range(1_500, 16_000), Fault::MadeWritable(any)));
     }
     let killed = plan.timed.iter().find_map(|(at, fault)| matches!(fault, Fault::Kill(Who::Primary)).then_some(*at));
@@ -166,7 +171,7 @@ pub fn with_replicas_made_writable(dice: &mut Dice, members: usize) -> Plan {
         plan.timed.push((soon, Fault::MadeWritable(Who::Any(member))));
     }
     for _ in 0..dice.range(0, 2) {
-        let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+        let any = anyone(dice, members);
         plan.at_act.push((dice.range(1, 12), Fault::MadeWritable(any)));
     }
     plan
@@ -179,7 +184,7 @@ pub fn with_a_member_given_up(dice: &mut Dice, members: usize) -> Plan {
     let at = dice.range(4_000, 12_000);
     let who = match dice.range(0, 2) {
         0 | 1 => Who::Primary,
-        _ => Who::Any(u8::try_from(dice.index(members)).unwrap_or(0)),
+        _ => anyone(dice, members),
     };
     plan.timed.push((at, Fault::LostForGood(who)));
     let fault = Fault::StatusRolledBack { writes: dice.range(1, 20), crash: true, within: false };
@@ -199,7 +204,7 @@ pub fn with_a_status_of_the_term(dice: &mut Dice, members: usize) -> Plan {
 pub fn with_an_older_copy(dice: &mut Dice, members: usize) -> Plan {
     let mut plan = plan(dice, members);
     let at = dice.range(2_000, 8_000);
-    let who = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+    let who = anyone(dice, members);
     plan.timed.push((at, Fault::VolumeCopied(who)));
     plan.timed.push((at + dice.range(500, 8_000), Fault::OlderCopy(who)));
     plan
@@ -214,7 +219,7 @@ pub fn with_a_stranger(dice: &mut Dice, members: usize) -> Plan {
 
 /// One history of `EVERY` has disks without space, disks that hang, and nodes that learn late what the Service selects. Dice of
 /// their own choose them: every other history stays as it is.
-pub fn add_slow_machines(plan: &mut Plan, seed: u64, members: usize) {
+pub fn add_troubles_around(plan: &mut Plan, seed: u64, members: usize) {
     const EVERY: u64 = 4;
     if seed % EVERY != EVERY - 1 {
         return;
@@ -224,7 +229,7 @@ pub fn add_slow_machines(plan: &mut Plan, seed: u64, members: usize) {
         let who = match dice.range(0, 3) {
             0 => Who::Primary,
             1 => Who::Candidate,
-            _ => Who::Any(u8::try_from(dice.index(members)).unwrap_or(0)),
+            _ => anyone(&mut dice, members),
         };
         let fault = match dice.range(0, 4) {
             0 | 1 => Fault::DiskFull(who, dice.range(500, 20_000)),
@@ -293,7 +298,7 @@ pub fn plan(dice: &mut Dice, members: usize) -> Plan {
     }
     if dice.chance(15) {
         // While the cluster is initialised.
-        let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+        let any = anyone(dice, members);
         let fault = if dice.chance(70) { Fault::Kill(any) } else { Fault::PodReplaced(any) };
         plan.timed.push((dice.range(50, 1_500), fault));
     }
@@ -325,9 +330,9 @@ fn fault(dice: &mut Dice, members: usize) -> Fault {
     let who = match dice.range(0, 3) {
         0 | 1 => Who::Primary,
         2 => Who::Candidate,
-        _ => Who::Any(u8::try_from(dice.index(members)).unwrap_or(0)),
+        _ => anyone(dice, members),
     };
-    let any = Who::Any(u8::try_from(dice.index(members)).unwrap_or(0));
+    let any = anyone(dice, members);
     let short = dice.range(50, 6_000);
     match dice.range(0, 42) {
         0..=3 => Fault::Kill(who),

@@ -223,7 +223,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let policy = crate::plan::policy(&mut dice);
         let mut plan = crate::plan::plan(&mut dice, policy.members.len());
-        crate::plan::add_slow_machines(&mut plan, seed, policy.members.len());
+        crate::plan::add_troubles_around(&mut plan, seed, policy.members.len());
         Self::planned(dice, policy, plan, (mutant, trace))
     }
 
