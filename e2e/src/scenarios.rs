@@ -96,9 +96,10 @@ pub fn names(all: bool) -> impl Iterator<Item = String> {
 }
 
 impl Scenario {
-    /// CI does not run it: it judges times, and a busy machine changes them; or it compiles another commit.
+    /// CI does not run it: it judges times, and a busy machine changes them; or it compiles another commit; or what is special
+    /// about it, compressed events, is in the tests of agents and binary logs, too.
     fn is_only_in_acceptance(self) -> bool {
-        matches!(self, Self::HalfOpen | Self::Upgrade)
+        matches!(self, Self::HalfOpen | Self::Upgrade | Self::TailCompressed)
     }
 
     fn name(self) -> String {

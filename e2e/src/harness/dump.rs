@@ -12,6 +12,10 @@ use super::kube::Kube;
 
 /// Lines kept of each container's log.
 const LOG_LINES: i64 = 20_000;
+/// Of the newest Events and records so many are printed, too: where this runs unattended only what is printed remains.
+const TOLD_LINES: usize = 40;
+/// No printed line is longer, in characters.
+const TOLD_WIDTH: usize = 600;
 const KINDS: [(&str, &str); 6] = [
     (API_VERSION, KIND),
     (API_VERSION, "Failover"),
@@ -30,10 +34,17 @@ pub async fn write(kube: &Kube, folder: &Path) -> Result<()> {
     for (version, kind) in KINDS {
         if let Ok(objects) = kube.list(version, kind).await {
             std::fs::write(folder.join(format!("{kind}.json")), serde_json::to_string_pretty(&objects)?)?;
+            if kind == "Failover" {
+                let mut records = objects;
+                records.sort_by_key(|record| record["status"]["term"].as_u64());
+                tell(&records.iter().map(record).collect::<Vec<_>>());
+            }
         }
     }
     if let Ok(events) = kube.list("v1", "Event").await {
-        std::fs::write(folder.join("events.txt"), timeline(&events))?;
+        let lines = timeline(&events);
+        std::fs::write(folder.join("events.txt"), lines.join("\n"))?;
+        tell(&lines);
     }
     logs(kube, folder).await?;
     logs(&kube.within(OPERATOR_NAMESPACE), folder).await?;
@@ -41,21 +52,34 @@ pub async fn write(kube: &Kube, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+fn tell(lines: &[String]) {
+    for line in lines.iter().skip(lines.len().saturating_sub(TOLD_LINES)) {
+        println!("    {}", line.replace('\n', " ").chars().take(TOLD_WIDTH).collect::<String>());
+    }
+}
+
+/// What a Failover record says, in one line.
+fn record(record: &Value) -> String {
+    let said = &record["status"];
+    format!("Failover of term {}: {} -> {}: {}", said["term"], said["from"], said["to"], said["evidence"])
+}
+
 /// Events, oldest first, one a line.
-fn timeline(events: &[Value]) -> String {
+fn timeline(events: &[Value]) -> Vec<String> {
     let text = |event: &Value, pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
     let mut lines: Vec<String> = events
         .iter()
         .map(|event| {
-            let time = ["/eventTime", "/firstTimestamp", "/metadata/creationTimestamp"];
+            // Of a repeated one the last time.
+            let time = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
             let time =
                 time.iter().map(|pointer| text(event, pointer)).find(|time| !time.is_empty()).unwrap_or_default();
             let object = format!("{}/{}", text(event, "/involvedObject/kind"), text(event, "/involvedObject/name"));
-            format!("{time} {object} {}: {}\n", text(event, "/reason"), text(event, "/message"))
+            format!("{time} {object} {}: {}", text(event, "/reason"), text(event, "/message"))
         })
         .collect();
     lines.sort();
-    lines.concat()
+    lines
 }
 
 async fn logs(kube: &Kube, folder: &Path) -> Result<()> {
