@@ -27,5 +27,7 @@ pub(crate) const ACCESS_DENIED_NO_PASSWORD_ERROR: u16 = 1698;
 pub(crate) const MUST_CHANGE_PASSWORD: u16 = 1820;
 pub(crate) const MUST_CHANGE_PASSWORD_LOGIN: u16 = 1862;
 pub(crate) const CONNECTION_KILLED: u16 = 1927;
+/// Nobody listens there (`CR_CONN_HOST_ERROR`, of the client library).
+pub(crate) const CONN_HOST_ERROR: u16 = 2003;
 pub(crate) const USER_IS_BLOCKED: u16 = 4150;
 pub(crate) const ACCOUNT_HAS_BEEN_LOCKED: u16 = 4151;

@@ -95,6 +95,8 @@ pub(crate) const LAUNCH_INSTALLED: &str = "/beachmaster/bin/launch";
 
 /// mariadbd.
 pub(crate) const MARIADB_PORT: u16 = 3306;
+/// mariadbd for members and the operator: clients that use up all connections leave these alone (docs/decisions/42-extra-port.md).
+pub(crate) const EXTRA_PORT: u16 = 3308;
 /// The agent's HTTP: `/readyz`.
 pub(crate) const AGENT_PORT: u16 = 8080;
 /// 200 when mariadbd answers SQL.

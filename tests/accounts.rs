@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use beachmaster::mariadb;
@@ -168,10 +168,14 @@ fn accounts_are_repaired_whole() {
     assert_eq!(member.sql(PRIVILEGES), same, "what is whole is left alone");
 }
 
-/// The probe's own account gets in where no client does, and says so.
+/// The probe's own account gets in where no client does, and says so. What members hold is no client's.
 #[test]
 fn a_server_that_is_full_for_others_is_told() {
-    let member = Member::start(0);
+    Version::ALL.into_iter().for_each(full_for_others_is_told);
+}
+
+fn full_for_others_is_told(version: Version) {
+    let member = Member::start_like(Setup::plain(version), 0);
     member.init();
     until("the accounts are there", || probe(&member).is_ok());
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -186,7 +190,7 @@ fn a_server_that_is_full_for_others_is_told() {
     };
     assert_eq!(used_up(), Ok(None));
     member.sql("SET sql_log_bin=0; CREATE USER u IDENTIFIED BY 'secret'; SET GLOBAL max_connections=15");
-    let idle = || {
+    let idle = |port: u16| {
         let mut client = Command::new(member.setup.version.program("mariadb"));
         client.args([
             "--no-defaults",
@@ -195,12 +199,15 @@ fn a_server_that_is_full_for_others_is_told() {
             "--password=secret",
             "--execute=SELECT SLEEP(1000)",
         ]);
-        client.arg(format!("--port={}", member.port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        client.arg(format!("--port={port}")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         client.spawn().unwrap()
     };
-    let mut clients = Vec::new();
+    let mut clients: Vec<Child> = (0..20).map(|_| idle(member.extra_port)).collect();
+    let asleep = || member.sql("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'u'");
+    until("they are in", || asleep() == "20");
+    assert_eq!(used_up(), Ok(None), "{version}");
     until("all are used", || {
-        clients.push(idle());
+        clients.push(idle(member.port));
         used_up() == Ok(Some(15))
     });
     until("clients are turned away", || {

@@ -20,8 +20,17 @@ use testkit::mariadb::MariaDb;
 
 const DOMAIN: u32 = 7;
 /// What the test server decides itself, because it does not run in a pod.
-const TEST_SERVER: [&str; 8] =
-    ["datadir", "innodb_data_home_dir", "aria_log_dir_path", "socket", "pid_file", "port", "bind_address", "server_id"];
+const TEST_SERVER: [&str; 9] = [
+    "datadir",
+    "innodb_data_home_dir",
+    "aria_log_dir_path",
+    "socket",
+    "pid_file",
+    "port",
+    "extra_port",
+    "bind_address",
+    "server_id",
+];
 
 #[test]
 fn mariadbd_takes_the_command_line_and_shows_what_is_read_back() {

@@ -6,6 +6,8 @@ mod agent_away;
 mod bad_input;
 #[path = "../scenarios/candidate-locked/mod.rs"]
 mod candidate_locked;
+#[path = "../scenarios/connections-used-up/mod.rs"]
+mod connections_used_up;
 #[path = "../scenarios/crash/mod.rs"]
 mod crash;
 #[path = "../scenarios/events/mod.rs"]
@@ -69,6 +71,8 @@ pub enum Scenario {
     BadInput,
     /// A replica's connection is cut silently while nobody commits: the primary takes new connections again within seconds
     Wedge,
+    /// Commits that wait for cut off replicas use up all connections: the replicas get in when the network is back
+    ConnectionsUsedUp,
     /// Somebody edits or deletes NAME-primary and other objects of the cluster
     ServiceDeleted,
     /// A paused cluster is watched and left alone
@@ -127,6 +131,7 @@ pub async fn run(scenario: Scenario, runs: Option<u32>) -> Result<bool> {
         Scenario::Survive => survive::run(&mut stage).await,
         Scenario::BadInput => bad_input::run(&mut stage).await,
         Scenario::Wedge => wedge::run(&mut stage, runs.unwrap_or(wedge::RUNS)).await,
+        Scenario::ConnectionsUsedUp => connections_used_up::run(&mut stage).await,
         Scenario::ServiceDeleted => service_deleted::run(&mut stage).await,
         Scenario::Paused => paused::run(&mut stage).await,
         Scenario::Options => options::run(&mut stage, runs.unwrap_or(options::RUNS)).await,

@@ -41,8 +41,10 @@ pub(crate) struct Config {
     pub(crate) root_password: PathBuf,
     /// The keys of encryption at rest, when there are some.
     pub(crate) keys: Option<KeyFile>,
-    /// Where mariadbd listens.
+    /// Where mariadbd listens for clients.
     pub(crate) mariadb_port: u16,
+    /// Where it listens for members and the operator.
+    pub(crate) extra_port: u16,
     /// Where the binlog server listens.
     pub(crate) binlog_port: u16,
     /// Where `/readyz` is.
@@ -122,6 +124,7 @@ impl Config {
             pid_file: text(&self.in_run_dir(layout::PID_FILE)),
             tmp_dir: text(&self.tmp_dir),
             port: self.mariadb_port,
+            extra_port: self.extra_port,
             keys: self.keys.clone(),
         })
     }

@@ -41,9 +41,10 @@ pub(crate) async fn run(config: Config) -> Result<(), AgentError> {
     let parts = Arc::clone(&agent);
     tokio::spawn(async move { parts.sessions.keep().await });
     let parts = Arc::clone(&agent);
-    tokio::spawn(
-        async move { new_connections::watch(&parts.supervisor, &parts.sessions, &parts.new_connections).await },
-    );
+    tokio::spawn(async move {
+        let Agent { config, supervisor, sessions, new_connections, .. } = &*parts;
+        new_connections::watch(config, supervisor, sessions, new_connections).await;
+    });
     tokio::spawn(caretaker::keep(Arc::clone(&agent)));
     tokio::spawn(readyz::serve(Arc::clone(&agent)));
     tokio::select! {

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::config::Config;
 use super::sql_sessions::SqlSessions;
 use super::supervisor::Supervisor;
-use crate::mariadb::{Session, SqlError};
+use crate::layout::PROBE_KEY;
+use crate::mariadb::{Session, SqlError, probe};
 use crate::orders::Mariadbd;
 use crate::sync::locked;
 
@@ -15,6 +17,9 @@ use crate::sync::locked;
 const PERIOD: Duration = Duration::from_secs(1);
 /// As long as the operator's.
 const LIMIT: Duration = Duration::from_secs(1);
+
+/// The pod's own.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// How the last try ended.
 #[derive(Debug, Default)]
@@ -33,14 +38,25 @@ impl NewConnections {
 }
 
 /// Tries for ever.
-pub(crate) async fn watch(supervisor: &Supervisor, access: &SqlSessions, found: &NewConnections) {
+pub(crate) async fn watch(config: &Config, supervisor: &Supervisor, access: &SqlSessions, found: &NewConnections) {
     loop {
         // Also when the agent has lost its own sessions: a server that takes no new ones lets it have no other.
         let runs = matches!(supervisor.view(), Mariadbd::Running { .. });
-        let connected = if runs { Some(access.connect_within(LIMIT).await) } else { None };
-        found.note(connected.and_then(|connected| judge(&connected)));
+        let taken = if runs { try_ports(config, access).await } else { None };
+        found.note(taken);
         sleep(PERIOD).await;
     }
+}
+
+/// When clients have used up all connections, a server that hangs turns the agent away all the same: its other port tells.
+async fn try_ports(config: &Config, access: &SqlSessions) -> Option<bool> {
+    let connected = access.connect_within(LIMIT).await;
+    if !connected.as_ref().is_err_and(SqlError::is_full) {
+        return judge(&connected);
+    }
+    let password = config.account_password(PROBE_KEY).ok()?;
+    let connected = probe::connect(LOOPBACK, config.extra_port, password, LIMIT).await;
+    judge(&connected).filter(|taken| !taken)
 }
 
 fn judge(connected: &Result<Session, SqlError>) -> Option<bool> {

@@ -99,6 +99,7 @@ impl Agent {
             boot_ms: clock::now(),
             volume: self.volume.view(),
             mariadbd: self.supervisor.view(),
+            extra_port: Some(self.config.extra_port),
             serving: locked(&self.serving).as_ref().map(|serving| serving.port),
             running: locked(&self.gate).running().map(|case| case.order.order.name().to_owned()),
             takes_connections: self.new_connections.taken(),

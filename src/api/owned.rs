@@ -52,6 +52,8 @@ pub(crate) enum BootValue {
     TmpDir,
     /// [`Boot::port`].
     Port,
+    /// [`Boot::extra_port`].
+    ExtraPort,
     /// Not on the command line: MariaDB's default is what is needed.
     Default,
 }
@@ -75,10 +77,15 @@ const SLAVE_NET_TIMEOUT: &str = "2";
 /// Seconds STOP SLAVE waits to end its dump thread on a silent primary. 0 would make a freeze last 24 s.
 const KILL_CONN_TIMEOUT: &str = "1";
 
+/// Of the extra port. While a primary hangs each replica leaves a connection behind every three seconds; none of them costs more
+/// than a file descriptor.
+const EXTRA_CONNECTIONS: &str = "1000";
+
 const ROLE: &str = "the operator sets it by the member's role";
 const SAFETY: &str = "an acknowledged transaction could be lost with another value";
 const RETENTION: &str = "set replication.binlogRetention instead";
 const PLACE: &str = "the operator decides where things are in the pod";
+const OURS: &str = "members and the operator connect there";
 const FILTER: &str = "members with filters hold different data, and none could replace another";
 
 const POD: &str = "the image decides: mariadbd runs as the user mysql, from where it is installed";
@@ -164,6 +171,8 @@ pub const OWNED: &[Owned] = &[
     boot("pid_file", BootValue::PidFile, PLACE),
     boot("tmpdir", BootValue::TmpDir, PLACE),
     boot("port", BootValue::Port, PLACE),
+    boot("extra_port", BootValue::ExtraPort, PLACE),
+    boot("extra_max_connections", BootValue::Text(EXTRA_CONNECTIONS), OURS),
     boot("bind_address", BootValue::Text("*"), PLACE),
     refused("user", POD),
     refused("basedir", POD),
@@ -246,8 +255,10 @@ pub struct Boot {
     pub(crate) pid_file: String,
     /// Where it puts temporary files.
     pub(crate) tmp_dir: String,
-    /// Where it listens.
+    /// Where it listens for clients.
     pub(crate) port: u16,
+    /// Where it listens for members and the operator.
+    pub(crate) extra_port: u16,
     /// The keys it encrypts with.
     pub(crate) keys: Option<KeyFile>,
 }
@@ -288,6 +299,7 @@ impl Boot {
             pid_file: layout::PID_FILE.to_owned(),
             tmp_dir: layout::TMP_DIR.to_owned(),
             port: layout::MARIADB_PORT,
+            extra_port: layout::EXTRA_PORT,
             keys: None,
         }
     }
@@ -302,6 +314,7 @@ impl Boot {
             BootValue::PidFile => Some(self.pid_file.clone()),
             BootValue::TmpDir => Some(self.tmp_dir.clone()),
             BootValue::Port => Some(self.port.to_string()),
+            BootValue::ExtraPort => Some(self.extra_port.to_string()),
             BootValue::Default => None,
         }
     }

@@ -97,6 +97,9 @@ struct Run {
     /// Port of mariadbd.
     #[arg(long, default_value_t = layout::MARIADB_PORT)]
     mariadb_port: u16,
+    /// Port of mariadbd for members and the operator.
+    #[arg(long, default_value_t = layout::EXTRA_PORT)]
+    extra_port: u16,
     /// Port of the binlog server.
     #[arg(long, default_value_t = BINLOG_SERVER_PORT)]
     binlog_port: u16,
@@ -157,6 +160,7 @@ impl Run {
             root_password: self.root_password,
             keys: self.encryption_algorithm.map(|algorithm| KeyFile { path: self.encryption_keys, algorithm }),
             mariadb_port: self.mariadb_port,
+            extra_port: self.extra_port,
             binlog_port: self.binlog_port,
             http_port: self.http_port,
         })

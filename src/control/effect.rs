@@ -64,6 +64,8 @@ pub struct Watching {
     pub pod: Option<PodTarget>,
     /// Its address, once it has one.
     pub ip: Option<IpAddr>,
+    /// Port of its mariadbd for the operator, once its agent has told it.
+    pub extra_port: Option<u16>,
     /// Probe it often.
     pub eager: bool,
     /// Ping its agent often.

@@ -49,6 +49,7 @@ pub(crate) struct Member {
     server: ServerSight,
     new_connection: NewConnection,
     replicated: Option<ReplicatedFrom>,
+    extra_port: Option<u16>,
     progress: MemberProgress,
     flight: Option<Flight>,
     pause: Option<(&'static str, Millis)>,
@@ -103,6 +104,7 @@ impl Member {
             server: self.server.clone(),
             new_connection: self.new_connection.clone(),
             replicated: self.replicated.clone(),
+            extra_port: self.extra_port,
             running_since: self.runs.map(|(_, since)| since),
             dead_since: self.dead_since,
             weakened: self.weakened.clone(),
@@ -189,8 +191,20 @@ impl Member {
         self.pause = None;
     }
 
+    /// Where its mariadbd takes the operator and other members, when that is no client's port. While its agent is away, as told
+    /// last; once it is dead none: what answers in its name then answers to clients.
+    #[must_use]
+    pub(crate) fn extra_port(&self) -> Option<u16> {
+        self.extra_port
+    }
+
     /// The pod as Kubernetes tells it now.
     pub(crate) fn pod_seen(&mut self, pod: Option<PodFacts>, now: Millis) {
+        let uid = |pod: &Option<PodFacts>| pod.as_ref().map(|pod| pod.uid.clone());
+        if uid(&pod) != uid(&self.pod) {
+            // Another pod may be of another release.
+            self.extra_port = None;
+        }
         self.pod = pod;
         self.note_trouble(now);
     }
@@ -289,6 +303,7 @@ impl Member {
             }
             _ => None,
         };
+        self.extra_port = state.extra_port.filter(|_| !state.mariadbd.is_dead());
         if state.mariadbd.is_dead() {
             self.dead_since.get_or_insert(now);
             // Whoever is proven dead does not listen; whatever does in its name is seen by the next look.

@@ -72,6 +72,7 @@ impl Members {
     pub(crate) fn heard(&mut self, ordinal: Ordinal, event: LinkEvent, now: Millis) -> Vec<News> {
         let Some(watched) = self.watched(ordinal) else { return Vec::new() };
         let news = watched.member.heard(event, now);
+        watched.wanted.extra_port = watched.member.extra_port();
         if news.iter().any(|news| matches!(news, News::Look | News::Exited { .. } | News::Done { .. })) {
             watched.wanted.looks += 1;
         }
@@ -101,6 +102,7 @@ impl Members {
             *target = pod.as_ref().and_then(PodFacts::target);
             *ip = pod.as_ref().and_then(|pod| pod.ip);
             watched.member.pod_seen(pod, now);
+            watched.wanted.extra_port = watched.member.extra_port();
         }
     }
 

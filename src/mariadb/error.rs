@@ -87,6 +87,12 @@ impl SqlError {
         matches!(self, Self::Plugin { .. }) || self.code().is_some_and(|code| DENIED.contains(&code))
     }
 
+    /// True when the server has no connection left.
+    #[must_use]
+    pub(crate) fn is_full(&self) -> bool {
+        self.code() == Some(errno::CON_COUNT_ERROR)
+    }
+
     pub(super) fn of_connection(address: &str, error: WireError) -> Self {
         match Self::of_statement(address, error) {
             Self::Closed { what, message } => Self::Refused { address: what, message },

@@ -157,6 +157,19 @@ pub enum Up {
     Event { event: Event, state: AgentState },
 }
 
+impl Up {
+    /// What every line tells.
+    #[must_use]
+    pub(crate) fn state(&self) -> &AgentState {
+        match self {
+            Self::Hello { state, .. }
+            | Self::Pong { state, .. }
+            | Self::Answer { state, .. }
+            | Self::Event { state, .. } => state,
+        }
+    }
+}
+
 /// How an order ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

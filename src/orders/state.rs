@@ -146,6 +146,9 @@ pub struct AgentState {
     pub volume: Volume,
     /// What its mariadbd does.
     pub mariadbd: Mariadbd,
+    /// Port of mariadbd for members and the operator; none from agents of an earlier release, whose mariadbd has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_port: Option<u16>,
     /// Port of the binlog server, while it serves.
     pub serving: Option<u16>,
     /// Name of the order being carried out.

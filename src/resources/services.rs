@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{labels, meta, names};
 use crate::api::cluster::{ServicePolicy, ServiceType};
 use crate::api::validate::Cluster;
-use crate::layout::{AGENT_PORT, MARIADB_PORT};
+use crate::layout::{AGENT_PORT, EXTRA_PORT, MARIADB_PORT};
 use crate::orders::BINLOG_SERVER_PORT;
 
 /// NAME-primary, without its selector: only a transition writes that. It leads to a member that is not ready too: a
@@ -30,7 +30,8 @@ pub(crate) fn replicas_service(cluster: &Cluster) -> Service {
 /// NAME-members: the headless Service that gives each member a DNS name, also before it is ready.
 #[must_use]
 pub(crate) fn members_service(cluster: &Cluster) -> Service {
-    let ports = [("mariadb", MARIADB_PORT), ("binlog", BINLOG_SERVER_PORT), ("agent", AGENT_PORT)];
+    let ports =
+        [("mariadb", MARIADB_PORT), ("extra", EXTRA_PORT), ("binlog", BINLOG_SERVER_PORT), ("agent", AGENT_PORT)];
     let spec = ServiceSpec {
         cluster_ip: Some("None".to_owned()),
         selector: Some(labels::selector(&cluster.name)),

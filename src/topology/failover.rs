@@ -15,7 +15,6 @@ use super::resume;
 use super::safety::{self, Basis};
 use super::transition::{Promotion, Transition};
 use crate::gtid::GtidPosition;
-use crate::layout::MARIADB_PORT;
 use crate::orders::{BINLOG_SERVER_PORT, LONG_TAIL, Order, Ordinal, Reason, Source};
 
 /// A new leader's streams to the agents open within a second of each other; the old primary is started again only when
@@ -357,7 +356,7 @@ fn relay(case: &Case<'_>, from: Ordinal, candidate: &MemberView, target: &GtidPo
     if candidate.progress.following.as_ref() == Some(&host) {
         return Ok(order(candidate, Order::Await { position: target.clone() }));
     }
-    let source = Source::Member { host, port: MARIADB_PORT };
+    let source = Source::Member { host, port: donor.port_for_members() };
     Ok(order(candidate, Order::Follow { source, acker: None, wait: Some(target.clone()) }))
 }
 

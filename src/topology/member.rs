@@ -143,7 +143,8 @@ fn refused_position(member: &MemberView) -> Option<Trouble> {
     Some(if purged { Trouble::PositionPurged(slave.io_error.clone()) } else { Trouble::Errant(slave.io_error.clone()) })
 }
 
-fn io_failed_with(slave: &SlaveStatus, code: u16) -> bool {
+/// True when its IO thread ended its last try with this error.
+pub(super) fn io_failed_with(slave: &SlaveStatus, code: u16) -> bool {
     slave.io_errno == u32::from(code)
 }
 
@@ -232,6 +233,7 @@ pub(crate) mod samples {
             serving: None,
             running: None,
             takes_connections: None,
+            extra_port: None,
             sql_notes: crate::orders::SqlNotes::default(),
             upkeep: Upkeep::default(),
         }

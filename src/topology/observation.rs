@@ -8,6 +8,7 @@ pub use self::server::{IoThread, SemiSyncSource, ServerView, SlaveStatus};
 use super::member_progress::MemberProgress;
 use crate::api::owned::boot_server_id;
 use crate::gtid::GtidPosition;
+use crate::layout::MARIADB_PORT;
 use crate::orders::{AgentState, DataUid, Frozen, Incarnation, Mariadbd, Ordinal, Secret, Term, Token, Volume};
 use crate::time::Millis;
 
@@ -130,6 +131,8 @@ pub struct MemberView {
     pub server: ServerSight,
     /// Whether its mariadbd takes new connections.
     pub(crate) new_connection: NewConnection,
+    /// Port of its mariadbd for members and the operator, as its agent told last.
+    pub(crate) extra_port: Option<u16>,
     /// What readings of this run have shown last of where it replicates from.
     pub(crate) replicated: Option<ReplicatedFrom>,
     /// When this observer first heard that the present incarnation runs (from the agent).
@@ -164,6 +167,12 @@ impl MemberView {
             AgentSight::Present(state) => Some(state),
             AgentSight::Unknown | AgentSight::Away { .. } => None,
         }
+    }
+
+    /// Where other members reach its mariadbd.
+    #[must_use]
+    pub(crate) fn port_for_members(&self) -> u16 {
+        self.extra_port.unwrap_or(MARIADB_PORT)
     }
 
     /// The reading before the last one: finished before the last one began.

@@ -9,7 +9,6 @@ use super::member::sql_or_volume_trouble;
 use super::observation::MemberView;
 use super::record::{Record, server_id};
 use crate::gtid::GtidPosition;
-use crate::layout::MARIADB_PORT;
 use crate::orders::{Order, Source};
 
 /// `required` is what the new primary must have.
@@ -111,7 +110,7 @@ fn follow(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Option<
     if !fit {
         return None;
     }
-    let source = Source::Member { host, port: MARIADB_PORT };
+    let source = Source::Member { host, port: primary.port_for_members() };
     let acker = recorded_run(case.record, member);
     order(member, Order::Follow { source, acker, wait: None })
 }

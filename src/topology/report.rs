@@ -70,12 +70,20 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
     };
     if let NewConnection::TurnedAway { message } = &primary.new_connection {
         let name = policy.name(primary.ordinal);
-        // Commits that wait hold them, and no replica gets one.
-        let waits = |view: &ServerView| view.semi_sync.wait_sessions > 0 && view.semi_sync.clients == 0;
-        let remedy = if waits(view) && primary.before().is_some_and(waits) {
-            format!("commits wait and no replica is connected: {}", wedged::how_to_end(policy, primary.ordinal))
-        } else {
-            "when they are used up, raise max_connections or close what holds them".to_owned()
+        // Commits that wait hold them, also after their clients have left.
+        let waits = |view: &ServerView| view.semi_sync.wait_sessions > 0;
+        let nobody = ackers::active(policy, record, seen).next().is_none();
+        let end = || wedged::how_to_end(policy, primary.ordinal);
+        let remedy = match primary.extra_port {
+            _ if !(nobody && waits(view) && primary.before().is_some_and(waits)) => {
+                "when they are used up, raise max_connections or close what holds them".to_owned()
+            }
+            Some(port) => format!(
+                "commits wait for a replica and hold them; replicas have port {port} for themselves: look why none connects \
+                 there (its pod, network policies, its message in status.members); {}",
+                end()
+            ),
+            None => format!("commits wait and no replica is connected: {}", end()),
         };
         return not(Reason::PrimarySick, format!("{name} turns new connections away ({message}): {remedy}"));
     }

@@ -4,13 +4,13 @@ use super::ackers::{self, is_recorded, waits};
 use super::decision::{Act, Case, Decision, order};
 use super::failover;
 use super::maintain::maintain;
-use super::member::{follows, has_old_password, slave, trouble_following};
-use super::observation::{MemberView, ServerView};
+use super::member::{follows, has_old_password, io_failed_with, slave, trouble_following};
+use super::observation::{MemberView, ServerView, SlaveStatus};
 use super::policy::{Mode, WhenNoAcker};
 use super::record::{Durability, Record};
 use super::verdict::{Verdict, verdict};
 use super::wedged;
-use crate::layout::MARIADB_PORT;
+use crate::errno;
 use crate::layout::PROBE_USER;
 use crate::orders::{Order, Source};
 
@@ -243,8 +243,12 @@ fn replicate(case: &Case<'_>, member: &MemberView, view: &ServerView, primary: &
     // Degraded, it is to acknowledge again as soon as the primary asks.
     let wanted = waits(case.record.durability) || case.record.durability == Durability::Degraded;
     let acker = member.incarnation().filter(|_| wanted && is_recorded(case.record, member));
-    if !follows(view, &host) || slave(member).is_none() || has_old_password(member) {
-        let source = Source::Member { host, port: MARIADB_PORT };
+    if !follows(view, &host)
+        || slave(member).is_none()
+        || has_old_password(member)
+        || is_at_a_closed_port(member, primary)
+    {
+        let source = Source::Member { host, port: primary.port_for_members() };
         return order(member, Order::Follow { source, acker, wait: None });
     }
     if view.acker_wanted != acker.is_some() {
@@ -253,11 +257,19 @@ fn replicate(case: &Case<'_>, member: &MemberView, view: &ServerView, primary: &
     None
 }
 
+/// True when nobody listens where it looks for the primary, and that listens elsewhere: its pod was replaced by one of another
+/// release, or its agent had not told its port yet.
+fn is_at_a_closed_port(member: &MemberView, primary: &MemberView) -> bool {
+    let closed = |slave: &SlaveStatus| io_failed_with(slave, errno::CONN_HOST_ERROR);
+    let elsewhere = |slave: &SlaveStatus| slave.port != primary.port_for_members();
+    primary.state().is_some() && slave(member).is_some_and(|slave| closed(slave) && elsewhere(slave))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::decide::decide;
     use super::super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
-    use super::super::observation::Observation;
+    use super::super::observation::{IoThread, Observation};
     use super::super::policy::Policy;
     use super::super::record::boot_server_id;
     use super::*;
@@ -275,6 +287,30 @@ mod tests {
         let mut idle = replica(1, "p0");
         edit(&mut idle, |view| view.slave = None);
         Observation { service_member: None, ..cluster(vec![primary, idle, dead(2)]) }
+    }
+
+    #[test]
+    fn a_replica_follows_a_primary_of_another_release_to_its_port() {
+        let told = |io: IoThread, errno: u32, port: Option<u16>| {
+            let mut primary = running(0);
+            edit(&mut primary, |view| view.read_only = false);
+            primary.extra_port = port;
+            let mut member = replica(1, "p0");
+            edit(&mut member, |view| {
+                let slave = view.slave.as_mut().unwrap();
+                (slave.io, slave.port, slave.io_errno) = (io, 3308, errno);
+            });
+            let policy = Policy { mode: Mode::Async, ..policy(2) };
+            let record = Record { durability: Durability::Async, ..record() };
+            let acts = decide(&policy, &record, &cluster(vec![primary, member])).acts;
+            acts.into_iter().find_map(|act| match act {
+                Act::Order { order: Order::Follow { source: Source::Member { port, .. }, .. }, .. } => Some(port),
+                _ => None,
+            })
+        };
+        assert_eq!(told(IoThread::Connecting, 2003, None), Some(3306));
+        assert_eq!(told(IoThread::Yes, 0, None), None, "it receives");
+        assert_eq!(told(IoThread::Connecting, 2003, Some(3308)), None, "the port is not the matter");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum Verdict {
         /// How it ended, in the agent's words.
         how: String,
     },
-    /// It answers with errors (connections used up, disk full): a condition, no failover.
+    /// It answers with errors (disk full): a condition, no failover.
     Sick {
         /// The server's words.
         message: String,
@@ -111,7 +111,7 @@ fn how_it_ended(primary: &MemberView) -> String {
 
 fn what_is_known(primary: &MemberView) -> String {
     let server = match &primary.server {
-        ServerSight::Refused { .. } => "port 3306 refuses connections",
+        ServerSight::Refused { .. } => "mariadbd refuses connections",
         ServerSight::Silent { .. } => "SQL does not answer",
         ServerSight::Unknown => "SQL has not been tried yet",
         ServerSight::Sick { .. } | ServerSight::Denied { .. } | ServerSight::Answers { .. } => "SQL answers",
@@ -128,7 +128,7 @@ fn where_to_look(primary: &MemberView) -> &'static str {
     let runs = matches!(state.mariadbd, Mariadbd::Running { .. });
     match (&state.mariadbd, state.takes_connections) {
         (Mariadbd::Running { sql: true, .. }, Some(true)) => {
-            "; its own agent gets in: look at the network between the operator and port 3306"
+            "; its own agent gets in: look at the network between the operator and ports 3306 and 3308"
         }
         (_, Some(false)) | (Mariadbd::Running { sql: false, .. }, _) if runs => {
             "; its own agent does not get in either, so it hangs: if it does not come back by itself, `kill -9` its mariadbd \

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cluster;
+mod connections;
 mod encryption;
 mod locks;
 mod processes;
@@ -38,6 +39,7 @@ macro_rules! with_members {
 
 with_members! {
     mariadb_10_11: Setup::plain(Version::V10_11) =>
+        connections::a_replica_gets_in_when_clients_hold_all_connections,
         sessions::a_client_with_the_number_of_an_earlier_session_of_the_agent_is_ended,
         takeover::a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
         takeover::ackers_are_added_freed_and_locked_out,
@@ -55,6 +57,7 @@ with_members! {
         waking::a_primary_whose_semi_sync_stays_off_is_killed,
         takeover::a_long_tail_is_applied_without_syncs_and_survives_a_crash;
     mariadb_11_8: Setup::plain(Version::V11_8) =>
+        connections::a_replica_gets_in_when_clients_hold_all_connections,
         sessions::a_client_with_the_number_of_an_earlier_session_of_the_agent_is_ended,
         takeover::a_dead_primary_s_tail_is_served_and_the_candidate_takes_over,
         takeover::ackers_are_added_freed_and_locked_out,

@@ -38,6 +38,7 @@ impl World {
             mariadbd,
             serving: there.agent.serving.then_some(orders::BINLOG_SERVER_PORT),
             running: there.agent.run.as_ref().map(|run| run.order.order.name().to_owned()),
+            extra_port: Some(3308),
             takes_connections: there.answering().map(|_| there.wedged.is_none() && !there.is_hung(self.now)),
             sql_notes: orders::SqlNotes {
                 writes_locked: self.lock_told(host),

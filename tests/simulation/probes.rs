@@ -117,7 +117,7 @@ impl World {
         let there = &self.hosts[host];
         let behind = there.server.as_ref().map_or(0, |server| server.relay.len() as u64);
         let (source, port) = match slave.from {
-            From::Member(ordinal) => (format!("m{ordinal}"), 3306),
+            From::Member(ordinal) => (format!("m{ordinal}"), 3308),
             From::Donor(host) => (address(host), beachmaster::orders::BINLOG_SERVER_PORT),
         };
         let (io, position) = match slave.io {

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use crate::harness::cluster::Cluster;
+use crate::harness::cut::Cut;
 use crate::harness::failover::Watch;
-use crate::harness::host;
 use crate::harness::kube::Kube;
 use crate::harness::pods::Load;
 use crate::harness::stage::Stage;
@@ -165,36 +165,4 @@ async fn binary_logs(cluster: &Cluster, member: &str) -> Result<Vec<(String, u64
         other => bail!("{member}: not a binary log: {other:?}"),
     };
     rows.into_iter().map(log).collect()
-}
-
-/// Rules in the network of the primary's node that drop what replicas and primary say to each other.
-struct Cut {
-    node: String,
-}
-
-impl Cut {
-    async fn make(cluster: &Cluster, primary: &str) -> Result<Self> {
-        let mut addresses = cluster.addresses().await?;
-        let to = addresses.remove(primary).context("the primary has no address")?;
-        let replicas = addresses.into_values().collect::<Vec<_>>().join(", ");
-        // Both directions: what the primary sent would still arrive and be kept by the replica otherwise.
-        let rules = format!(
-            "table ip beachmaster_e2e
-             delete table ip beachmaster_e2e
-             table ip beachmaster_e2e {{
-               chain cut {{
-                 type filter hook forward priority -300; policy accept;
-                 ip saddr {{ {replicas} }} ip daddr {to} tcp dport 3306 drop
-                 ip saddr {to} ip daddr {{ {replicas} }} tcp sport 3306 drop
-               }}
-             }}"
-        );
-        let node = cluster.node_of(primary).await?;
-        host::in_network_of(&node, &["nft", "-f", "-"], &rules).await?;
-        Ok(Self { node })
-    }
-
-    async fn heal(self) -> Result<()> {
-        host::in_network_of(&self.node, &["nft", "delete", "table", "ip", "beachmaster_e2e"], "").await.map(|_| ())
-    }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::harness::cluster::Cluster;
+use crate::harness::cut::PORTS;
 use crate::harness::host;
 use crate::harness::pods::{self, Knocker};
 use crate::harness::stage::Stage;
@@ -96,9 +97,8 @@ async fn cut(cluster: &Cluster, knocker: &Knocker, n: u32) -> Result<Round> {
 
 /// The local port of the replica's connection to its primary.
 async fn flow(uid: &str) -> Result<String> {
-    let shown =
-        host::in_network_of_pod(uid, LAUNCH, &["ss", "-Htn", "state", "established", "dport", "=", ":3306"], "")
-            .await?;
+    let command = ["ss", "-Htn", "state", "established", "(", "dport", "=", ":3306", "or", "dport", "=", ":3308", ")"];
+    let shown = host::in_network_of_pod(uid, LAUNCH, &command, "").await?;
     // Recv-Q, Send-Q, local address and port, peer.
     let local = shown.lines().find_map(|line| line.split_whitespace().nth(2)).context("no connection to a primary")?;
     Ok(local.rsplit(':').next().unwrap_or_default().to_owned())
@@ -107,8 +107,8 @@ async fn flow(uid: &str) -> Result<String> {
 async fn drop_flow(uid: &str, port: &str) -> Result<()> {
     let rules = format!(
         "table inet {TABLE} {{
-           chain in {{ type filter hook input priority 0; tcp sport 3306 tcp dport {port} drop; }}
-           chain out {{ type filter hook output priority 0; tcp sport {port} tcp dport 3306 drop; }}
+           chain in {{ type filter hook input priority 0; tcp sport {{ {PORTS} }} tcp dport {port} drop; }}
+           chain out {{ type filter hook output priority 0; tcp sport {port} tcp dport {{ {PORTS} }} drop; }}
          }}"
     );
     host::in_network_of_pod(uid, LAUNCH, &["nft", "-f", "-"], &rules).await.map(drop)

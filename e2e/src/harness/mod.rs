@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod cluster;
+pub mod cut;
 pub mod dump;
 pub mod failover;
 pub mod host;

@@ -55,6 +55,8 @@ pub(crate) const HARMLESS: &[Harmless] = &[
     equal("user", &["mysql"]),
     equal("basedir", &["/usr"]),
     ignored("tmpdir", "temporary files lie in a volume of the pod"),
+    ignored("extra_port", "it is 3308, for members and the operator"),
+    ignored("extra_max_connections", "it is 1000, for members and the operator"),
     ignored("pid_file", "the operator decides where it lies in the pod"),
     ignored("expire_logs_days", RETENTION),
     ignored("binlog_expire_logs_seconds", RETENTION),

@@ -28,6 +28,7 @@ fn state(mariadbd: Mariadbd) -> AgentState {
         serving: None,
         running: None,
         takes_connections: None,
+        extra_port: None,
         sql_notes: crate::orders::SqlNotes::default(),
         upkeep: crate::orders::Upkeep::default(),
     }

@@ -20,6 +20,7 @@ use crate::control::effect::{Effect, FailoverRecord, News, ServicePatch, Watchin
 use crate::control::input::{CallFailed, Input};
 use crate::control::labels::LabelPatch;
 use crate::control::primary_service;
+use crate::layout::MARIADB_PORT;
 use crate::operator::apply;
 use crate::operator::clients::{CallError, call};
 use crate::operator::events::Events;
@@ -130,13 +131,13 @@ impl World {
 
     fn watch(&mut self, ordinal: Ordinal, how: Watching) {
         let Some(member) = self.members.get_mut(usize::from(ordinal.0)) else { return };
-        let Watching { known, pod, ip, eager, doubt, looks } = how;
+        let Watching { known, pod, ip, extra_port, eager, doubt, looks } = how;
         if known {
             let first = !std::mem::replace(&mut member.told, true);
             member.link.pod.send_if_modified(|old| std::mem::replace(old, pod.clone()) != pod || first);
         }
         member.link.doubt.send_if_modified(|old| std::mem::replace(old, doubt) != doubt);
-        let target = ProbeTarget { ip, eager, looks };
+        let target = ProbeTarget { ip, port: extra_port.unwrap_or(MARIADB_PORT), eager, looks };
         member.probe.send_if_modified(|old| std::mem::replace(old, target.clone()) != target);
     }
 

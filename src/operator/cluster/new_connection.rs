@@ -46,11 +46,11 @@ impl NewConnections {
     /// Works until its director is dropped.
     pub(crate) async fn run(mut self) {
         loop {
-            let ProbeTarget { ip, eager, .. } = self.target.borrow_and_update().clone();
+            let ProbeTarget { ip, port, eager, .. } = self.target.borrow_and_update().clone();
             let mut hung = false;
             if let Some(ip) = ip {
                 let begun = self.settings.clock.now();
-                if let Some(outcome) = self.try_once(ip).await {
+                if let Some(outcome) = self.try_ports(ip, port).await {
                     hung = outcome == Try::Hung;
                     if !self.tell(begun, outcome) {
                         return;
@@ -64,9 +64,19 @@ impl NewConnections {
         }
     }
 
-    async fn try_once(&self, ip: IpAddr) -> Option<Try> {
+    /// Where clients come in; when those have used up all connections, a server that hangs turns them away all the same, and its
+    /// other port tells.
+    async fn try_ports(&self, ip: IpAddr, extra: u16) -> Option<Try> {
+        let outcome = self.try_once(ip, MARIADB_PORT).await?;
+        if !matches!(outcome, Try::TurnedAway { .. }) || extra == MARIADB_PORT {
+            return Some(outcome);
+        }
+        Some(self.try_once(ip, extra).await.filter(|other| *other == Try::Hung).unwrap_or(outcome))
+    }
+
+    async fn try_once(&self, ip: IpAddr, port: u16) -> Option<Try> {
         let began = Instant::now();
-        let connected = probe::connect(&ip.to_string(), MARIADB_PORT, self.settings.password.clone(), HANGS).await;
+        let connected = probe::connect(&ip.to_string(), port, self.settings.password.clone(), HANGS).await;
         let took = began.elapsed();
         let mut session = match connected {
             Ok(session) => session,

@@ -1,6 +1,6 @@
 //! Looks at one member's mariadbd over a held SQL connection. Only reads.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -23,6 +23,8 @@ const CLOCK_UNIT: Duration = Duration::from_millis(2);
 pub(crate) struct ProbeTarget {
     /// The pod's address, once it has one.
     pub(crate) ip: Option<IpAddr>,
+    /// Where its mariadbd takes the operator; new connections are tried where clients come in.
+    pub(crate) port: u16,
     /// Look often.
     pub(crate) eager: bool,
     /// Raised to ask for a look at once.
@@ -50,7 +52,7 @@ pub(crate) struct Probe {
     settings: ProbeSettings,
     target: watch::Receiver<ProbeTarget>,
     inputs: mpsc::UnboundedSender<Input>,
-    session: Option<(IpAddr, Session)>,
+    session: Option<(SocketAddr, Session)>,
 }
 
 impl Probe {
@@ -61,16 +63,16 @@ impl Probe {
         settings: ProbeSettings,
         inputs: mpsc::UnboundedSender<Input>,
     ) -> (Self, watch::Sender<ProbeTarget>) {
-        let (sender, target) = watch::channel(ProbeTarget { ip: None, eager: false, looks: 0 });
+        let (sender, target) = watch::channel(ProbeTarget { ip: None, port: MARIADB_PORT, eager: false, looks: 0 });
         (Self { ordinal, settings, target, inputs, session: None }, sender)
     }
 
     /// Works until its director is dropped.
     pub(crate) async fn run(mut self) {
         loop {
-            let ProbeTarget { ip, eager, looks: _ } = self.target.borrow_and_update().clone();
+            let ProbeTarget { ip, port, eager, looks: _ } = self.target.borrow_and_update().clone();
             let reading = match ip {
-                Some(ip) => self.look(ip).await,
+                Some(ip) => self.look(SocketAddr::new(ip, port)).await,
                 None => Reading::Silent,
             };
             if self.inputs.send(Input::Probe { ordinal: self.ordinal, reading }).is_err() {
@@ -92,27 +94,27 @@ impl Probe {
 
     /// One look. A held connection that turns out to be closed is opened again at once: only then it is known whether
     /// somebody listens.
-    async fn look(&mut self, ip: IpAddr) -> Reading {
-        if let Some((_, session)) = self.session.take_if(|(held, _)| *held == ip)
-            && let Some(reading) = self.read(ip, session, false).await
+    async fn look(&mut self, at: SocketAddr) -> Reading {
+        if let Some((_, session)) = self.session.take_if(|(held, _)| *held == at)
+            && let Some(reading) = self.read(at, session, false).await
         {
             return reading;
         }
         self.session = None;
-        let connected =
-            probe::connect(&ip.to_string(), MARIADB_PORT, self.settings.password.clone(), self.settings.limit).await;
+        let ProbeSettings { password, limit, .. } = &self.settings;
+        let connected = probe::connect(&at.ip().to_string(), at.port(), password.clone(), *limit).await;
         match connected {
-            Ok(session) => self.read(ip, session, true).await.unwrap_or(Reading::Refused),
+            Ok(session) => self.read(at, session, true).await.unwrap_or(Reading::Refused),
             Err(error) => failed(&error),
         }
     }
 
     /// Reads over a connection and keeps it when it is still good; none when it was closed.
-    async fn read(&mut self, ip: IpAddr, mut session: Session, first: bool) -> Option<Reading> {
+    async fn read(&mut self, at: SocketAddr, mut session: Session, first: bool) -> Option<Reading> {
         let begun = self.settings.clock.now();
         match probe::read(&mut session, begun, self.settings.gtid_domain).await {
             Ok(view) => {
-                self.session = Some((ip, session));
+                self.session = Some((at, session));
                 Some(Reading::Answers { view: Box::new(view), first })
             }
             Err(error) if error.is_gone() => None,

@@ -53,7 +53,7 @@ pub(super) fn mariadb(cluster: &Cluster) -> Container {
         name: layout::MARIADB_CONTAINER.to_owned(),
         image: Some(cluster.spec.image.clone()),
         command: Some(command(&[layout::LAUNCH_INSTALLED])),
-        ports: Some(vec![port("mariadb", layout::MARIADB_PORT)]),
+        ports: Some(vec![port("mariadb", layout::MARIADB_PORT), port("extra", layout::EXTRA_PORT)]),
         resources: Some(cluster.spec.resources.clone()),
         readiness_probe: Some(readiness()),
         liveness_probe: Some(liveness()),

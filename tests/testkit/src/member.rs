@@ -51,6 +51,8 @@ pub struct Member {
     pub setup: Setup,
     pub ordinal: u8,
     pub port: u16,
+    /// Of mariadbd for members.
+    pub extra_port: u16,
     pub http_port: u16,
     pub binlog_port: u16,
     launch: Option<Child>,
@@ -88,8 +90,9 @@ impl Member {
         fs::write(home.path().join("my.cnf"), format!("{small}{}", setup.options)).unwrap();
         fs::write(home.path().join("keys"), setup.keys.map_or("", |(_, keys)| keys)).unwrap();
         give_all_to_server(home.path());
-        let [port, http_port, binlog_port] = std::array::from_fn(|_| free_port());
-        let mut member = Self { home, setup, ordinal, port, http_port, binlog_port, launch: None, agent: None };
+        let [port, extra_port, http_port, binlog_port] = std::array::from_fn(|_| free_port());
+        let mut member =
+            Self { home, setup, ordinal, port, extra_port, http_port, binlog_port, launch: None, agent: None };
         member.start_launch();
         member.start_agent();
         member
@@ -120,6 +123,7 @@ impl Member {
             command.arg(format!("--{flag}={}", self.setup.version.program(program).display()));
         }
         command.arg(format!("--mariadb-port={}", self.port));
+        command.arg(format!("--extra-port={}", self.extra_port));
         command.arg(format!("--http-port={}", self.http_port));
         command.arg(format!("--binlog-port={}", self.binlog_port));
         if let Some((cipher, _)) = self.setup.keys {
@@ -218,8 +222,7 @@ impl Member {
         client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Makes its datadir and starts it.
-    /// Initialised, and open to all other members.
+    /// Makes its datadir and starts it, open to all other members.
     pub fn init(&self) -> Answer {
         let answer = self.stream().obey(1, 1, Order::Init { identity: self.identity() });
         self.admit_all();
@@ -244,7 +247,7 @@ impl Member {
     }
 
     pub fn source(&self) -> Source {
-        Source::Member { host: "127.0.0.1".to_owned(), port: self.port }
+        Source::Member { host: "127.0.0.1".to_owned(), port: self.extra_port }
     }
 
     pub fn identity(&self) -> Identity {

@@ -102,7 +102,7 @@ async fn converse(
             line = lines.next::<Up>() => {
                 let Some(up) = line? else { return Ok("the agent closed the stream") };
                 unanswered = 0;
-                clock.learn(state(&up));
+                clock.learn(up.state());
                 link.tell(LinkEvent::Told { up: Box::new(up) });
             }
             command = link.orders.recv() => {
@@ -143,12 +143,6 @@ fn pings(doubt: bool) -> Interval {
     let mut pings = interval(if doubt { DOUBT_PING } else { PING });
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings
-}
-
-fn state(up: &Up) -> &AgentState {
-    match up {
-        Up::Hello { state, .. } | Up::Pong { state, .. } | Up::Answer { state, .. } | Up::Event { state, .. } => state,
-    }
 }
 
 fn sign(command: Command, clock: AgentClock) -> OrderEnvelope {

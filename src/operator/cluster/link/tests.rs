@@ -122,6 +122,7 @@ fn state(pod_uid: &str, boot_ms: u64) -> AgentState {
         serving: None,
         running: None,
         takes_connections: None,
+        extra_port: None,
         sql_notes: crate::orders::SqlNotes::default(),
         upkeep: crate::orders::Upkeep::default(),
     }
