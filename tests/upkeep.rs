@@ -102,17 +102,23 @@ fn events_run_on_the_primary_only_and_disabled_ones_stay_so(setup: Setup) {
     assert_eq!(second.sql("SELECT @@event_scheduler"), "OFF");
 }
 
+/// The longest time-out, and the most rows.
+const MOST: &str = "18446744073709551615";
+
 fn settings_are_put_back(setup: Setup) {
     let [primary, replica] = pair(setup);
     let restore = || Order::Maintain(Maintenance { restore: true, ..Maintenance::default() });
-    let settings = "SELECT @@sync_binlog, @@slave_net_timeout, @@rpl_semi_sync_master_timeout, @@event_scheduler";
+    let settings = "SELECT @@sync_binlog, @@slave_net_timeout, @@rpl_semi_sync_master_timeout, @@event_scheduler, \
+                    @@tx_read_only, @@sql_select_limit";
     for (member, scheduler) in [(&primary, "ON"), (&replica, "OFF")] {
         let opposite = if scheduler == "ON" { "OFF" } else { "ON" };
         member.sql(&format!(
-            "SET GLOBAL sync_binlog = 0, slave_net_timeout = 60, rpl_semi_sync_master_timeout = 10000, event_scheduler = {opposite}"
+            "SET GLOBAL sync_binlog = 0, slave_net_timeout = 60, rpl_semi_sync_master_timeout = 10000, event_scheduler = {opposite}, \
+             tx_read_only = 1, sql_select_limit = 0"
         ));
+        assert_eq!(member.sql(settings), "", "a new session of somebody else reads nothing");
         assert_eq!(member.stream().obey(1, 3, restore()), Answer::Done);
-        assert_eq!(member.sql(settings), format!("1\t2\t18446744073709551615\t{scheduler}"));
+        assert_eq!(member.sql(settings), format!("1\t2\t{MOST}\t{scheduler}\t0\t{MOST}"));
     }
     primary.sql("SET GLOBAL read_only = 1");
     assert_eq!(primary.stream().obey(1, 4, restore()), Answer::Done);

@@ -27,9 +27,9 @@ use crate::orders::{Incarnation, Mariadbd, OrderError, Reason};
 use crate::sync::locked;
 
 /// Our statements are never replicated, wait for no acknowledgement, stand in no general log (they may carry passwords), and
-/// mean the same whatever my.cnf says; a session that waits for the next order is not closed as idle.
-const SETUP: &str =
-    "SET SESSION autocommit=1, sql_log_bin=0, sql_log_off=1, wait_timeout=31536000, max_statement_time=0, sql_mode=''";
+/// mean the same whatever my.cnf or `SET GLOBAL` says; a session that waits for the next order is not closed as idle.
+const SETUP: &str = "SET SESSION autocommit=1, sql_log_bin=0, sql_log_off=1, wait_timeout=31536000, max_statement_time=0, \
+                     sql_mode='', tx_read_only=0, sql_select_limit=18446744073709551615";
 /// Whether it did is read afterwards: without a thread for acknowledgements it stays off, and nothing is said.
 const SEMI_SYNC_ON: &str = "SET GLOBAL rpl_semi_sync_master_enabled=1";
 /// The same for a session that was to be closed soon if nothing is said.

@@ -152,6 +152,7 @@ pub struct ReplicationClusterSpec {
         validation = refusal(Refusal::Danger),
         validation = refusal(Refusal::Differ),
         validation = refusal(Refusal::Retention),
+        validation = refusal(Refusal::Unusable),
         validation = refusal(Refusal::Other)
     )]
     pub(crate) my_cnf: String,

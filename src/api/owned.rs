@@ -3,14 +3,18 @@
 //!
 //! An option on the command line wins over every file, so a refused key is a message for the user first of all.
 
+mod defaults;
 mod harmless;
+mod key_file;
 mod pattern;
 mod rules;
 
+pub use defaults::DEFAULTS;
+pub(crate) use defaults::DEFAULTS_WITH_KEYS;
 pub(crate) use harmless::{Fate, Line, judge, leads_outside};
+pub use key_file::KeyFile;
 pub(crate) use rules::{KEYS_MESSAGE, Refusal, includes_rule, keys_rule, paths_rule, sections_rule};
 
-use super::cluster::settings::EncryptionAlgorithm;
 use crate::layout;
 use crate::orders::Ordinal;
 
@@ -77,6 +81,11 @@ const SLAVE_NET_TIMEOUT: &str = "2";
 /// Seconds STOP SLAVE waits to end its dump thread on a silent primary. 0 would make a freeze last 24 s.
 const KILL_CONN_TIMEOUT: &str = "1";
 
+/// The default of new sessions: with ON every write fails with error 1792, on a replica the SQL thread's, too.
+const TX_READ_ONLY: &str = "tx_read_only";
+/// Of rows that a SELECT without LIMIT returns. With less a replica finds no answer to `SELECT @master_binlog_checksum`.
+const NO_LIMIT: &str = "18446744073709551615";
+
 /// Of the extra port. While a primary hangs each replica leaves a connection behind every three seconds; none of them costs more
 /// than a file descriptor.
 const EXTRA_CONNECTIONS: &str = "1000";
@@ -92,6 +101,7 @@ const POD: &str = "the image decides: mariadbd runs as the user mysql, from wher
 const LOGIN: &str = "the agent logs in over the socket by the name of its user, and would be locked out";
 const DANGER: &str = "committed transactions could be lost with another value";
 const DIFFER: &str = "members could differ, or an acker stop receiving, with another value";
+const UNUSABLE: &str = "with another value clients could not write, or replicas not connect";
 
 const fn constant(name: &'static str, value: &'static str, why: &'static str) -> Owned {
     let (boot, constant) = (BootValue::Text(value), Constant::Text(value));
@@ -113,6 +123,11 @@ const fn role(name: &'static str, value: &'static str) -> Owned {
 
 const fn refused(name: &'static str, why: &'static str) -> Owned {
     boot(name, BootValue::Default, why)
+}
+
+/// MariaDB's default, which people can change at run time.
+const fn default(name: &'static str, value: &'static str, why: &'static str) -> Owned {
+    Owned { constant: Constant::Text(value), ..refused(name, why) }
 }
 
 const fn family(name: &'static str, why: &'static str) -> Owned {
@@ -163,6 +178,11 @@ pub const OWNED: &[Owned] = &[
         durability: true,
         why: "set replication.gtidDomainId instead",
     },
+    // Both are no options of mariadbd: it does not start with them.
+    default(TX_READ_ONLY, "OFF", UNUSABLE),
+    default("sql_select_limit", NO_LIMIT, UNUSABLE),
+    // The option for it. As a variable 10.11 does not know this name.
+    refused("transaction_read_only", UNUSABLE),
     boot("datadir", BootValue::DataDir, PLACE),
     boot("innodb_data_home_dir", BootValue::DataDir, PLACE),
     boot("innodb_data_file_path", BootValue::Text("ibdata1:12M:autoextend"), PLACE),
@@ -225,19 +245,6 @@ pub const OTHER_OPTIONS: &[&str] = &["debug", "innodb"];
 /// Words mariadbd takes in front of any option.
 const MODIFIERS: [&str; 6] = ["loose", "skip", "enable", "disable", "maximum", "autoset"];
 
-/// Options that users may change; written to my.cnf before theirs.
-pub const DEFAULTS: &[(&str, &str)] = &[
-    ("binlog_format", "ROW"),
-    // A statement's rows in events of 64 kB, not of 8: replicas need a tenth less time for 100 rows of 1 kB (docs/decisions/18-row-events-of-64-kb.md).
-    ("binlog_row_event_max_size", "65536"),
-    ("slave_parallel_threads", "4"),
-];
-
-/// The same when there are keys. A source looks for a replica's GTID from the beginning of a file on, which takes MariaDB 10.11
-/// 24 ms of computing for each encrypted MB (1.3 ms in clear), and says nothing meanwhile: a file of 90 MB would take longer
-/// than `slave_net_timeout`, and a replica that lost its connection there would connect again and again for ever.
-pub(crate) const DEFAULTS_WITH_KEYS: &[(&str, &str)] = &[("max_binlog_size", "32M")];
-
 /// What mariadbd needs to know when it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
@@ -261,29 +268,6 @@ pub struct Boot {
     pub(crate) extra_port: u16,
     /// The keys it encrypts with.
     pub(crate) keys: Option<KeyFile>,
-}
-
-/// The keys of encryption at rest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyFile {
-    /// The file, as MariaDB's plugin file_key_management reads it.
-    pub path: String,
-    /// The plugin's cipher.
-    pub algorithm: EncryptionAlgorithm,
-}
-
-impl KeyFile {
-    /// What mariadbd, and a mariadbd that makes a datadir, is started with. FORCE: one that could not load the plugin would
-    /// write in clear what should be encrypted; PERMANENT: nobody can unload it.
-    #[must_use]
-    pub fn options(&self) -> [String; 4] {
-        [
-            "--plugin_load_add=file_key_management".to_owned(),
-            "--file_key_management=FORCE_PLUS_PERMANENT".to_owned(),
-            format!("--file_key_management_filename={}", self.path),
-            format!("--file_key_management_encryption_algorithm={}", self.algorithm.name()),
-        ]
-    }
 }
 
 impl Boot {
@@ -366,6 +350,12 @@ pub(crate) fn event_scheduler(read_only: bool, replicates: bool) -> Option<(&'st
 #[must_use]
 pub(crate) fn is_durability(name: &str) -> bool {
     OWNED.iter().any(|owned| owned.name == name && owned.durability)
+}
+
+/// True when nobody can write on a primary on which this owned variable has another value.
+#[must_use]
+pub(crate) fn stops_writes(name: &str) -> bool {
+    name == TX_READ_ONLY
 }
 
 /// The owned option that `key` of an option file sets, if it sets one.

@@ -19,13 +19,16 @@ use crate::topology::record::written_outside_terms;
 /// cluster's owner, the operator to everybody.
 const BOUNDS: Bounds = Bounds { rows: 1_000, bytes: 1024 * 1024 };
 
+/// With a `sql_select_limit` of 0, set globally, a new session reads nothing: no variable and no status either.
+const SETUP: &str = "SET SESSION sql_select_limit=18446744073709551615";
+
 /// Connects as the probe to a member.
 ///
 /// # Errors
 /// As [`Session::connect`].
 pub async fn connect(host: &str, port: u16, password: Secret, limit: Duration) -> Result<Session, SqlError> {
     let address = Address::Tcp { host: host.to_owned(), port };
-    let login = Login { address, user: PROBE_USER.to_owned(), password: Some(password), setup: None };
+    let login = Login { address, user: PROBE_USER.to_owned(), password: Some(password), setup: Some(SETUP) };
     Ok(Session::connect(&login, limit).await?.bounded(BOUNDS))
 }
 
@@ -90,7 +93,11 @@ async fn drift(
     let differs = |(name, value): &(&str, String)| found.get(*name).is_some_and(|found| found != value);
     let told = |(name, value): (&str, String)| {
         let found = found.get(name).map(|value| shown(value)).unwrap_or_default();
-        Drift { text: format!("{name}={found} (must be {value})"), durability: owned::is_durability(name) }
+        Drift {
+            text: format!("{name}={found} (must be {value})"),
+            durability: owned::is_durability(name),
+            stops_writes: owned::stops_writes(name),
+        }
     };
     Ok(expected.into_iter().filter(differs).map(told).collect())
 }

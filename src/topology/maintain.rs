@@ -30,13 +30,16 @@ const GONE_MS: u64 = 600_000;
 pub(super) fn maintain(case: &Case<'_>, member: &MemberView, primary: &MemberView) -> Option<Act> {
     let view = member.settled_view()?;
     let able = member.state()?.knows(MAINTAIN) && case.is_ours(member);
-    if !able || case.rests_paused() || trouble(case.record, &case.policy.cluster, member, Some(primary)).is_some() {
+    if !able || case.rests_paused() {
         return None;
     }
     let due = |last: Option<_>, pause| last.is_none_or(|last| case.lasted(last) >= pause);
+    // Also of a member that takes no part: that may be because of the setting.
     let restore = !view.drift.is_empty() && due(member.maintained.restored, RESTORE_EVERY_MS);
-    let disabled_events = events_that_differ(member, primary).filter(|_| due(member.maintained.at, EVENTS_EVERY_MS));
-    let purge = purge(case, member, primary).filter(|_| due(member.maintained.purged, PURGE_EVERY_MS));
+    let is_part = trouble(case.record, &case.policy.cluster, member, Some(primary)).is_none();
+    let disabled_events =
+        events_that_differ(member, primary).filter(|_| is_part && due(member.maintained.at, EVENTS_EVERY_MS));
+    let purge = purge(case, member, primary).filter(|_| is_part && due(member.maintained.purged, PURGE_EVERY_MS));
     let something = restore || disabled_events.is_some() || purge.is_some();
     something.then(|| order(member, Order::Maintain(Maintenance { restore, disabled_events, purge }))).flatten()
 }
@@ -149,6 +152,10 @@ mod tests {
         seen.members.iter_mut().for_each(|member| member.maintained = Maintained { at, restored: at, purged: at });
     }
 
+    fn drift(text: &str, durability: bool) -> Drift {
+        Drift { text: text.to_owned(), durability, stops_writes: false }
+    }
+
     fn use_of(member: &mut MemberView, percent_free: u64) {
         let super::super::observation::AgentSight::Present(state) = &mut member.agent else { panic!() };
         state.upkeep.volume_use = Some(VolumeUse { total_bytes: 100, free_bytes: percent_free });
@@ -198,7 +205,7 @@ mod tests {
     #[test]
     fn what_a_member_has_not_synced_is_kept_by_the_others() {
         let (record, mut seen) = at_rest();
-        let drift = Drift { text: "sync_binlog=0 (must be 1)".to_owned(), durability: true };
+        let drift = drift("sync_binlog=0 (must be 1)", true);
         edit(&mut seen.members[2], |view| view.drift = vec![drift.clone()]);
         let given = orders(&record, &seen);
         assert_eq!(given.len(), 3);
@@ -225,6 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_that_stopped_the_sql_thread_is_put_back_all_the_same() {
+        let (record, mut seen) = at_rest();
+        edit(&mut seen.members[1], |view| {
+            view.drift = vec![drift("tx_read_only=ON (must be OFF)", false)];
+            let slave = view.slave.as_mut().unwrap();
+            (slave.sql, slave.sql_errno, slave.sql_error) = (false, 1792, "READ ONLY transaction".to_owned());
+        });
+        let given = orders(&record, &seen);
+        let (_, order) = given.iter().find(|(member, _)| *member == Ordinal(1)).unwrap();
+        assert_eq!((order.restore, &order.purge), (true, &None));
+    }
+
+    #[test]
     fn agents_of_the_first_release_get_no_such_order() {
         let (record, mut seen) = at_rest();
         seen.members[0] = able(seen.members[0].clone(), &["e"]);
@@ -248,7 +268,7 @@ mod tests {
     fn a_setting_is_put_back_once_a_minute() {
         let (record, mut seen) = at_rest();
         done(&mut seen, RESTORE_EVERY_MS - 1);
-        let drift = Drift { text: "slave_net_timeout=60 (must be 2)".to_owned(), durability: false };
+        let drift = drift("slave_net_timeout=60 (must be 2)", false);
         edit(&mut seen.members[1], |view| view.drift = vec![drift.clone()]);
         assert_eq!(orders(&record, &seen), vec![], "somebody insists: it is told instead");
         seen.members[1].maintained.restored = None;

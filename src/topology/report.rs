@@ -101,6 +101,9 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
             ),
         );
     }
+    if let Some(stopped) = maintenance::writes_stopped(policy, primary) {
+        return not(Reason::PrimaryReadOnly, stopped);
+    }
     if let Some(held) = primary.writes_locked() {
         let name = policy.name(primary.ordinal);
         return not(Reason::WritesLocked, format!("{name}: {held}; {}", unlock(policy, primary.ordinal)));
@@ -300,14 +303,10 @@ fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
     }
     let Some(primary) = record.primary else { return (MemberState::Starting, None, None) };
     if primary == member.ordinal {
-        return if view.read_only {
-            (
-                MemberState::Starting,
-                Some(MemberReason::ReadOnly),
-                Some("it takes no writes: read_only is on".to_owned()),
-            )
-        } else {
-            (MemberState::Ready, None, None)
+        let which = match view.drift.iter().any(|drift| drift.stops_writes) {
+            _ if view.read_only => "read_only",
+            true => "tx_read_only",
+            false => return (MemberState::Ready, None, None),
         };
     }
     let host = policy.hosts.get(usize::from(primary.0)).map_or("", String::as_str);

@@ -50,6 +50,7 @@ pub(crate) const HARMLESS: &[Harmless] = &[
     equal("sync_binlog", &["1"]),
     equal("innodb_flush_log_at_trx_commit", &["1"]),
     equal("innodb_use_native_aio", OFF),
+    equal("transaction_read_only", OFF),
     equal("bind_address", &["*", "0.0.0.0", "::"]),
     equal("port", &["3306"]),
     equal("user", &["mysql"]),
@@ -137,6 +138,7 @@ mod tests {
             "innodb_flush_log_at_trx_commit=1",
             "log_slave_updates",
             "log-slave-updates = ON",
+            "transaction-read-only = 0",
             "user = mysql",
         ] {
             assert_eq!(judge(line), Line::Passes(Fate::Equal), "{line}");
@@ -178,6 +180,12 @@ mod tests {
             "slave_exec_mode=IDEMPOTENT",
             "relay_log_space_limit=1G",
             "bootstrap",
+            "transaction_read_only=ON",
+            "transaction-read-only",
+            "loose-transaction_read_only=1",
+            "tx_read_only=1",
+            "tx-read-only",
+            "sql_select_limit=0",
         ] {
             assert!(matches!(judge(line), Line::Refused(_)), "{line}");
         }

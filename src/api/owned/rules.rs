@@ -1,7 +1,9 @@
 //! What the API server says of `spec.myCnf`: one rule for each reason, so that the message names line and reason, and no rule
 //! costs much (facts of CEL: the cost of a pattern grows with its length and with the text's).
 
-use super::{DANGER, DIFFER, FILTER, LOGIN, OWNED, Owned, PLACE, POD, RETENTION, ROLE, SAFETY, WITH_KEYS, pattern};
+use super::{
+    DANGER, DIFFER, FILTER, LOGIN, OWNED, Owned, PLACE, POD, RETENTION, ROLE, SAFETY, UNUSABLE, WITH_KEYS, pattern,
+};
 
 /// Why owned options are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(crate) enum Refusal {
     Differ,
     /// [`RETENTION`].
     Retention,
+    /// [`UNUSABLE`].
+    Unusable,
     /// Every other reason: the operator's own check names it.
     Other,
 }
@@ -33,7 +37,7 @@ const OTHER: &str = "docs/operations.md says what to set instead";
 
 impl Refusal {
     /// Every one.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Role,
         Self::Safety,
         Self::Place,
@@ -43,6 +47,7 @@ impl Refusal {
         Self::Danger,
         Self::Differ,
         Self::Retention,
+        Self::Unusable,
         Self::Other,
     ];
 
@@ -62,6 +67,7 @@ impl Refusal {
             Self::Danger => DANGER,
             Self::Differ => DIFFER,
             Self::Retention => RETENTION,
+            Self::Unusable => UNUSABLE,
             Self::Other => OTHER,
         }
     }
@@ -129,6 +135,8 @@ fn names(pattern: &str, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kube::CustomResourceExt;
+
     use super::*;
 
     /// The API server's cost of a pattern grows with its length; the limit of one call is a million
@@ -139,6 +147,15 @@ mod tests {
         for refusal in Refusal::ALL {
             let length = refusal.pattern().len();
             assert!(LONGEST / 10 * length / 4 < 1_000_000, "{refusal:?}: {length}");
+        }
+    }
+
+    #[test]
+    fn the_api_server_has_a_rule_for_each_reason() {
+        let definition = serde_json::to_string(&crate::api::ReplicationCluster::crd()).unwrap();
+        for refusal in Refusal::ALL {
+            let rule = serde_json::to_string(&refusal.rule()).unwrap();
+            assert!(definition.contains(&rule), "{refusal:?}");
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::cluster::settings::EncryptionAlgorithm;
 
 #[test]
 fn the_command_line_carries_every_invariant() {

@@ -12,6 +12,8 @@ pub struct Drift {
     pub(crate) text: String,
     /// True when an acknowledgement rests on it.
     pub(crate) durability: bool,
+    /// True when nobody can write with it on a primary.
+    pub(crate) stops_writes: bool,
 }
 
 impl fmt::Display for Drift {

@@ -12,18 +12,34 @@ use crate::api::status::ConditionType;
 pub(super) fn drift(policy: &Policy, seen: &Observation, member: &MemberView) -> Option<(Reason, String)> {
     let drift = member.view().map(|view| view.drift.as_slice()).filter(|drift| !drift.is_empty())?;
     let drift: Vec<&str> = drift.iter().map(|drift| drift.text.as_str()).collect();
+    let name = policy.name(member.ordinal);
+    let message =
+        format!("{name}: owned settings were changed: {}; {}", drift.join(", "), what_follows(policy, seen, member));
+    Some((Reason::OwnedSettingChanged, message))
+}
+
+fn what_follows(policy: &Policy, seen: &Observation, member: &MemberView) -> &'static str {
     let lately = member.maintained.restored.is_some_and(|at| seen.now.since(at) < RESTORE_EVERY_MS);
-    let what = if policy.paused || !member.state().is_some_and(|state| state.knows(MAINTAIN)) {
+    if policy.paused || !member.state().is_some_and(|state| state.knows(MAINTAIN)) {
         "put them back with SET GLOBAL"
     } else if lately {
         "some were put back less than a minute ago, these follow within a minute: if they are the same, find who \
          changes them"
     } else {
         "they are put back"
-    };
-    let name = policy.name(member.ordinal);
-    let message = format!("{name}: owned settings were changed: {}; {what}", drift.join(", "));
-    Some((Reason::OwnedSettingChanged, message))
+    }
+}
+
+/// Why nobody can write on the primary, when it is because of a setting.
+pub(super) fn writes_stopped(policy: &Policy, primary: &MemberView) -> Option<String> {
+    let stops = primary.view()?.drift.iter().find(|drift| drift.stops_writes)?;
+    Some(format!(
+        "{}: every write of a new session fails with error 1792 ({stops}): somebody set it by hand, and it is put back once a \
+         minute at most, unless spec.paused is true; `{} mariadb -e 'SET GLOBAL tx_read_only=OFF'` does it at once; sessions \
+         that began meanwhile have to connect again",
+        policy.name(primary.ordinal),
+        policy.exec(primary.ordinal)
+    ))
 }
 
 pub(super) fn storage(policy: &Policy, seen: &Observation) -> Condition {
@@ -46,8 +62,9 @@ fn filling(policy: &Policy, member: &MemberView) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::super::decide::Decision;
-    use super::super::super::member::samples::{cluster, edit, policy, record, replica, running};
+    use super::super::super::member::samples::{cluster, edit, policy, primary, record, replica, running};
     use super::super::super::observation::{AgentSight, Drift, Maintained};
+    use super::super::super::reasons::MemberReason;
     use super::super::super::record::{Durability, Record};
     use super::super::report;
     use super::*;
@@ -65,7 +82,7 @@ mod tests {
     }
 
     fn changed(member: &mut MemberView, text: &str, durability: bool) {
-        let drift = Drift { text: text.to_owned(), durability };
+        let drift = Drift { text: text.to_owned(), durability, stops_writes: text.starts_with("tx_read_only") };
         edit(member, |view| view.drift = vec![drift.clone()]);
     }
 
@@ -79,6 +96,23 @@ mod tests {
         assert_eq!((status, reason), (false, Reason::OwnedSettingChanged));
         assert!(message.starts_with("c-0: owned settings were changed: sync_binlog=0"), "{message}");
         assert!(message.contains("they are put back"), "{message}");
+    }
+
+    #[test]
+    fn a_setting_that_stops_writes_ends_ready_on_the_primary_and_on_no_replica() {
+        let mut seen = cluster(vec![primary(), replica(1, "p0")]);
+        let record = Record { durability: Durability::Async, ..record() };
+        changed(&mut seen.members[1], "tx_read_only=ON (must be OFF)", false);
+        assert!(told(&record, &seen, "Ready").status);
+        assert_eq!(told(&record, &seen, "FailoverReady").reason, Reason::OwnedSettingChanged);
+        changed(&mut seen.members[0], "tx_read_only=ON (must be OFF)", false);
+        let Condition { status, reason, message, .. } = told(&record, &seen, "Ready");
+        assert_eq!((status, reason), (false, Reason::PrimaryReadOnly));
+        assert!(message.contains("1792") && message.contains("SET GLOBAL tx_read_only=OFF"), "{message}");
+        let row = report(&policy(2), &record, &seen, &Decision::default()).members[0].clone();
+        assert_eq!(row.reason, Some(MemberReason::ReadOnly));
+        changed(&mut seen.members[0], "sql_select_limit=0 (must be 18446744073709551615)", false);
+        assert!(told(&record, &seen, "Ready").status);
     }
 
     #[test]
