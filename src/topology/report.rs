@@ -65,8 +65,18 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         _ => "the primary does not answer".to_owned(),
     };
     let why = || decision.obstacle().unwrap_or_else(unsaid);
+    let leads_elsewhere = seen.service_member != Some(primary.ordinal);
     let (Some(view), None) = (primary.view(), unhealthy(&verdict)) else {
-        return not(unhealthy(&verdict).unwrap_or(Reason::PrimarySuspect), why());
+        let reason = unhealthy(&verdict).unwrap_or(Reason::PrimarySuspect);
+        if !leads_elsewhere || !primary::is_led_back_to(&verdict) {
+            return not(reason, why());
+        }
+        let misdirected = misdirected(policy, seen, primary);
+        return if primary::may_take_writes(&verdict) {
+            not(Reason::ServiceMisdirected, format!("{misdirected}; besides, {}", why()))
+        } else {
+            not(reason, format!("{}; besides, {misdirected}", why()))
+        };
     };
     if let NewConnection::TurnedAway { message } = &primary.new_connection {
         let name = policy.name(primary.ordinal);
@@ -108,9 +118,8 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         let name = policy.name(primary.ordinal);
         return not(Reason::WritesLocked, format!("{name}: {held}; {}", unlock(policy, primary.ordinal)));
     }
-    if seen.service_member != Some(primary.ordinal) {
-        let misdirected = misdirected(policy, seen, primary);
-        return not(Reason::ServiceMisdirected, misdirected);
+    if leads_elsewhere {
+        return not(Reason::ServiceMisdirected, misdirected(policy, seen, primary));
     }
     if ackers::waits(record.durability)
         && !ackers::any_active(policy, record, seen)
@@ -308,6 +317,8 @@ fn running(policy: &Policy, record: &Record, member: &MemberView) -> State {
             true => "tx_read_only",
             false => return (MemberState::Ready, None, None),
         };
+        let message = format!("it takes no writes: {which} is on");
+        return (MemberState::Starting, Some(MemberReason::ReadOnly), Some(message));
     }
     let host = policy.hosts.get(usize::from(primary.0)).map_or("", String::as_str);
     let receives = view.slave.as_ref().is_some_and(|slave| slave.io == IoThread::Yes);

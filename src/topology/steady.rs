@@ -39,23 +39,46 @@ pub(super) fn decide(case: &Case<'_>) -> Decision {
             Some((record, why)) => Decision::write(record, why),
             None => failover::begin(case, primary, &how),
         },
-        Verdict::Sick { message } => Decision::blocked(format!(
-            "{} answers with an error ({message}): no failover helps; look at its connections and its disk",
-            case.name(primary.ordinal)
-        )),
-        Verdict::Denied { message } => Decision::blocked(format!(
-            "{} refuses the operator's account {PROBE_USER} ({message}), so its state is not known: its agent sets the \
-             account up again within seconds, after a change of its Secret within 90 s; writes go on meanwhile; if it does not, look \
-             at the agent's log",
-            case.policy.name(primary.ordinal)
-        )),
-        Verdict::PathBroken => Decision::blocked(format!(
-            "the operator cannot reach {}, but a replica still receives from it: it has just stopped, or the network \
-             between operator and members is broken; nothing is done yet",
-            case.name(primary.ordinal)
-        )),
-        Verdict::Suspect { message } => Decision::blocked(format!("{}: {message}", case.name(primary.ordinal))),
+        Verdict::Sick { message } => unread(
+            case,
+            primary,
+            format!(
+                "{} answers with an error ({message}): no failover helps; look at its connections and its disk",
+                case.name(primary.ordinal)
+            ),
+        ),
+        Verdict::Denied { message } => unread(
+            case,
+            primary,
+            format!(
+                "{} refuses the operator's account {PROBE_USER} ({message}), so its state is not known; that alone stops no \
+                 client; its agent sets the account up again within seconds, after a change of its Secret within 90 s; if it does \
+                 not, look at the agent's log",
+                case.policy.name(primary.ordinal)
+            ),
+        ),
+        Verdict::PathBroken => unread(
+            case,
+            primary,
+            format!(
+                "the operator cannot reach {}, but a replica still receives from it: it has just stopped, or the network \
+                 between operator and members is broken; nothing is done yet",
+                case.name(primary.ordinal)
+            ),
+        ),
+        Verdict::Suspect { message } => unread(case, primary, format!("{}: {message}", case.name(primary.ordinal))),
     }
+}
+
+/// A primary that is not read, and not proven dead either: clients are led to it all the same. Nobody else may take writes until a
+/// transition is recorded, and the Service is not written once one is (control/primary_service.rs).
+fn unread(case: &Case<'_>, primary: &MemberView, why: String) -> Decision {
+    let acts = lead_back(case, primary).filter(|_| !case.rests_paused());
+    Decision { acts: acts.into_iter().collect(), ..Decision::blocked(why) }
+}
+
+fn lead_back(case: &Case<'_>, primary: &MemberView) -> Option<Act> {
+    (!case.seen.service_selects(primary.ordinal)).then_some(Act::SwitchService { member: primary.ordinal })
 }
 
 /// A paused cluster: what weakens an acknowledgement or proves it is recorded, and no member is touched.
@@ -84,10 +107,7 @@ fn healthy(case: &Case<'_>, primary: &MemberView) -> Decision {
     if let Some((record, why)) = recorded_first(case, primary) {
         return Decision::write(record, why);
     }
-    let mut acts: Vec<Act> = Vec::new();
-    if !case.seen.service_selects(primary.ordinal) {
-        acts.push(Act::SwitchService { member: primary.ordinal });
-    }
+    let mut acts: Vec<Act> = lead_back(case, primary).into_iter().collect();
     acts.extend(on_primary(case, primary));
     acts.extend(case.others(primary.ordinal).filter_map(|member| on_member(case, member, primary)));
     if let Some(acker) = ackers::stuck(case.policy, case.record, case.seen, primary)
@@ -266,97 +286,4 @@ fn is_at_a_closed_port(member: &MemberView, primary: &MemberView) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::decide::decide;
-    use super::super::member::samples::{acker, cluster, dead, edit, policy, record, replica, running};
-    use super::super::observation::{IoThread, Observation};
-    use super::super::policy::Policy;
-    use super::super::record::boot_server_id;
-    use super::*;
-    use crate::orders::Ordinal;
-
-    fn paused() -> Policy {
-        Policy { paused: true, ..policy(3) }
-    }
-
-    /// A cluster in which everything is to be done: the Service leads nowhere, a member does not follow, another one is down,
-    /// semi-sync is off, nobody acknowledges.
-    fn neglected() -> Observation {
-        let mut primary = running(0);
-        edit(&mut primary, |view| view.read_only = false);
-        let mut idle = replica(1, "p0");
-        edit(&mut idle, |view| view.slave = None);
-        Observation { service_member: None, ..cluster(vec![primary, idle, dead(2)]) }
-    }
-
-    #[test]
-    fn a_replica_follows_a_primary_of_another_release_to_its_port() {
-        let told = |io: IoThread, errno: u32, port: Option<u16>| {
-            let mut primary = running(0);
-            edit(&mut primary, |view| view.read_only = false);
-            primary.extra_port = port;
-            let mut member = replica(1, "p0");
-            edit(&mut member, |view| {
-                let slave = view.slave.as_mut().unwrap();
-                (slave.io, slave.port, slave.io_errno) = (io, 3308, errno);
-            });
-            let policy = Policy { mode: Mode::Async, ..policy(2) };
-            let record = Record { durability: Durability::Async, ..record() };
-            let acts = decide(&policy, &record, &cluster(vec![primary, member])).acts;
-            acts.into_iter().find_map(|act| match act {
-                Act::Order { order: Order::Follow { source: Source::Member { port, .. }, .. }, .. } => Some(port),
-                _ => None,
-            })
-        };
-        assert_eq!(told(IoThread::Connecting, 2003, None), Some(3306));
-        assert_eq!(told(IoThread::Yes, 0, None), None, "it receives");
-        assert_eq!(told(IoThread::Connecting, 2003, Some(3308)), None, "the port is not the matter");
-    }
-
-    #[test]
-    fn nothing_is_done_to_the_members_of_a_paused_cluster() {
-        let record = Record { durability: Durability::CatchingUp, ackers: vec![acker(1, 1)], ..record() };
-        assert!(decide(&policy(3), &record, &neglected()).acts.len() > 2);
-        assert_eq!(decide(&paused(), &record, &neglected()).acts, vec![]);
-    }
-
-    #[test]
-    fn what_was_seen_before_a_primary_died_is_recorded_before_its_failover() {
-        let died = MemberView { weakened: Some("semi-sync was switched off".to_owned()), ..dead(0) };
-        let acts = decide(&policy(2), &record(), &cluster(vec![died, replica(1, "p0")])).acts;
-        let [Act::Write { record, .. }] = acts.as_slice() else { panic!("{acts:?}") };
-        assert_eq!((record.durability, record.transition.clone()), (Durability::CatchingUp, None));
-    }
-
-    #[test]
-    fn a_primary_that_was_started_and_not_promoted_is_stopped() {
-        let mut started = running(0);
-        edit(&mut started, |view| (view.read_only, view.server_id) = (true, boot_server_id(Ordinal(0))));
-        let decision = decide(&policy(2), &record(), &cluster(vec![started.clone(), replica(1, "p0")]));
-        assert_eq!(decision.acts, [Act::Order { member: Ordinal(0), order: Order::Fence }]);
-        assert_eq!(decision.blocked, None);
-        let alone = decide(&paused(), &record(), &cluster(vec![started.clone(), replica(1, "p0")]));
-        assert!(alone.acts.is_empty() && alone.blocked.is_some_and(|why| why.message().contains("set it to false")));
-        let by_hand = |view: &mut ServerView| (view.read_only, view.server_id) = (true, 17);
-        edit(&mut started, by_hand);
-        let decision = decide(&policy(2), &record(), &cluster(vec![started, replica(1, "p0")]));
-        assert!(!decision.acts.contains(&Act::Order { member: Ordinal(0), order: Order::Fence }), "read_only by hand");
-    }
-
-    #[test]
-    fn what_weakens_an_acknowledgement_is_recorded_in_a_paused_cluster_too() {
-        let record = Record { ackers: vec![acker(1, 1)], ..record() };
-        let acts = decide(&paused(), &record, &neglected()).acts;
-        let [Act::Write { record, .. }] = acts.as_slice() else { panic!("{acts:?}") };
-        assert_eq!(record.durability, Durability::CatchingUp);
-    }
-
-    #[test]
-    fn a_dead_primary_of_a_paused_cluster_is_told_and_left_alone() {
-        let mut seen = neglected();
-        seen.members[0] = dead(0);
-        let decision = decide(&paused(), &record(), &seen);
-        assert_eq!(decision.acts, vec![]);
-        assert!(decision.blocked.is_some_and(|why| why.message().contains("spec.paused")));
-    }
-}
+mod tests;

@@ -12,6 +12,16 @@ pub(super) fn judge(policy: &Policy, seen: &Observation, primary: &MemberView) -
     verdict(primary, host, &others)
 }
 
+/// True when a Service that leads elsewhere is put back to a primary of this verdict: of any that is not about to be replaced.
+pub(super) fn is_led_back_to(verdict: &Verdict) -> bool {
+    !matches!(verdict, Verdict::Dead { .. } | Verdict::Unpromoted)
+}
+
+/// True when clients of an unhealthy primary may write all the same: it is only the operator that does not get in.
+pub(super) fn may_take_writes(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Denied { .. } | Verdict::PathBroken)
+}
+
 /// The reason a verdict gives; none for a healthy primary.
 pub(super) fn unhealthy(verdict: &Verdict) -> Option<Reason> {
     match verdict {

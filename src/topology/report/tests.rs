@@ -3,6 +3,7 @@ use super::super::member::samples::{acker, acking, cluster, dead, edit, policy, 
 use super::super::observation::AgentSight;
 use super::super::record::Durability;
 use super::*;
+use crate::orders::Ordinal;
 
 fn healthy() -> Vec<MemberView> {
     vec![primary(), acking(1), acking(2)]
@@ -112,6 +113,32 @@ fn a_service_that_leads_elsewhere_is_named() {
     let (ready, reason, message) =
         condition_in("Ready", &paused, &Observation { service_term: None, ..cluster(healthy()) });
     assert!(ready, "{reason}: {message}");
+}
+
+#[test]
+fn a_service_that_leads_elsewhere_is_named_whatever_keeps_the_primary_from_being_read() {
+    let with = |server: ServerSight| {
+        let mut members = healthy();
+        members[0].server = server;
+        let seen = Observation { service_member: Some(Ordinal(1)), ..cluster(members) };
+        condition_in("Ready", &policy(3), &seen)
+    };
+    let message = || "its words".to_owned();
+    for (server, expected) in [
+        (ServerSight::Denied { message: message() }, Reason::ServiceMisdirected),
+        (ServerSight::Silent { since: Millis(1) }, Reason::ServiceMisdirected),
+        (ServerSight::Sick { message: message() }, Reason::PrimarySick),
+    ] {
+        let (ready, reason, message) = with(server);
+        assert_eq!((ready, reason), (false, expected), "{message}");
+        assert!(message.contains("c-primary selects c-1, not c-0: it is put back"), "{message}");
+    }
+    let mut members = healthy();
+    members[0].new_connection = NewConnection::Hangs { since: Millis(8), tried: Millis(9) };
+    let wedged = Observation { service_member: None, ..cluster(members) };
+    let (_, reason, message) = condition_in("Ready", &policy(3), &wedged);
+    assert_eq!(reason, Reason::PrimaryWedged);
+    assert!(message.contains("c-primary selects no member"), "{message}");
 }
 
 #[test]
