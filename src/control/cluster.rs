@@ -326,6 +326,7 @@ impl Cluster {
             members: self.members.views(now),
             service_member: self.service.selected(),
             service_term: self.service.service_term(record.term),
+            service_by_name_alone: self.service.selects_by_name_alone(),
             now,
             no_acker_since: None,
             status_since: self.store.since(),

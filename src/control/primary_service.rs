@@ -81,6 +81,8 @@ pub(crate) struct Led {
     pub(crate) to: Option<Ordinal>,
     /// The term in which that was written.
     pub(crate) term: Option<Term>,
+    /// True: an earlier release has written it, which selected by the pod's name alone.
+    pub(crate) by_name_alone: bool,
 }
 
 /// The call under way: one at a time.
@@ -138,6 +140,12 @@ impl PrimaryService {
     #[must_use]
     pub(crate) fn service_term(&self, ours: Term) -> Option<Term> {
         self.led.term.filter(|found| may_be_written(*found, ours))
+    }
+
+    /// True when an earlier release has written it: it leads right, and is written once more.
+    #[must_use]
+    pub(crate) fn selects_by_name_alone(&self) -> bool {
+        self.led.by_name_alone
     }
 
     /// It changed, or was deleted: it is read, because what a watch shows may be old.
@@ -289,7 +297,7 @@ impl PrimaryService {
     fn switched(&mut self, lead: Lead) -> Step {
         self.call = None;
         self.pause.done();
-        self.led = Led { to: Some(lead.member), term: Some(lead.term) };
+        self.led = Led { to: Some(lead.member), term: Some(lead.term), by_name_alone: false };
         Step::Leads
     }
 
@@ -327,7 +335,7 @@ fn patch(cluster: &str, service: &Service, lead: Lead) -> Result<Option<ServiceP
     if let Some(found) = written_in.filter(|found| *found > term) {
         return Err(ServiceError::Deposed { name: names::primary(cluster), found, ours: term });
     }
-    if now.to == Some(member) && written_in.is_some() {
+    if now.to == Some(member) && written_in.is_some() && !now.by_name_alone {
         return Ok(None);
     }
     Ok(Some(ServicePatch { member, term, resource_version: service.metadata.resource_version.clone() }))
@@ -345,7 +353,7 @@ pub(crate) fn applied(cluster: &str, patch: &ServicePatch) -> serde_json::Value 
             "resourceVersion": resource_version,
             "annotations": {labels::TERM: term.to_string()},
         },
-        "spec": {"selector": labels::primary_selector(&member_name(cluster, *member))},
+        "spec": {"selector": labels::primary_selector(cluster, &member_name(cluster, *member))},
     })
 }
 
@@ -354,14 +362,17 @@ fn may_be_written(found: Term, ours: Term) -> bool {
     found <= ours || found.0 <= ours.0.saturating_add(MOST_TERMS) && found.0 < NO_TERM
 }
 
-/// Where a Service leads. A selector with more in it than ours leads nowhere.
+/// Where a Service leads. A selector with other things in it than ours leads nowhere.
 fn led(cluster: &str, service: &Service) -> Led {
     let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    let only = selector.filter(|selector| selector.len() == 1).and_then(|selector| selector.get(labels::POD_NAME));
+    let pod = selector.and_then(|selector| selector.get(labels::POD_NAME));
+    let by_name_alone = selector.is_some_and(|selector| selector.len() == 1) && pod.is_some();
+    let only = pod.filter(|pod| by_name_alone || selector == Some(&labels::primary_selector(cluster, pod)));
     let term = service.metadata.annotations.as_ref().and_then(|annotations| annotations.get(labels::TERM));
     Led {
         to: only.and_then(|pod| member_ordinal(cluster, pod)),
         term: term.and_then(|term| term.parse().ok()).map(Term),
+        by_name_alone,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Cluster of an object. The only selector label of the StatefulSet: claims inherit it for ever.
-pub(crate) const CLUSTER: &str = "beachmaster.dev/cluster";
+pub const CLUSTER: &str = "beachmaster.dev/cluster";
 /// `primary` or `replica`; follows a transition, for people.
 pub(crate) const ROLE: &str = "beachmaster.dev/role";
 /// `true` on replicas that NAME-replicas leads to.
@@ -33,10 +33,11 @@ pub(crate) fn selector_text(cluster: &str) -> String {
     format!("{CLUSTER}={cluster}")
 }
 
-/// What NAME-primary selects while `pod` is primary.
+/// What NAME-primary selects while `pod` is primary. By its name alone a pod of somebody else could get clients that has copied
+/// that label.
 #[must_use]
-pub(crate) fn primary_selector(pod: &str) -> Labels {
-    of([(POD_NAME, pod)])
+pub(crate) fn primary_selector(cluster: &str, pod: &str) -> Labels {
+    of([(CLUSTER, cluster), (POD_NAME, pod)])
 }
 
 /// What NAME-replicas selects.

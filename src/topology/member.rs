@@ -357,6 +357,7 @@ pub(crate) mod samples {
             members,
             service_member: Some(Ordinal(0)),
             service_term: Some(Term(1)),
+            service_by_name_alone: false,
             now: Millis(100),
             no_acker_since: None,
             status_since: None,

@@ -330,6 +330,8 @@ pub(crate) struct Observation {
     pub(crate) service_member: Option<Ordinal>,
     /// The term in which NAME-primary was written last, as it says itself.
     pub(crate) service_term: Option<Term>,
+    /// True when NAME-primary selects by the pod's name alone, as an earlier release wrote it.
+    pub(crate) service_by_name_alone: bool,
     /// Now.
     pub(crate) now: Millis,
     /// Since when no live acker has been connected ([`super::ackers::any_active`]), tracked by the observer.
@@ -346,11 +348,11 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// True when NAME-primary leads to `member` and says since which term: without one it does not fence late writes, and is
-    /// written once more.
+    /// True when NAME-primary leads to `member` alone and says since which term: without one it does not fence late writes, by a
+    /// name alone it may lead to a pod of somebody else, too. Then it is written once more.
     #[must_use]
     pub(crate) fn service_selects(&self, member: Ordinal) -> bool {
-        self.service_member == Some(member) && self.service_term.is_some()
+        self.service_member == Some(member) && self.service_term.is_some() && !self.service_by_name_alone
     }
 
     /// One member.

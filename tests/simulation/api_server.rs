@@ -246,7 +246,10 @@ impl World {
     fn kube_service(&self) -> KubeService {
         let Service { to, version, term, .. } = &self.service;
         let annotations = (*term > Term(0)).then(|| BTreeMap::from([(labels::TERM.to_owned(), term.to_string())]));
-        let selector = to.map(|to| BTreeMap::from([(labels::POD_NAME.to_owned(), format!("{NAME}-{to}"))]));
+        let selector = to.map(|to| {
+            let labels = [(labels::CLUSTER, NAME.to_owned()), (labels::POD_NAME, format!("{NAME}-{to}"))];
+            labels.map(|(key, value)| (key.to_owned(), value)).into()
+        });
         KubeService {
             metadata: ObjectMeta { resource_version: Some(version.to_string()), annotations, ..ObjectMeta::default() },
             spec: Some(ServiceSpec { selector, ..ServiceSpec::default() }),

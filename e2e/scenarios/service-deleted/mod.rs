@@ -49,12 +49,14 @@ struct Edit {
 async fn edits(cluster: &Cluster) -> Result<Vec<Edit>> {
     let primary = cluster.status().await?.current_primary.context("no primary")?;
     let other = cluster.member_names().into_iter().find(|member| *member != primary).context("no replica")?;
-    let pod_name = "statefulset.kubernetes.io/pod-name";
+    let (pod_name, label) = ("statefulset.kubernetes.io/pod-name", "beachmaster.dev/cluster");
     let selector = |selector: Value| Some(json!({"spec": {"selector": selector}}));
     Ok(vec![
         Edit { name: "led to a replica", patch: selector(json!({pod_name: other})) },
         Edit { name: "a label of somebody's added to its selector", patch: selector(json!({"app": "theirs"})) },
-        Edit { name: "its selector taken away", patch: selector(json!({pod_name: null})) },
+        Edit { name: "led to every member", patch: selector(json!({pod_name: null})) },
+        Edit { name: "its selector taken away", patch: selector(json!({pod_name: null, label: null})) },
+        Edit { name: "its selector as an earlier release wrote it", patch: selector(json!({label: null})) },
         Edit { name: "deleted", patch: None },
     ])
 }
@@ -84,7 +86,7 @@ async fn edited(watch: &Watch, edit: &Edit) -> Result<String> {
     wait::every(LOOK, &format!("{name} leads to the primary and nothing else"), BACK_LIMIT, async || {
         let service = cluster.kube.get("v1", "Service", &name).await?;
         let primary = cluster.status().await?.current_primary.unwrap_or_default();
-        let wanted = json!({"statefulset.kubernetes.io/pod-name": primary});
+        let wanted = json!({"statefulset.kubernetes.io/pod-name": primary, "beachmaster.dev/cluster": cluster.name});
         ensure!(service["spec"]["selector"] == wanted, "it selects {}", service["spec"]["selector"]);
         let term = &service["metadata"]["annotations"]["beachmaster.dev/term"];
         ensure!(term.is_string(), "it does not say its term");

@@ -9,6 +9,10 @@ fn service(term: Option<&str>, selector: serde_json::Value) -> Service {
     .unwrap()
 }
 
+fn selecting(pod: &str) -> serde_json::Value {
+    serde_json::json!({labels::CLUSTER: "shop", labels::POD_NAME: pod})
+}
+
 fn lead(term: u64) -> Lead {
     Lead { member: Ordinal(1), term: Term(term), repair: false }
 }
@@ -19,11 +23,14 @@ fn a_changed_selector_is_put_back_whole() {
         serde_json::json!(null),
         serde_json::json!({labels::POD_NAME: "shop-0"}),
         serde_json::json!({labels::POD_NAME: "shop-1", "app": "theirs"}),
+        serde_json::json!({labels::POD_NAME: "shop-1", labels::CLUSTER: "shop", "app": "theirs"}),
+        serde_json::json!({labels::POD_NAME: "shop-1", labels::CLUSTER: "other"}),
+        serde_json::json!({labels::CLUSTER: "shop"}),
         serde_json::json!({"app": "theirs"}),
     ] {
         let found = service(Some("4"), selector);
         let patch = applied("shop", &patch("shop", &found, lead(5)).unwrap().unwrap());
-        assert_eq!(patch["spec"]["selector"], serde_json::json!({labels::POD_NAME: "shop-1"}));
+        assert_eq!(patch["spec"]["selector"], selecting("shop-1"));
         assert_eq!(patch["metadata"]["annotations"][labels::TERM], "5");
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
     }
@@ -31,15 +38,32 @@ fn a_changed_selector_is_put_back_whole() {
 
 #[test]
 fn what_leads_right_is_left_alone_once_it_says_its_term() {
-    let right = serde_json::json!({labels::POD_NAME: "shop-1"});
+    let right = selecting("shop-1");
     assert_eq!(patch("shop", &service(Some("5"), right.clone()), lead(5)).unwrap(), None);
     assert_eq!(patch("shop", &service(Some("3"), right.clone()), lead(5)).unwrap(), None);
     assert!(patch("shop", &service(None, right), lead(5)).unwrap().is_some(), "an earlier release wrote it");
 }
 
 #[test]
+fn a_selector_of_an_earlier_release_leads_right_and_is_written_once_more() {
+    let found = service(Some("5"), serde_json::json!({labels::POD_NAME: "shop-1"}));
+    let mut it = idle();
+    it.read(Ok(Some(&found)), Millis(1)).unwrap();
+    assert_eq!((it.selected(), it.service_term(Term(5))), (Some(Ordinal(1)), Some(Term(5))), "no edit");
+    assert!(it.selects_by_name_alone());
+    assert!(matches!(patch("shop", &found, lead(4)), Err(ServiceError::Deposed { .. })), "its term holds");
+    let patch = patch("shop", &found, lead(5)).unwrap().unwrap();
+    assert_eq!(applied("shop", &patch)["spec"]["selector"], selecting("shop-1"));
+    it.lead_to(lead(5), Millis(2)).unwrap();
+    it.read(Ok(Some(&found)), Millis(3)).unwrap();
+    it.lead_to(lead(5), Millis(4)).unwrap();
+    assert_eq!(it.written(Ok(()), Millis(5)), Ok(Step::Leads));
+    assert!(!it.selects_by_name_alone());
+}
+
+#[test]
 fn a_term_that_no_operator_can_have_written_is_written_over() {
-    let right = serde_json::json!({labels::POD_NAME: "shop-1"});
+    let right = selecting("shop-1");
     let written = |found: u64, ours: u64| patch("shop", &service(Some(&found.to_string()), right.clone()), lead(ours));
     assert!(matches!(written(5 + MOST_TERMS, 5), Err(ServiceError::Deposed { .. })), "a status may be that old");
     for (found, ours) in [(6 + MOST_TERMS, 5), (NO_TERM, NO_TERM - 1), (u64::MAX, 5)] {
@@ -51,7 +75,7 @@ fn a_term_that_no_operator_can_have_written_is_written_over() {
 
 #[test]
 fn a_deposed_leader_undoes_nothing() {
-    let newer = service(Some("6"), serde_json::json!({labels::POD_NAME: "shop-2"}));
+    let newer = service(Some("6"), selecting("shop-2"));
     let error = patch("shop", &newer, lead(5)).unwrap_err();
     assert!(matches!(error, ServiceError::Deposed { found: Term(6), ours: Term(5), .. }), "{error}");
 }
@@ -74,7 +98,7 @@ fn it_is_read_before_anything_else_and_again_after_a_failure() {
     assert!(!it.is_known() && it.poll(Millis(11)).is_none());
     assert_eq!(it.wakes_at(Millis(11)), Some(Millis(210)));
     assert!(matches!(it.poll(Millis(210)), Some(Effect::ReadService)));
-    it.read(Ok(Some(&service(Some("4"), serde_json::json!({labels::POD_NAME: "shop-0"})))), Millis(211)).unwrap();
+    it.read(Ok(Some(&service(Some("4"), selecting("shop-0")))), Millis(211)).unwrap();
     assert!(it.is_known());
     assert_eq!((it.selected(), it.service_term(Term(4))), (Some(Ordinal(0)), Some(Term(4))));
     assert!(it.poll(Millis(900)).is_none());
@@ -96,7 +120,7 @@ fn a_lead_reads_and_writes_and_a_lost_answer_is_read_again() {
     it.read(Ok(None), Millis(1)).unwrap();
     assert!(matches!(it.lead_to(lead(5), Millis(2)), Some(Effect::ReadService)));
     assert!(it.lead_to(lead(5), Millis(2)).is_none(), "one call at a time");
-    let found = service(Some("4"), serde_json::json!({labels::POD_NAME: "shop-0"}));
+    let found = service(Some("4"), selecting("shop-0"));
     assert_eq!(it.read(Ok(Some(&found)), Millis(3)), Ok(Step::Nothing));
     assert!(matches!(it.lead_to(lead(5), Millis(3)), Some(Effect::WriteService(_))));
     assert!(it.written(Err(failure()), Millis(4)).is_err());
@@ -115,7 +139,7 @@ fn a_lead_reads_and_writes_and_a_lost_answer_is_read_again() {
 fn a_lead_that_is_taken_back_writes_nothing() {
     let mut it = idle();
     it.read(Ok(None), Millis(1)).unwrap();
-    let found = service(Some("4"), serde_json::json!({labels::POD_NAME: "shop-0"}));
+    let found = service(Some("4"), selecting("shop-0"));
     it.lead_to(lead(5), Millis(2)).unwrap();
     it.read(Ok(Some(&found)), Millis(3)).unwrap();
     it.stay();
