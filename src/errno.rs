@@ -27,6 +27,8 @@ pub(crate) const ACCESS_DENIED_NO_PASSWORD_ERROR: u16 = 1698;
 pub(crate) const MUST_CHANGE_PASSWORD: u16 = 1820;
 pub(crate) const MUST_CHANGE_PASSWORD_LOGIN: u16 = 1862;
 pub(crate) const CONNECTION_KILLED: u16 = 1927;
+/// The binary log has a transaction of that number, or of a later one, already.
+pub(crate) const GTID_STRICT_OUT_OF_ORDER: u16 = 1950;
 /// Nobody listens there (`CR_CONN_HOST_ERROR`, of the client library).
 pub(crate) const CONN_HOST_ERROR: u16 = 2003;
 pub(crate) const USER_IS_BLOCKED: u16 = 4150;

@@ -215,6 +215,12 @@ fn full_for_others_is_told(version: Version) {
     until("clients are turned away", || {
         over_network(&member, "u", "secret", "SELECT 1").is_err_and(|error| error.contains("1040"))
     });
+    // As the message of `PrimarySick` says.
+    until("an administrator makes room", || {
+        member.try_sql("SET GLOBAL max_connections=2*@@max_connections").is_ok_and(|_| used_up() == Ok(None))
+    });
+    over_network(&member, "u", "secret", "SELECT 1").unwrap();
+    member.sql("SET GLOBAL max_connections=15");
     clients.iter_mut().for_each(|client| client.kill().unwrap());
     for client in &mut clients {
         client.wait().unwrap();

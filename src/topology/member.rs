@@ -19,8 +19,8 @@ pub(crate) enum Trouble {
     Errant(String),
     /// The primary no longer has the binary logs it needs.
     PositionPurged(String),
-    /// Its SQL thread stopped with an error.
-    SqlThread(String),
+    /// Its SQL thread stopped with an error: its number, and the server's words.
+    SqlThread(u32, String),
 }
 
 impl Trouble {
@@ -33,7 +33,7 @@ impl Trouble {
             Self::UnusableVolume(_) => MemberReason::UnusableVolume,
             Self::Errant(_) => MemberReason::ErrantTransactions,
             Self::PositionPurged(_) => MemberReason::PositionPurged,
-            Self::SqlThread(_) => MemberReason::SqlThreadError,
+            Self::SqlThread(..) => MemberReason::SqlThreadError,
         }
     }
 
@@ -60,7 +60,13 @@ impl Trouble {
                     "the primary no longer has the binary logs it needs ({what}): the other members go on without it"
                 )
             }
-            Self::SqlThread(what) => format!("its SQL thread stopped: {what}"),
+            Self::SqlThread(code, error) if *code == u32::from(errno::GTID_STRICT_OUT_OF_ORDER) => format!(
+                "its SQL thread stopped: {code} {error}: somebody wrote to it while it was a replica, and START SLAVE does not \
+                 help: keep its volume, compare them with `beachmaster binlog diff`; the other members go on without it"
+            ),
+            Self::SqlThread(code, error) => {
+                format!("its SQL thread stopped: {code} {error}: mend what that names, then START SLAVE on it")
+            }
         }
     }
 }
@@ -156,7 +162,8 @@ pub(crate) fn is_refused(slave: &SlaveStatus) -> bool {
 
 fn sql_trouble(member: &MemberView) -> Option<Trouble> {
     let slave = slave(member)?;
-    (!slave.sql && slave.sql_errno != 0).then(|| Trouble::SqlThread(format!("{} {}", slave.sql_errno, slave.sql_error)))
+    let stopped = !slave.sql && slave.sql_errno != 0;
+    stopped.then(|| Trouble::SqlThread(slave.sql_errno, slave.sql_error.clone()))
 }
 
 /// Replica status at the last reading.

@@ -86,7 +86,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         let end = || wedged::how_to_end(policy, primary.ordinal);
         let remedy = match primary.extra_port {
             _ if !(nobody && waits(view) && primary.before().is_some_and(waits)) => {
-                "when they are used up, raise max_connections or close what holds them".to_owned()
+                primary::more_connections(policy, primary.ordinal)
             }
             Some(port) => format!(
                 "commits wait for a replica and hold them; replicas have port {port} for themselves: look why none connects \
@@ -125,12 +125,7 @@ fn ready(policy: &Policy, record: &Record, seen: &Observation, decision: &Decisi
         && !ackers::any_active(policy, record, seen)
         && !may_have_acker(record, seen, primary)
     {
-        return not(
-            Reason::NoAcker,
-            "writes wait until a replica acknowledges them, and none does: bring one back, or set \
-             spec.replication.whenNoAcker to Degrade"
-                .to_owned(),
-        );
+        return not(Reason::NoAcker, primary::no_acker(policy));
     }
     let name = policy.name(primary.ordinal);
     // At first the agent's last try may be older than the first one that hung.

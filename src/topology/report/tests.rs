@@ -1,6 +1,7 @@
 use super::super::decide::decide;
 use super::super::member::samples::{acker, acking, cluster, dead, edit, policy, primary, record};
 use super::super::observation::AgentSight;
+use super::super::policy::WhenNoAcker;
 use super::super::record::Durability;
 use super::*;
 use crate::orders::Ordinal;
@@ -53,7 +54,24 @@ fn a_primary_that_turns_new_connections_away_is_not_ready() {
     let mut members = healthy();
     members[0].new_connection = NewConnection::TurnedAway { message: "error 1040: Too many connections".to_owned() };
     let (ready, reason, message) = condition_of("Ready", members);
-    assert!(!ready && reason == Reason::PrimarySick && message.contains("max_connections"), "{message}");
+    assert!(!ready && reason == Reason::PrimarySick && message.contains("kubectl -n ns exec c-0"), "{message}");
+    assert!(message.contains("SET GLOBAL max_connections=2*@@max_connections"), "{message}");
+}
+
+#[test]
+fn that_nobody_acknowledges_says_what_ends_the_wait() {
+    let with = |when_no_acker, paused| {
+        let members = vec![primary(), dead(1), dead(2)];
+        let policy = Policy { when_no_acker, paused, ..policy(3) };
+        let (ready, reason, message) = condition_in("Ready", &policy, &cluster(members));
+        assert_eq!((ready, reason), (false, Reason::NoAcker), "{message}");
+        message
+    };
+    assert!(with(WhenNoAcker::Wait, false).contains("set spec.replication.whenNoAcker to Degrade"));
+    let degrade = WhenNoAcker::Degrade { after_ms: 30_000 };
+    let message = with(degrade, false);
+    assert!(message.contains("none for 30 s") && !message.contains("to Degrade"), "{message}");
+    assert!(with(degrade, true).contains("spec.paused is true"));
 }
 
 #[test]
@@ -209,6 +227,23 @@ fn a_primary_whose_writes_wait_for_a_lock_is_not_ready() {
     assert_eq!((ready, reason), (false, Reason::WritesLocked));
     assert!(message.contains("c-0: a lock; held by 7") && message.contains("kubectl -n ns exec c-0"), "{message}");
     assert!(condition_of("FailoverReady", members).0, "a failover would help");
+}
+
+#[test]
+fn a_replica_that_was_written_to_is_not_told_to_go_on() {
+    let told = |errno, error: &str| {
+        let mut members = healthy();
+        edit(&mut members[2], |view| {
+            let slave = view.slave.as_mut().unwrap();
+            (slave.sql, slave.sql_errno, slave.sql_error) = (false, errno, error.to_owned());
+        });
+        let row = told(&policy(3), &cluster(members)).members[2].clone();
+        assert_eq!(row.reason, Some(MemberReason::SqlThreadError));
+        row.message.unwrap()
+    };
+    let message = told(1950, "An attempt was made to binlog GTID 0-17-11");
+    assert!(message.contains("START SLAVE does not help") && message.contains("binlog diff"), "{message}");
+    assert!(told(1062, "Duplicate entry").contains("mend what that names, then START SLAVE"));
 }
 
 #[test]
