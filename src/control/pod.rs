@@ -113,23 +113,31 @@ pub struct PodTarget {
     pub(crate) version: String,
 }
 
+/// What to do about a pod that does not start, by the word it is told with. docs/reasons.md has a row for each.
+const REMEDIES: &[(&[&str], &str)] = &[
+    (
+        &["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"],
+        "check spec.image and spec.imagePullSecrets, and that the node reaches the registry; after a change of the spec delete the \
+         pod: nothing else replaces it",
+    ),
+    (&["CreateContainerConfigError"], "check that the Secrets named in the spec exist and have the named keys"),
+    (&[SECRET_NOT_FOUND], "create the Secret, or the key in it, that the spec names"),
+    (&[POD_REFUSED], "change the quota, policy or webhook that refuses it, or spec.resources and spec.template"),
+    (
+        &[CLASS_NOT_FOUND],
+        "create that StorageClass, or delete the cluster and its volume claims and name an existing one",
+    ),
+    (
+        &[UNSCHEDULABLE, "SchedulerError"],
+        "give the cluster nodes and volumes that fit, or change spec.resources and spec.template and delete the pod",
+    ),
+];
+
 /// A trouble with what to do about it.
 pub(crate) fn with_remedy(trouble: &Trouble) -> String {
-    let remedy = match trouble.reason.as_str() {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            "check spec.image and spec.imagePullSecrets, and that the node reaches the registry"
-        }
-        "CreateContainerConfigError" => "check that the Secrets named in the spec exist and have the named keys",
-        SECRET_NOT_FOUND => "create the Secret, or the key in it, that the spec names",
-        POD_REFUSED => "change the quota, policy or webhook that refuses it, or spec.resources and spec.template",
-        CLASS_NOT_FOUND => {
-            "create that StorageClass, or delete the cluster and its volume claims and name an existing one"
-        }
-        UNSCHEDULABLE | "SchedulerError" => {
-            "give the cluster nodes and volumes that fit, or change spec.resources and spec.template"
-        }
-        _ => "see kubectl describe pod and kubectl logs",
-    };
+    let is_meant = |(words, _): &&(&[&str], &str)| words.contains(&trouble.reason.as_str());
+    let remedy =
+        REMEDIES.iter().find(is_meant).map_or("see kubectl describe pod and kubectl logs", |(_, remedy)| remedy);
     format!("{}; {remedy}", trouble.message)
 }
 
@@ -176,5 +184,14 @@ mod tests {
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"},
         ]});
         assert_eq!(read(status).trouble.unwrap().message, "0/3 nodes");
+    }
+
+    #[test]
+    fn every_word_has_a_row_in_the_docs() {
+        const REASONS: &str = include_str!("../../docs/reasons.md");
+        let rows: Vec<&str> = REASONS.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
+        for word in REMEDIES.iter().flat_map(|(words, _)| *words) {
+            assert!(rows.iter().any(|row| row.contains(&format!("`{word}`"))), "docs/reasons.md has no row for {word}");
+        }
     }
 }

@@ -49,4 +49,18 @@ mod tests {
         let told = Refusal::of_all(vec![(EventReason::ObjectRefused, "ä".repeat(5_000))]).unwrap();
         assert!(told.message.len() <= MAX_MESSAGE + '…'.len_utf8());
     }
+
+    #[test]
+    fn every_reason_has_a_row_in_the_docs() {
+        const REASONS: &str = include_str!("../../docs/reasons.md");
+        for reason in [
+            EventReason::InvalidSpec,
+            EventReason::NameTaken,
+            EventReason::ObjectRefused,
+            EventReason::SecretIncomplete,
+            EventReason::RecordUnreadable,
+        ] {
+            assert!(REASONS.contains(&format!("\n| `{}` |", reason.as_str())), "{reason:?}");
+        }
+    }
 }
