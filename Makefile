@@ -47,8 +47,15 @@ build: ## Compile everything
 check: fmt clippy structure crds-fresh deny advisories ## What must hold of the code: format, lints, structure, generated files, dependencies
 
 .PHONY: unit
-unit: corpus ## Tests without Kubernetes (they start MariaDB servers of their own)
-	timeout --verbose 40m cargo test --workspace
+unit: servers simulation ## Tests without Kubernetes
+
+.PHONY: servers
+servers: corpus ## All of them but the simulation; they start MariaDB servers of their own
+	timeout --verbose 40m cargo test --workspace --lib --bins --test '[!s]*' --test 's[!i]*'
+
+.PHONY: simulation
+simulation: ## Simulated histories of fixed seeds, and what the simulation must find
+	timeout --verbose 40m cargo test --workspace --test simulation
 
 .PHONY: corpus
 corpus: ## Logs written by real servers of both versions in every way they know, which tests read (made once, in target/)
@@ -64,13 +71,20 @@ demo: cluster ## Set everything up, kill a primary, show what happens
 	@$(HARNESS); "$$e2e" demo
 
 .PHONY: test
-# What the cluster lacks is built beside the checks and the tests, which leave the cores idle for a third of the time.
-test: ## Everything: check, unit, fuzz, the chart, and every e2e scenario on a cluster
+# The tests on servers leave the cores idle for more than half of the time: what only computes runs beside them, and before that
+# what the cluster lacks is built. Nothing compiles for two at once.
+test: ## Everything: check, unit, fuzz, the chart, and the e2e scenarios on a cluster
 	@nice -n 19 $(CLUSTER) bin-dir >/dev/null & tools=$$!; \
 	  trap 'kill "$$tools" 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
-	  $(MAKE) --no-print-directory check unit; \
+	  $(MAKE) --no-print-directory check corpus; \
+	  cargo test --quiet --workspace --no-run; \
 	  wait "$$tools"
-	@$(MAKE) --no-print-directory fuzz chart e2e
+	@build="$${CARGO_TARGET_DIR:-target}"; log="$$build/beside.log"; \
+	  nice -n 19 $(MAKE) --no-print-directory simulation fuzz >"$$log" 2>&1 & beside=$$!; \
+	  trap 'kill "$$beside" 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
+	  $(MAKE) --no-print-directory servers; \
+	  status=0; wait "$$beside" || status=$$?; cat "$$log"; exit "$$status"
+	@$(MAKE) --no-print-directory chart e2e
 
 ##@ Cluster
 
